@@ -14,7 +14,7 @@ import {
   SubscriptionRef
 } from "effect"
 import { Redis as EffectRedis } from "effect/persistence"
-import type { RedisOptions as IoOptions, Redis as IoRedis } from "ioredis"
+import type { Redis as IoRedis, RedisOptions } from "ioredis"
 import type { Command, RedisClientOptions, Reply, Status } from "../RedisClient.ts"
 
 /** ioredis' module, as the dynamic import gives it. */
