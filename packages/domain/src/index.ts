@@ -1,0 +1,32 @@
+/** The words that agents and platform share: schemas, ids, errors, the HTTP contract, streams, trust. */
+export * from "./Agent.ts"
+export * from "./Api.ts"
+export * as ApiError from "./ApiError.ts"
+export * from "./ApiKey.ts"
+export * from "./Audit.ts"
+export * from "./Caller.ts"
+export * from "./Epoch.ts"
+export * from "./Feedback.ts"
+export * from "./Id.ts"
+export * from "./Ingest.ts"
+export * from "./Mission.ts"
+export * from "./Organization.ts"
+export * from "./Permission.ts"
+export * from "./Policy.ts"
+export * from "./Registry.ts"
+export * from "./Resource.ts"
+export * from "./Signed.ts"
+export * as Streams from "./Streams.ts"
+export * as Trust from "./Trust.ts"
+export {
+  EvaluateTrust,
+  Tier,
+  TrustEventType,
+  TrustHistoryEvent,
+  type TrustModel,
+  TrustModelSettings,
+  TrustScore,
+  tierOf
+} from "./Trust.ts"
+export * from "./Usage.ts"
+export * as Wire from "./Wire.ts"

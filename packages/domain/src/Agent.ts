@@ -1,0 +1,65 @@
+/** The registry's record of an agent, and the kill switch in it. */
+import { Schema } from "effect"
+import { ActorId } from "./Id.ts"
+import * as Wire from "./Wire.ts"
+
+/** An agent as it is stored and answered. */
+export const Agent = Wire.struct({
+  id: ActorId,
+  agentId: ActorId,
+  containerId: Schema.NullOr(Wire.Text),
+  name: Wire.Text,
+  type: Wire.Text,
+  version: Wire.Text,
+  framework: Schema.NullOr(Wire.Text),
+  model: Schema.NullOr(Wire.Text),
+  owner: Schema.NullOr(Wire.Text),
+  capabilities: Schema.Array(Wire.Text),
+  endpoints: Wire.JsonObject,
+  /** `suspended` denies every check of this agent at once. */
+  status: Wire.Text,
+  metadata: Wire.JsonObject,
+  organizationId: Schema.NullOr(Wire.Text),
+  lastSeenAt: Schema.NullOr(Wire.Timestamp),
+  registeredAt: Wire.Timestamp,
+  createdAt: Wire.Timestamp,
+  updatedAt: Wire.Timestamp,
+  /** Signs the agent's events; answered once, by the first registration. */
+  eventKey: Schema.optional(Schema.String)
+})
+export type Agent = typeof Agent.Type
+
+/** Registers an agent, in the present form or the older one (name, type, capabilities, owner). */
+export const RegisterAgent = Wire.struct({
+  agentId: Wire.optional(ActorId),
+  version: Wire.optional(Wire.Text),
+  status: Wire.optional(Wire.Text),
+  registeredAt: Wire.optional(Wire.Text),
+  name: Wire.optional(Wire.Name),
+  type: Wire.optional(Wire.Text),
+  capabilities: Wire.optional(Schema.Array(Wire.Text)),
+  owner: Wire.optional(Wire.Text),
+  metadata: Wire.optional(Wire.JsonObject),
+  containerId: Wire.optional(Wire.Text),
+  framework: Wire.optional(Wire.Text),
+  model: Wire.optional(Wire.Text),
+  endpoints: Wire.optional(Wire.JsonObject),
+  organizationId: Wire.optional(Wire.Name)
+})
+export type RegisterAgent = typeof RegisterAgent.Type
+
+/** `PUT /agents/{id}`; what is absent stays. */
+export const UpdateAgent = Wire.struct({
+  status: Wire.optional(Wire.Name),
+  name: Wire.optional(Wire.Name),
+  type: Wire.optional(Wire.Text),
+  version: Wire.optional(Wire.Text),
+  capabilities: Wire.optional(Schema.Array(Wire.Text)),
+  owner: Wire.optional(Wire.Text),
+  metadata: Wire.optional(Wire.JsonObject),
+  containerId: Wire.optional(Wire.Text),
+  framework: Wire.optional(Wire.Text),
+  model: Wire.optional(Wire.Text),
+  endpoints: Wire.optional(Wire.JsonObject)
+})
+export type UpdateAgent = typeof UpdateAgent.Type

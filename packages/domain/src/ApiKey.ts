@@ -1,0 +1,25 @@
+/** Keys of the API: shown once, stored hashed. */
+import { Schema } from "effect"
+import * as Wire from "./Wire.ts"
+
+export const ApiKey = Wire.struct({
+  id: Schema.String,
+  organizationId: Schema.String,
+  name: Wire.Text,
+  /** The agent that the key belongs to; null: an operator's key. */
+  agentId: Schema.NullOr(Wire.Text),
+  createdAt: Wire.Timestamp,
+  revokedAt: Schema.NullOr(Wire.Timestamp),
+  /** Only in the answer that created it. */
+  key: Schema.optional(Schema.String)
+})
+export type ApiKey = typeof ApiKey.Type
+
+export const CreateApiKey = Wire.struct({
+  name: Wire.Name,
+  organizationId: Wire.optional(Wire.Name),
+  agentId: Wire.optional(Wire.Name)
+})
+export type CreateApiKey = typeof CreateApiKey.Type
+
+export const ApiKeyList = Wire.struct({ keys: Schema.Array(ApiKey) })

@@ -1,0 +1,21 @@
+/** `POST /events`: what agents without Redis send, and what the platform says of each. */
+import { Schema } from "effect"
+import * as Wire from "./Wire.ts"
+
+/** The streams that agents may write, by their default names. */
+export const IngestEvent = Schema.Record(Schema.String, Schema.Json)
+
+export const IngestEvents = Wire.struct({
+  events: Schema.Array(IngestEvent).check(Schema.isMaxLength(1000)),
+  organizationId: Wire.optional(Wire.Name)
+})
+export type IngestEvents = typeof IngestEvents.Type
+
+export const IngestResult = Wire.struct({
+  eventId: Schema.NullOr(Schema.String),
+  status: Schema.Literals(["accepted", "duplicate", "refused"]),
+  reason: Schema.optional(Schema.String)
+})
+export type IngestResult = typeof IngestResult.Type
+
+export const IngestResults = Wire.struct({ results: Schema.Array(IngestResult) })

@@ -1,0 +1,77 @@
+/** Several agents at one piece of work: who takes part, what they tell each other, what they share. */
+import { Schema } from "effect"
+import { MissionId } from "./Id.ts"
+import * as Wire from "./Wire.ts"
+
+export const missionEventTypes = ["joined", "left", "state_updated", "message_sent"] as const
+
+export const Participant = Wire.struct({
+  participantId: Wire.Name,
+  role: Wire.Text,
+  status: Schema.Literals(["active", "lost", "left"]),
+  joinedAt: Wire.Timestamp,
+  lastSeenAt: Wire.Timestamp
+})
+export type Participant = typeof Participant.Type
+
+export const Mission = Wire.struct({
+  id: MissionId,
+  organizationId: Schema.String,
+  name: Wire.Text,
+  metadata: Wire.JsonObject,
+  participants: Schema.Array(Participant),
+  stateVersion: Schema.Int,
+  createdAt: Wire.Timestamp,
+  updatedAt: Wire.Timestamp
+})
+export type Mission = typeof Mission.Type
+
+export const CreateMission = Wire.struct({
+  id: Wire.optional(MissionId),
+  name: Wire.optional(Wire.Text),
+  metadata: Wire.optional(Wire.JsonObject),
+  organizationId: Wire.optional(Wire.Name)
+})
+export type CreateMission = typeof CreateMission.Type
+
+/** `POST …/join`, `…/leave`, `…/heartbeat`. */
+export const MissionMember = Wire.struct({
+  participantId: Wire.Name,
+  role: Wire.optional(Wire.Text),
+  organizationId: Wire.optional(Wire.Name)
+})
+export type MissionMember = typeof MissionMember.Type
+
+export const SendMissionMessage = Wire.struct({
+  fromParticipant: Wire.Name,
+  toParticipant: Wire.optional(Wire.Name),
+  messageType: Wire.Name,
+  content: Wire.JsonObject,
+  eventId: Wire.optional(Wire.Name)
+})
+export type SendMissionMessage = typeof SendMissionMessage.Type
+
+export const MissionMessage = Wire.struct({
+  /** Rises by one with each message of a mission: the cursor. */
+  sequence: Schema.Int,
+  missionId: MissionId,
+  fromParticipant: Wire.Text,
+  toParticipant: Schema.NullOr(Wire.Text),
+  messageType: Wire.Text,
+  content: Wire.JsonObject,
+  timestamp: Wire.Timestamp
+})
+export type MissionMessage = typeof MissionMessage.Type
+
+export const MissionMessages = Wire.struct({ messages: Schema.Array(MissionMessage) })
+
+export const MissionState = Wire.struct({ missionId: MissionId, version: Schema.Int, state: Wire.JsonObject })
+export type MissionState = typeof MissionState.Type
+
+/** A state and the version that it was made from; another version is a conflict (MISSION-3). */
+export const PutMissionState = Wire.struct({
+  version: Schema.Int,
+  state: Wire.JsonObject,
+  participantId: Wire.optional(Wire.Name)
+})
+export type PutMissionState = typeof PutMissionState.Type

@@ -1,0 +1,148 @@
+/**
+ * How values are spelled on the wire: snake_case keys, text that a database can hold, open JSON that is
+ * bounded, and query parameters as existing clients write them.
+ *
+ * This is the only place that translates between `camelCase` inside and `snake_case` outside.
+ */
+import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
+
+/** `costLimitUsd` as a type becomes `cost_limit_usd`. */
+export type SnakeCase<S extends string> = S extends `${infer Head}${infer Tail}`
+  ? Head extends Lowercase<Head>
+    ? `${Head}${SnakeCase<Tail>}`
+    : `_${Lowercase<Head>}${SnakeCase<Tail>}`
+  : S
+
+/** The snake_case spelling of a camelCase name. */
+export const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
+
+/** The mapping of every field of a struct to its spelling on the wire. */
+export type SnakeKeys<Fields extends Schema.Struct.Fields> = {
+  readonly [K in keyof Fields]: K extends string ? SnakeCase<K> : K
+}
+
+/** A struct whose keys are snake_case when encoded. */
+export type struct<Fields extends Schema.Struct.Fields> = Schema.encodeKeys<
+  Schema.Struct<Fields>,
+  SnakeKeys<Fields>
+>
+
+/** A struct with camelCase fields inside and snake_case keys on the wire; unknown keys are ignored. */
+export const struct = <const Fields extends Schema.Struct.Fields>(fields: Fields): struct<Fields> => {
+  const mapping: Record<string, string> = {}
+  for (const key of Object.keys(fields)) mapping[key] = snakeCase(key)
+  return Schema.encodeKeys<Schema.Struct<Fields>, SnakeKeys<Fields>>(mapping as SnakeKeys<Fields>)(
+    Schema.Struct(fields)
+  )
+}
+
+/** A field that a request may leave out or send as null. */
+export const optional = <S extends Schema.Constraint>(schema: S) => Schema.optional(Schema.NullOr(schema))
+
+/** True for text that PostgreSQL can store and JSON can carry: well-formed UTF-16 without NUL. */
+export const isStorable = (text: string): boolean => !text.includes("\u0000") && text.isWellFormed()
+
+const storable = Schema.makeFilter<string>((text) =>
+  isStorable(text) ? undefined : "text without NUL characters and lone surrogates"
+)
+
+/** Text of any length that can be stored. */
+export const Text = Schema.String.check(storable)
+
+/** Text of 1 to 1,000 characters that can be stored: names and ids. */
+export const Name = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(1000), storable)
+
+/** The deepest nesting of an open JSON value. */
+export const maxJsonDepth = 32
+
+const jsonFault = (value: unknown, depth: number): string | undefined => {
+  if (typeof value === "string")
+    return isStorable(value) ? undefined : "text without NUL characters and lone surrogates"
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : "finite numbers"
+  if (value === null || typeof value === "boolean") return undefined
+  if (typeof value !== "object") return "JSON"
+  if (depth >= maxJsonDepth) return `at most ${maxJsonDepth} levels`
+  for (const key of Object.keys(value)) {
+    if (key === "__proto__") return "no key `__proto__`"
+    if (!isStorable(key)) return "keys without NUL characters and lone surrogates"
+    const fault = jsonFault((value as Record<string, unknown>)[key], depth + 1)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+/** A JSON object with open contents, at most 32 levels deep. */
+export type JsonObject = { readonly [key: string]: Schema.Json }
+
+/** Schema of `JsonObject`. */
+export const JsonObject: Schema.Codec<JsonObject> = Schema.Record(Schema.String, Schema.Json).check(
+  Schema.makeFilter<JsonObject>((value) => {
+    const fault = jsonFault(value, 0)
+    return fault === undefined ? undefined : `an object with ${fault}`
+  })
+)
+
+/** An instant: ISO-8601 in UTC, as the wire spells it. */
+export const Timestamp = Schema.String.check(
+  Schema.makeFilter<string>((text) => (Number.isNaN(Date.parse(text)) ? "an ISO-8601 time" : undefined))
+)
+
+/** Epoch milliseconds as the wire spells an instant. */
+export const timestamp = (epochMillis: number): string => new Date(epochMillis).toISOString()
+
+const zoned = /(?:[zZ]|[+-]\d{2}:?\d{2})$/
+
+/**
+ * An instant as older clients write it: maybe a JSON string inside the string, maybe without a zone (then it
+ * is UTC). Undefined when it is none.
+ */
+export const lenientTimestamp = (raw: string): string | undefined => {
+  const text = raw.startsWith('"') && raw.endsWith('"') && raw.length > 1 ? raw.slice(1, -1) : raw
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return undefined
+  const dated = text.length <= 10 ? `${text}T00:00:00` : text.replace(" ", "T")
+  const millis = Date.parse(zoned.test(dated) ? dated : `${dated}Z`)
+  return Number.isNaN(millis) ? undefined : timestamp(millis)
+}
+
+/** A whole number written in a query, within bounds. */
+export const queryInt = (minimum: number, maximum: number) =>
+  Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum }))
+
+/** A boolean written in a query: true, false, 1, 0 in any case. */
+export const QueryBoolean = Schema.String.pipe(
+  Schema.decodeTo(Schema.Boolean, {
+    decode: SchemaGetter.transformEffect((text: string) => {
+      const lower = text.toLowerCase()
+      if (lower === "true" || lower === "1") return Effect.succeed(true)
+      if (lower === "false" || lower === "0") return Effect.succeed(false)
+      return Effect.fail(new SchemaIssue.InvalidValue({ message: "expected true or false" }))
+    }),
+    encode: SchemaGetter.transform((value: boolean) => String(value))
+  })
+)
+
+/** A list in a query: comma-separated or repeated. */
+export const QueryList = Schema.Union([Schema.String, Schema.Array(Schema.String)]).pipe(
+  Schema.decodeTo(Schema.Array(Schema.String), {
+    decode: SchemaGetter.transform((value: string | ReadonlyArray<string>) =>
+      (typeof value === "string" ? [value] : value)
+        .flatMap((part) => part.split(","))
+        .map((part) => part.trim())
+        .filter((part) => part !== "")
+    ),
+    encode: SchemaGetter.transform((values: ReadonlyArray<string>): string | ReadonlyArray<string> =>
+      values.join(",")
+    )
+  })
+)
+
+/** An enumeration in a query: `ai_model`, or `ResourceType.AI_MODEL` as some clients write it. */
+export const queryEnum = <const Values extends ReadonlyArray<string>>(values: Values) =>
+  Schema.String.pipe(
+    Schema.decodeTo(Schema.Literals(values), {
+      decode: SchemaGetter.transform(
+        (text: string) => text.slice(text.lastIndexOf(".") + 1).toLowerCase() as Values[number]
+      ),
+      encode: SchemaGetter.transform((value: Values[number]): string => value)
+    })
+  )
