@@ -1,0 +1,256 @@
+/**
+ * A YAML file that says what a platform starts with: resources, grants and policies, by name.
+ *
+ * Loading it again changes nothing: what is there already stays as it is.
+ *
+ * ```yaml
+ * organization: default
+ * resources:
+ *   - name: openai
+ *     resource_type: model_provider
+ *     children:
+ *       - { name: gpt-small, resource_type: ai_model, trust_tier_required: 40 }
+ * grants:
+ *   - { actor_id: agent-1, resource: gpt-small, permission_type: use, constraints: { token_limit_per_day: 5000 } }
+ * policies:
+ *   - { name: No drops, expr: '!request.content.contains("DROP TABLE")', level: hard }
+ * ```
+ */
+import {
+  ActorId,
+  ActorType,
+  Constraints,
+  CreateResource,
+  EnforcementLevel,
+  OrganizationId,
+  PermissionType,
+  PolicyDecision,
+  PolicyScope,
+  type ResourceId,
+  Wire
+} from "@agion/domain"
+import { Effect, FileSystem, Schema } from "effect"
+import { LineCounter, parseDocument } from "yaml"
+import { CommandFailed, Platform } from "./Platform.ts"
+
+/** The largest file that is read, in bytes. */
+const maxBytes = 1_000_000
+
+interface SeedResource {
+  readonly [field: string]: Schema.Json
+}
+
+const Grant = Wire.struct({
+  actorId: ActorId,
+  actorType: Wire.optional(ActorType),
+  resource: Wire.Name,
+  permissionType: Wire.optional(PermissionType),
+  purpose: Wire.optional(Wire.Text),
+  constraints: Wire.optional(Constraints)
+})
+
+const SeedPolicy = Wire.struct({
+  name: Wire.Name,
+  description: Wire.optional(Wire.Text),
+  expr: Wire.Text,
+  priority: Wire.optional(Schema.Int),
+  enforcement: Wire.optional(PolicyDecision),
+  level: Wire.optional(EnforcementLevel),
+  scope: Wire.optional(PolicyScope),
+  tags: Wire.optional(Schema.Array(Wire.Text))
+})
+
+/** What a seed file says. */
+export const Seed = Wire.struct({
+  organization: Wire.optional(OrganizationId),
+  resources: Wire.optional(Schema.Array(Schema.Record(Schema.String, Schema.Json))),
+  grants: Wire.optional(Schema.Array(Grant)),
+  policies: Wire.optional(Schema.Array(SeedPolicy))
+})
+export type Seed = typeof Seed.Type
+
+/** How many of each were made, and how many were there already. */
+export interface Seeded {
+  readonly resources: number
+  readonly grants: number
+  readonly policies: number
+  readonly unchanged: number
+}
+
+/** Who seeds, and who approves what the seed grants. */
+const requester = "seed"
+const approver = "seed-approver"
+
+/** A seed from the text of a YAML file; fails with the place of the first fault. */
+export const parse = (text: string, file: string): Effect.Effect<Seed, CommandFailed> =>
+  Effect.suspend(() => {
+    if (new TextEncoder().encode(text).length > maxBytes) return fault(file, `larger than ${maxBytes} bytes`)
+    const lines = new LineCounter()
+    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
+    const error = document.errors[0]
+    if (error !== undefined) {
+      const { line, col } = lines.linePos(error.pos[0])
+      return fault(file, `line ${line}, column ${col}: ${error.message.split("\n")[0]}`)
+    }
+    let value: unknown
+    try {
+      value = document.toJS({ maxAliasCount: 10 })
+    } catch (cause) {
+      return fault(file, cause instanceof Error ? cause.message : String(cause))
+    }
+    return Schema.decodeUnknownEffect(Seed)(value ?? {}).pipe(
+      Effect.catch((issue) => fault(file, issue.message))
+    )
+  })
+
+const fault = (file: string, what: string): Effect.Effect<never, CommandFailed> =>
+  Effect.fail(new CommandFailed({ message: `cannot read the seed \`${file}\`: ${what}` }))
+
+/** Loads a seed file into the platform. */
+export const load = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* fs.readFileString(file).pipe(Effect.catch((error) => fault(file, error.message)))
+  const seed = yield* parse(text, file)
+  return yield* apply(seed, file)
+})
+
+interface Progress {
+  readonly ids: Map<string, ResourceId>
+  made: number
+  unchanged: number
+}
+
+/** Makes what a seed says on the platform. */
+export const apply = Effect.fnUntraced(function* (seed: Seed, file: string) {
+  const organizationId = seed.organization ?? OrganizationId.make("default")
+  const progress: Progress = { ids: new Map(), made: 0, unchanged: 0 }
+  for (const resource of seed.resources ?? [])
+    yield* makeResource(resource, null, organizationId, progress, file)
+  const resources = progress.made
+  for (const grant of seed.grants ?? []) yield* makeGrant(grant, organizationId, progress, file)
+  const grants = progress.made - resources
+  for (const policy of seed.policies ?? []) yield* makePolicy(policy, organizationId, progress)
+  const policies = progress.made - resources - grants
+  return { resources, grants, policies, unchanged: progress.unchanged } satisfies Seeded
+})
+
+const makeResource: (
+  fields: SeedResource,
+  parent: ResourceId | null,
+  organizationId: OrganizationId,
+  progress: Progress,
+  file: string
+) => Effect.Effect<void, unknown, Platform> = Effect.fnUntraced(
+  function* (fields, parent, organizationId, progress, file) {
+    const platform = yield* Platform
+    const { children, ...own } = fields
+    const payload = yield* Schema.decodeUnknownEffect(CreateResource)({
+      resource_data: {},
+      created_by: requester,
+      parent_resource_id: parent,
+      ...own,
+      organization_id: organizationId
+    }).pipe(Effect.catch((issue) => fault(file, `resource \`${String(own["name"])}\`: ${issue.message}`)))
+    const id = yield* platform.resources.create({ payload }).pipe(
+      Effect.map((resource) => {
+        progress.made++
+        return resource.id
+      }),
+      Effect.catchTag("Conflict", () => existing(payload, organizationId, progress))
+    )
+    progress.ids.set(payload.name, id)
+    if (children === undefined) return
+    if (!Array.isArray(children))
+      return yield* fault(file, `resource \`${payload.name}\`: children must be a list`)
+    for (const child of children) yield* makeResource(child, id, organizationId, progress, file)
+  }
+)
+
+const existing = Effect.fnUntraced(function* (
+  payload: CreateResource,
+  organizationId: OrganizationId,
+  progress: Progress
+) {
+  const platform = yield* Platform
+  for (let offset = 0; ; offset += 1000) {
+    const { resources } = yield* platform.resources.list({
+      query: { organizationId, resourceType: payload.resourceType, limit: 1000, offset }
+    })
+    const found = resources.find((resource) => resource.name === payload.name)
+    if (found !== undefined) {
+      progress.unchanged++
+      return found.id
+    }
+    if (resources.length < 1000)
+      return yield* new CommandFailed({ message: `resource \`${payload.name}\` is there and not listed` })
+  }
+})
+
+const makeGrant = Effect.fnUntraced(function* (
+  grant: typeof Grant.Type,
+  organizationId: OrganizationId,
+  progress: Progress,
+  file: string
+) {
+  const platform = yield* Platform
+  const resourceId = progress.ids.get(grant.resource)
+  if (resourceId === undefined)
+    return yield* fault(
+      file,
+      `grant of \`${grant.actorId}\` names the resource \`${grant.resource}\`, which stands nowhere under resources`
+    )
+  const requested = yield* platform.permissions
+    .request({
+      payload: {
+        actorId: grant.actorId,
+        actorType: grant.actorType ?? "agent",
+        resourceId,
+        permissionType: grant.permissionType ?? "use",
+        purpose: grant.purpose ?? `seeded for ${organizationId}`,
+        constraints: grant.constraints,
+        requestedBy: requester
+      }
+    })
+    .pipe(Effect.catchTag("Conflict", () => Effect.succeed(null)))
+  if (requested === null) {
+    progress.unchanged++
+    return
+  }
+  yield* platform.permissions.approve({
+    params: { id: requested.id },
+    payload: { approvedBy: approver, notes: `seeded from ${file}` }
+  })
+  progress.made++
+})
+
+const makePolicy = Effect.fnUntraced(function* (
+  policy: typeof SeedPolicy.Type,
+  organizationId: OrganizationId,
+  progress: Progress
+) {
+  const platform = yield* Platform
+  const { policies } = yield* platform.policies.list({ query: { organizationId, limit: 1000 } })
+  if (policies.some((known) => known.name === policy.name)) {
+    progress.unchanged++
+    return
+  }
+  yield* platform.policies.create({
+    payload: {
+      name: policy.name,
+      description: policy.description ?? policy.name,
+      type: "access",
+      category: "seed",
+      priority: policy.priority ?? 0,
+      enabled: true,
+      policyLanguage: "cel",
+      policyExpr: policy.expr,
+      enforcement: policy.enforcement,
+      enforcementLevel: policy.level,
+      scope: policy.scope,
+      tags: policy.tags,
+      createdBy: requester,
+      organizationId
+    }
+  })
+  progress.made++
+})
