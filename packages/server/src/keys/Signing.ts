@@ -1,0 +1,179 @@
+/**
+ * The platform's signature (OUTAGE-5): Ed25519, by a key that is made at the first start and kept with the data.
+ *
+ * A signature is kept and handed out again until its value changes or half its life is over, so that signing is
+ * no part of a check.
+ *
+ * **Gotchas**: the newest 20,000 signatures are kept; the epoch inside is the one at which it was made.
+ */
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
+import { type Signed, type SigningKey, toBase64Url, Wire } from "@agion/domain"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { contextOf, Secrets, type SecretUnreadable } from "./Secrets.ts"
+
+/** What is signed about what. `subject` names the thing whose value this is: another value replaces it. */
+export interface SignRequest {
+  readonly kind: "bundle" | "trust" | "permission" | "resource" | "key"
+  readonly organizationId: string
+  readonly subject: string
+  readonly epoch: number
+  /** JSON as the wire spells it. */
+  readonly value: unknown
+  readonly ttl: Duration.Input
+}
+
+/** A score that the platform vouches for. */
+export interface VouchedScore {
+  readonly entityId: string
+  readonly entityType: string
+  /** 0 to 100. */
+  readonly score: number
+}
+
+/** How long a signed score may be used. Half of it, the grace period of an outage, is left whenever it leaves. */
+export const trustTtl: Duration.Input = "10 minutes"
+
+export class Signing extends Context.Service<
+  Signing,
+  {
+    readonly sign: (request: SignRequest) => Effect.Effect<Signed>
+    /** The same for a caller who knows the time, in epoch milliseconds. */
+    readonly signAt: (request: SignRequest, now: number) => Signed
+    /** Signs a score: what `data.signed`, `metadata.signed` and pushes hold. */
+    readonly trust: (organizationId: string, epoch: number, score: VouchedScore) => Effect.Effect<Signed>
+    readonly trustAt: (organizationId: string, epoch: number, score: VouchedScore, now: number) => Signed
+    /** The public keys. */
+    readonly keys: ReadonlyArray<SigningKey>
+  }
+>()("@agion/server/Signing") {
+  static readonly layer: Layer.Layer<
+    Signing,
+    SqlError.SqlError | SecretUnreadable,
+    SqlClient.SqlClient | Secrets
+  > = Layer.suspend(() => Layer.effect(Signing, make))
+}
+
+interface Kept {
+  readonly value: string
+  readonly freshUntil: number
+  readonly signed: Signed
+}
+
+const maxKept = 20_000
+
+const make = Effect.gen(function* () {
+  const key = yield* platformKey
+  const kept = new Map<string, Kept>()
+
+  const signAt = (request: SignRequest, now: number): Signed => {
+    const name = `${request.kind}\0${request.organizationId}\0${request.subject}`
+    const value = JSON.stringify(request.value)
+    const known = kept.get(name)
+    if (known !== undefined && known.value === value && now < known.freshUntil) return known.signed
+    const ttl = Duration.toMillis(request.ttl)
+    const signed = signPayload(key, request, now, now + ttl)
+    kept.delete(name)
+    kept.set(name, { value, freshUntil: now + ttl / 2, signed })
+    if (kept.size > maxKept)
+      for (const oldest of kept.keys()) {
+        kept.delete(oldest)
+        break
+      }
+    return signed
+  }
+
+  const trustAt: Signing["Service"]["trustAt"] = (organizationId, epoch, score, now) =>
+    signAt(
+      {
+        kind: "trust",
+        organizationId,
+        subject: `${score.entityType}\0${score.entityId}`,
+        epoch,
+        value: { entity_id: score.entityId, entity_type: score.entityType, score: score.score },
+        ttl: trustTtl
+      },
+      now
+    )
+
+  return Signing.of({
+    sign: (request) => Effect.map(Clock.currentTimeMillis, (now) => signAt(request, now)),
+    signAt,
+    trust: (organizationId, epoch, score) =>
+      Effect.map(Clock.currentTimeMillis, (now) => trustAt(organizationId, epoch, score, now)),
+    trustAt,
+    keys: [key.public]
+  })
+})
+
+interface PlatformKey {
+  readonly public: SigningKey
+  readonly private: KeyObject
+}
+
+const signPayload = (key: PlatformKey, request: SignRequest, now: number, expiresAt: number): Signed => {
+  const payload = Buffer.from(
+    JSON.stringify({
+      kind: request.kind,
+      organization_id: request.organizationId,
+      epoch: request.epoch,
+      issued_at: Wire.timestamp(now),
+      expires_at: Wire.timestamp(expiresAt),
+      value: request.value
+    }),
+    "utf8"
+  )
+  return {
+    payload: toBase64Url(payload),
+    keyId: key.public.keyId,
+    signature: toBase64Url(sign(null, payload, key.private))
+  }
+}
+
+/** The current key; the first start makes it, and of several starts at once one does. */
+const platformKey = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const secrets = yield* Secrets
+  const found = yield* currentKey(sql)
+  if (found === undefined) yield* makeKey(sql, secrets)
+  const row = found ?? (yield* currentKey(sql))
+  if (row === undefined)
+    return yield* Effect.die(new Error("there is no signing key right after it was made"))
+  const der = yield* secrets.decrypt(row.private_key, contextOf("signing_keys", "private_key", row.key_id))
+  const key: PlatformKey = {
+    public: {
+      keyId: row.key_id,
+      algorithm: "Ed25519",
+      publicKey: toBase64Url(row.public_key),
+      notBefore: Wire.timestamp(row.not_before.getTime()),
+      notAfter: null
+    },
+    private: createPrivateKey({ key: Buffer.from(der, "base64"), format: "der", type: "pkcs8" })
+  }
+  return key
+})
+
+interface KeyRow {
+  readonly key_id: string
+  readonly public_key: Uint8Array
+  readonly private_key: Uint8Array
+  readonly not_before: Date
+}
+
+const currentKey = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql<KeyRow>`
+      SELECT key_id, public_key, private_key, not_before FROM signing_keys WHERE not_after IS NULL`,
+    (rows) => rows[0]
+  )
+
+const makeKey = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, secrets: Secrets["Service"]) {
+  const pair = generateKeyPairSync("ed25519")
+  const raw = Buffer.from(pair.publicKey.export({ format: "jwk" }).x ?? "", "base64url")
+  const id = createHash("sha256").update(raw).digest("hex").slice(0, 16)
+  const der = pair.privateKey.export({ format: "der", type: "pkcs8" }).toString("base64")
+  const secret = yield* secrets.encrypt(der, contextOf("signing_keys", "private_key", id))
+  yield* sql`
+    INSERT INTO signing_keys (key_id, public_key, private_key) VALUES (${id}, ${raw}, ${secret})
+    ON CONFLICT DO NOTHING`
+})
