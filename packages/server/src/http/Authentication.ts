@@ -1,0 +1,67 @@
+/** Who asks: by key, or anybody while authentication is off. */
+import { ApiError, Authentication, Caller, type CallerInfo, ErrorBodies } from "@agion/domain"
+import { Effect, Layer } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { Changes } from "../changes/Changes.ts"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import { withEpoch } from "./ErrorBody.ts"
+
+/** Finds whom a key stands for; undefined: the key is not valid. */
+export type KeyLookup = (key: string) => Effect.Effect<CallerInfo | undefined>
+
+/** Names the caller of a request; fails when it must name one and does not. */
+export type Identify = (
+  request: HttpServerRequest.HttpServerRequest
+) => Effect.Effect<CallerInfo, ApiError.Unauthorized>
+
+/** Every request may speak for any organization. Each gets a caller of its own. */
+export const identifyNobody: Identify = () =>
+  Effect.succeed({ organizationId: null, agentId: null, keyId: null })
+
+/** Reads `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+export const identifyByKey =
+  (lookup: KeyLookup): Identify =>
+  (request) => {
+    const key = keyOf(request)
+    if (key === undefined)
+      return Effect.fail(
+        new ApiError.Unauthorized({ message: "a key is required; send `Authorization: Bearer KEY`" })
+      )
+    return Effect.flatMap(lookup(key), (caller) =>
+      caller === undefined
+        ? Effect.fail(new ApiError.Unauthorized({ message: "the key is not valid; it may have been removed" }))
+        : // One object a request: what the request is about is remembered by it.
+          Effect.succeed({ ...caller })
+    )
+  }
+
+const keyOf = (request: HttpServerRequest.HttpServerRequest): string | undefined => {
+  const header = request.headers["authorization"]
+  if (header !== undefined && /^bearer /i.test(header)) return header.slice(7).trim()
+  return request.headers["x-api-key"]
+}
+
+/** The contract's two middlewares. Answers carry the epoch of the organization that they are about. */
+export const layer = (
+  identify: Identify
+): Layer.Layer<Authentication | ErrorBodies, never, Tenancy | Changes> =>
+  Layer.mergeAll(
+    Layer.effect(
+      Authentication,
+      Effect.gen(function* () {
+        const tenancy = yield* Tenancy
+        const changes = yield* Changes
+        return Authentication.of((httpEffect) =>
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+            Effect.flatMap(identify(request), (caller) =>
+              Effect.map(Effect.provideService(httpEffect, Caller, caller), (response) => {
+                const subject = tenancy.subject(caller)
+                return subject === undefined ? response : withEpoch(response, changes.epoch(subject))
+              })
+            )
+          )
+        )
+      })
+    ),
+    Layer.succeed(ErrorBodies, (httpEffect) => httpEffect)
+  )

@@ -1,0 +1,105 @@
+/**
+ * The database: PostgreSQL, or PGlite inside this process. Both are spoken to by the same client over
+ * PostgreSQL's wire protocol, so that there is one set of migrations and queries.
+ *
+ * Conventions of all stores: `sql` templates with parameters; `int8` is read as a number; times are read as
+ * `Date` and made by the database's clock; JSON is written as text with a cast (`${json(value)}::jsonb`). A
+ * store lets what it cannot handle die: the HTTP layer answers 503 when the database is away and 500 otherwise.
+ *
+ * **Gotchas**: PGlite is one process and one session. A transaction holds that session, so nothing inside one
+ * may wait for another fiber that needs the database.
+ */
+import { PgClient, PgTypes } from "@effect/sql-pg"
+import { Context, Effect, Layer, Redacted, Result } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { SqlClient, SqlError } from "effect/sql"
+import * as Pglite from "./Pglite.ts"
+
+/** Where the data lives. */
+export type DatabaseOptions =
+  | {
+      readonly _tag: "Memory"
+      /** What `dump` wrote: starts with that data, several times faster than from nothing. */
+      readonly template?: Blob
+    }
+  | { readonly _tag: "Directory"; readonly path: string }
+  | {
+      readonly _tag: "Postgres"
+      readonly url: string | Redacted.Redacted
+      /** Connections of the pool; statements outside transactions are pipelined on them. Default: 10. */
+      readonly maxConnections?: number
+    }
+
+/** What the database is, beside its `SqlClient`. */
+export class Database extends Context.Service<
+  Database,
+  {
+    readonly driver: "pglite" | "postgres"
+    /** All data of a PGlite as one file's content; undefined on PostgreSQL. */
+    readonly dump: Effect.Effect<Blob> | undefined
+  }
+>()("@agion/server/Database") {
+  /** Opens the database and closes it with the scope. */
+  static readonly layer = (
+    options: DatabaseOptions
+  ): Layer.Layer<
+    Database | PgClient.PgClient | SqlClient.SqlClient,
+    SqlError.SqlError | Pglite.DirectoryLocked
+  > => (options._tag === "Postgres" ? layerPostgres(options) : layerPglite(options))
+}
+
+/** JSON as a parameter: `${json(value)}::jsonb`. */
+export const json = (value: unknown): string => JSON.stringify(value)
+
+const int8: PgTypes.Codec<unknown> = {
+  encode: (value) => PgTypes.encode(typeof value === "number" ? BigInt(value) : value, PgTypes.OID.int8),
+  decode: (bytes) =>
+    Result.map(PgTypes.decode(bytes, PgTypes.OID.int8, 1), (value) =>
+      typeof value === "bigint" ? Number(value) : value
+    )
+}
+
+/** As PostgreSQL's own, but `int8` is a number: ids, counts and micro-dollars stay below 2^53. */
+const registry = (): PgTypes.Registry => {
+  const types = PgTypes.makeRegistry()
+  types.register(PgTypes.OID.int8, int8, { arrayOid: PgTypes.OID.int8Array })
+  return types
+}
+
+const layerPostgres = (options: Extract<DatabaseOptions, { _tag: "Postgres" }>) =>
+  Layer.merge(
+    Layer.succeed(Database, { driver: "postgres", dump: undefined }),
+    PgClient.layer({
+      url: typeof options.url === "string" ? Redacted.make(options.url) : options.url,
+      maxConnections: options.maxConnections ?? 10,
+      applicationName: "agion",
+      multiplex: true,
+      types: registry()
+    })
+  )
+
+const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Directory" }>) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const db = yield* Pglite.open(
+        options._tag === "Directory" ? { path: options.path } : { template: options.template }
+      )
+      const client = yield* PgClient.makeClient({
+        stream: () => Pglite.wire(db),
+        username: "postgres",
+        database: "postgres",
+        types: registry()
+      })
+      // One session: whoever reserves connections for long must know.
+      const sql: PgClient.PgClient = Object.assign(client, { driver: "pglite" })
+      const dump = Effect.promise(async (): Promise<Blob> => db.dumpDataDir("none"))
+      return Context.make(Database, Database.of({ driver: "pglite", dump })).pipe(
+        Context.add(PgClient.PgClient, sql),
+        Context.add(SqlClient.SqlClient, sql)
+      )
+    })
+  ).pipe(Layer.provide(Reactivity.layer))
+
+/** True for an error that says that the database is away rather than that a statement is wrong. */
+export const isAway = (error: unknown): boolean =>
+  SqlError.isSqlError(error) && error.reason._tag === "ConnectionError"

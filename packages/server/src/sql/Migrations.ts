@@ -1,0 +1,28 @@
+/**
+ * The schema's history: each migration runs once, in order, in one transaction with the note that it ran.
+ * Replicas that start together wait for each other.
+ */
+import { Effect } from "effect"
+import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import { core } from "./migrations/0001_core.ts"
+import { trustRegistry } from "./migrations/0002_trust_registry.ts"
+
+const loader = Migrator.fromRecord({
+  "0001_core": core,
+  "0002_trust_registry": trustRegistry
+})
+
+/** Brings the database to the present schema; answers with the migrations that were missing. */
+export const migrate: Effect.Effect<
+  ReadonlyArray<readonly [id: number, name: string]>,
+  SqlError.SqlError | Migrator.MigrationError,
+  SqlClient.SqlClient
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  return yield* sql.withTransaction(
+    Effect.andThen(
+      sql`SELECT pg_advisory_xact_lock(hashtext('agion.migrations'))`,
+      Migrator.make({})({ loader, table: "schema_migrations" })
+    )
+  )
+})
