@@ -6,10 +6,10 @@ const include = full ? ["test/**/*.full.ts"] : ["test/**/*.test.ts"]
 
 const project = (name: string, root: string) => ({
   extends: true as const,
-  test: { name, root, include }
+  test: { name, root, include, exclude: ["**/node_modules/**", "**/dist/**", "**/test/fixtures/**"] }
 })
 
-const packages = ["domain", "policy", "redis", "redis-memory", "sdk", "server", "cli", "testing"]
+const packages = ["domain", "policy", "redis", "redis-memory", "sdk", "server", "cli", "testing", "bench"]
 
 export default defineConfig({
   // Workspace packages resolve to their sources.
@@ -20,9 +20,12 @@ export default defineConfig({
     testTimeout: full ? 300_000 : 20_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    // `npm run coverage`
+    coverage: { provider: "v8", include: ["packages/*/src/**/*.ts"], reporter: ["text", "text-summary"] },
     projects: [
       ...packages.map((name) => project(name, `./packages/${name}`)),
-      project("examples", "./examples")
+      project("examples", "./examples"),
+      project("scripts", "./scripts")
     ]
   }
 })
