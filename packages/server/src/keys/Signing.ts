@@ -6,10 +6,18 @@
  *
  * **Gotchas**: the newest 20,000 signatures are kept; the epoch inside is the one at which it was made.
  */
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign
+} from "node:crypto"
 import { type Signed, type SigningKey, toBase64Url, Wire } from "@agion/domain"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as DecisionId from "./DecisionId.ts"
 import { contextOf, Secrets, type SecretUnreadable } from "./Secrets.ts"
 
 /** What is signed about what. `subject` names the thing whose value this is: another value replaces it. */
@@ -43,6 +51,10 @@ export class Signing extends Context.Service<
     /** Signs a score: what `data.signed`, `metadata.signed` and pushes hold. */
     readonly trust: (organizationId: string, epoch: number, score: VouchedScore) => Effect.Effect<Signed>
     readonly trustAt: (organizationId: string, epoch: number, score: VouchedScore, now: number) => Signed
+    /** A UUIDv7 for a decision; whether it allowed can be told from it later, without a stored row. */
+    readonly decisionId: (organizationId: string, actorId: string, allowed: boolean, now: number) => string
+    /** True for the id of a decision of this platform that allowed that actor something (TRUST-6). */
+    readonly isAllowed: (decisionId: string, organizationId: string, actorId: string) => boolean
     /** The public keys. */
     readonly keys: ReadonlyArray<SigningKey>
   }
@@ -102,6 +114,10 @@ const make = Effect.gen(function* () {
     trust: (organizationId, epoch, score) =>
       Effect.map(Clock.currentTimeMillis, (now) => trustAt(organizationId, epoch, score, now)),
     trustAt,
+    decisionId: (organizationId, actorId, allowed, now) =>
+      DecisionId.make(key.secret, { organizationId, actorId, allowed, now }),
+    isAllowed: (decisionId, organizationId, actorId) =>
+      DecisionId.isAllowed(key.secret, decisionId, organizationId, actorId),
     keys: [key.public]
   })
 })
@@ -109,6 +125,8 @@ const make = Effect.gen(function* () {
 interface PlatformKey {
   readonly public: SigningKey
   readonly private: KeyObject
+  /** Derived from the private key: for keyed hashes. */
+  readonly secret: Uint8Array
 }
 
 const signPayload = (key: PlatformKey, request: SignRequest, now: number, expiresAt: number): Signed => {
@@ -148,7 +166,8 @@ const platformKey = Effect.gen(function* () {
       notBefore: Wire.timestamp(row.not_before.getTime()),
       notAfter: null
     },
-    private: createPrivateKey({ key: Buffer.from(der, "base64"), format: "der", type: "pkcs8" })
+    private: createPrivateKey({ key: Buffer.from(der, "base64"), format: "der", type: "pkcs8" }),
+    secret: createHmac("sha256", Buffer.from(der, "base64")).update("agion.decisions").digest()
   }
   return key
 })
