@@ -1,3 +1,7 @@
 export * as LocalTime from "./LocalTime.ts"
 export * as Outage from "./Outage.ts"
 export * as PermissionCheck from "./PermissionCheck.ts"
+export * as Cel from "./Cel.ts"
+export * as PolicySet from "./PolicySet.ts"
+export { loadRe2 } from "./Re2.ts"
+export * as Dlp from "./Dlp.ts"

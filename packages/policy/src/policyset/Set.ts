@@ -1,0 +1,289 @@
+/**
+ * A compiled set of policies: facts in, decision out, synchronously.
+ *
+ * ```ts
+ * const made = PolicySet.compileSync(policies)
+ * if (made.ok) made.set.evaluate({ actor, resource, request, context }).decision
+ * ```
+ *
+ * A set is compiled whole or refused whole (POLICY-7), never throws while it evaluates, and holds no state but
+ * counts of matches. Evaluating finds the policies whose scope applies by an index and runs them as one flat
+ * program in which paths are read once and equal clauses are decided once.
+ *
+ * **Gotchas**: a verdict's `explain` and `evaluatedIds` look at the input again. One set evaluates one input at
+ * a time, which in JavaScript is always so.
+ */
+import * as Cel from "../Cel.ts"
+import { DEFAULT_BUDGET } from "../cel/Frame.ts"
+import type { Fault } from "../cel/Issue.ts"
+import { type Explanation, explainNode, type PolicyExplanation } from "./Explain.ts"
+import { factsOf, touches } from "./Facts.ts"
+import {
+  type Enforcement,
+  invalidFields,
+  type Level,
+  type Policy,
+  type PolicyError,
+  type PolicyInput,
+  type PolicyRef,
+  weaken
+} from "./Policy.ts"
+import { FlatProgram } from "./Program.ts"
+import { Index } from "./Scopes.ts"
+import { type Reason, Verdict } from "./Verdict.ts"
+
+export interface CompileOptions {
+  /** Operations that one policy may use for one input. Default 100,000. */
+  readonly budget?: number
+}
+
+export type Made =
+  | { readonly ok: true; readonly set: PolicySet }
+  | { readonly ok: false; readonly errors: ReadonlyArray<PolicyError> }
+
+/** A policy and what was made of it. */
+export interface Compiled {
+  readonly policy: Policy
+  readonly program: Cel.Program
+  /** The facts it reads, sorted. */
+  readonly reads: ReadonlyArray<string>
+}
+
+export interface EvaluateOptions {
+  /** Facts that are not held: policies that read them are left out and listed as deferred (GOVERN-8). */
+  readonly unheld?: Unheld | undefined
+}
+
+/** Which policies of one set read facts that are not held; made by `set.unheld`. */
+export class Unheld {
+  /** By position in the set: 1 is left out. */
+  readonly mask: Uint8Array
+  /** The facts it was made for. */
+  readonly facts: ReadonlyArray<string>
+  constructor(mask: Uint8Array, facts: ReadonlyArray<string>) {
+    this.mask = mask
+    this.facts = facts
+  }
+}
+
+/** Compiles policies, or says everything that is wrong with each of them (POLICY-5, POLICY-7). */
+export const compileSync = (policies: ReadonlyArray<Policy>, options: CompileOptions = {}): Made => {
+  const errors: Array<PolicyError> = []
+  const compiled: Array<Compiled> = []
+  const ids = new Set<string | number>()
+  for (const policy of policies) {
+    errors.push(...invalidFields(policy))
+    if (ids.has(policy.id)) errors.push(twice(policy))
+    ids.add(policy.id)
+    const made = Cel.condition(policy.expr, options)
+    if (made.ok) compiled.push({ policy, program: made.program, reads: factsOf(made.program.node) })
+    else {
+      for (const issue of made.issues) {
+        errors.push({ policyId: policy.id, policyName: policy.name, field: "expr", ...issue })
+      }
+    }
+  }
+  if (errors.length > 0) return { ok: false, errors }
+  return { ok: true, set: new PolicySet(compiled, options.budget ?? DEFAULT_BUDGET) }
+}
+
+const twice = (policy: Policy): PolicyError => ({
+  policyId: policy.id,
+  policyName: policy.name,
+  field: "id",
+  code: "invalid",
+  message: `the id \`${policy.id}\` stands twice in the set`,
+  line: 0,
+  column: 0,
+  excerpt: ""
+})
+
+const refOf = (policy: Policy): PolicyRef => ({ id: policy.id, name: policy.name, version: policy.version })
+
+/** A policy that decided, before it is told to anybody. */
+interface Fired {
+  readonly at: number
+  readonly fault: Fault | undefined
+}
+
+const MAX_UNHELD = 64
+
+export class PolicySet {
+  /** All policies, the inactive ones too, in priority order. */
+  readonly policies: ReadonlyArray<Policy>
+  private readonly active: ReadonlyArray<Compiled>
+  private readonly index: Index
+  private readonly program: FlatProgram
+  private readonly budget: number
+  private readonly matches: Float64Array
+  private readonly masks = new Map<string, Unheld>()
+  private readonly all: ReadonlyArray<Compiled>
+
+  constructor(compiled: ReadonlyArray<Compiled>, budget: number) {
+    const sorted = [...compiled].sort(byPriority)
+    this.all = sorted
+    this.policies = sorted.map((c) => c.policy)
+    this.active = sorted.filter((c) => (c.policy.status ?? "active") === "active")
+    this.index = new Index(this.active.map((c) => c.policy.scope))
+    this.budget = budget
+    this.program = new FlatProgram(
+      this.active.map((c) => c.program),
+      budget
+    )
+    this.matches = new Float64Array(this.active.length)
+  }
+
+  /** How many policies are evaluated when they apply. */
+  get size(): number {
+    return this.active.length
+  }
+
+  /** Decides one input. Never throws; what cannot be evaluated decides as POLICY-4 says. */
+  evaluate(input: PolicyInput, options?: EvaluateOptions): Verdict {
+    const applicable = this.index.find(input)
+    const mask = options?.unheld?.mask
+    let fired: Array<Fired> | undefined
+    let left: Array<number> | undefined
+    this.program.begin(input)
+    for (let i = 0; i < applicable.length; i++) {
+      const at = applicable[i] ?? 0
+      if (mask !== undefined && mask[at] === 1) {
+        left ??= []
+        left.push(at)
+        continue
+      }
+      const outcome = this.program.decide(at)
+      if (outcome === this.quiet(at)) continue
+      fired ??= []
+      fired.push({ at, fault: typeof outcome === "boolean" ? undefined : outcome })
+    }
+    this.program.end()
+    return this.verdict(input, options, fired, left, applicable.length)
+  }
+
+  /** The outcome with which a policy decides nothing. */
+  private quiet(at: number): boolean {
+    return this.active[at]?.policy.enforcement === undefined
+  }
+
+  private verdict(
+    input: PolicyInput,
+    options: EvaluateOptions | undefined,
+    fired: Array<Fired> | undefined,
+    left: Array<number> | undefined,
+    applicable: number
+  ): Verdict {
+    const source = {
+      evaluatedIds: () => this.evaluated(input, options).map((c) => c.policy.id),
+      explain: () => this.explain(input, options)
+    }
+    if (fired !== undefined) {
+      for (const { at } of fired) this.matches[at] = (this.matches[at] ?? 0) + 1
+      fired.sort((a, b) => a.at - b.at)
+    }
+    left?.sort((a, b) => a - b)
+    return new Verdict(
+      fired?.flatMap((f) => this.reason(f)),
+      left?.flatMap((at) => this.active[at]?.policy ?? []).map(refOf),
+      applicable - (left?.length ?? 0),
+      source
+    )
+  }
+
+  private reason({ at, fault }: Fired): ReadonlyArray<Reason> {
+    const compiled = this.active[at]
+    return compiled === undefined ? [] : [reasonOf(compiled.policy, fault)]
+  }
+
+  private evaluated(input: PolicyInput, options: EvaluateOptions | undefined): ReadonlyArray<Compiled> {
+    const mask = options?.unheld?.mask
+    return [...this.index.find(input)]
+      .filter((at) => mask?.[at] !== 1)
+      .sort((a, b) => a - b)
+      .flatMap((at) => this.active[at] ?? [])
+  }
+
+  /** Clause by clause, why each policy that applies decided as it did. */
+  explain(input: PolicyInput, options?: EvaluateOptions): Explanation {
+    return { policies: this.evaluated(input, options).map((c) => this.explainOne(c, input)) }
+  }
+
+  private explainOne({ policy, program }: Compiled, input: PolicyInput): PolicyExplanation {
+    const value = program.evaluate(input as Cel.Input)
+    const isRule = policy.enforcement !== undefined
+    const outcome =
+      value === true
+        ? isRule
+          ? "matched"
+          : "holds"
+        : value === false
+          ? isRule
+            ? "not_matched"
+            : "violated"
+          : "error"
+    const clauses = explainNode(program.node, program.source, program.slots, input, this.budget)
+    return { ...refOf(policy), outcome, clauses }
+  }
+
+  /**
+   * Says which policies read any of these facts, so that `evaluate` leaves them to whoever holds the facts.
+   * A fact is a path: `actor.trust_score`, `context.cost_today`, `resource`. Cheap to ask again.
+   */
+  unheld(facts: Iterable<string>): Unheld {
+    const list = [...new Set(facts)].sort()
+    const key = list.join("\n")
+    const known = this.masks.get(key)
+    if (known !== undefined) return known
+    const mask = Uint8Array.from(this.active, (c) =>
+      c.reads.some((read) => list.some((fact) => touches(read, fact))) ? 1 : 0
+    )
+    const made = new Unheld(mask, list)
+    if (this.masks.size >= MAX_UNHELD) this.masks.clear()
+    this.masks.set(key, made)
+    return made
+  }
+
+  /** The facts that a policy reads, sorted; undefined when the set has no such policy. */
+  reads(id: string | number): ReadonlyArray<string> | undefined {
+    return this.all.find((c) => c.policy.id === id)?.reads
+  }
+
+  /** All facts that the active policies read, sorted. */
+  facts(): ReadonlyArray<string> {
+    return [...new Set(this.active.flatMap((c) => c.reads))].sort()
+  }
+
+  /** How often each active policy has decided something since the set was compiled; a rule at 0 was never seen alive. */
+  matchCounts(): ReadonlyArray<PolicyRef & { readonly count: number }> {
+    return this.active.map((c, at) => ({ ...refOf(c.policy), count: this.matches[at] ?? 0 }))
+  }
+
+  /** The compiled policies, the inactive ones too, in priority order. */
+  compiled(): ReadonlyArray<Compiled> {
+    return this.all
+  }
+}
+
+const byPriority = (a: Compiled, b: Compiled): number => (b.policy.priority ?? 0) - (a.policy.priority ?? 0)
+
+const messageOf = (policy: Policy, fault: Fault | undefined): string =>
+  fault === undefined ? (policy.message ?? policy.name) : `policy error: ${fault.message}`
+
+/** What a policy that fired says: POLICY-2 for its level, POLICY-4 for its failure. */
+const reasonOf = (policy: Policy, fault: Fault | undefined): Reason => {
+  const level: Level = policy.enforcementLevel ?? "hard"
+  const wanted: Enforcement = policy.enforcement ?? "deny"
+  const decided = fault !== undefined && wanted === "allow" ? "warn" : wanted
+  const strong = decided === "deny" || decided === "require_approval"
+  return {
+    ...refOf(policy),
+    priority: policy.priority ?? 0,
+    level,
+    enforcement: policy.enforcement,
+    effect: weaken(decided, level),
+    message: messageOf(policy, fault),
+    error: fault === undefined ? undefined : { code: fault.code, message: fault.message },
+    violation: decided === "deny" ? level !== "advisory" : strong && level === "soft",
+    alert: decided === "deny" && level === "critical"
+  }
+}
