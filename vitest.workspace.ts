@@ -1,8 +1,11 @@
 import { defineConfig } from "vitest/config"
 
-/** The fast tier is `*.test.ts`; the long one (`npm run test:full`) is `*.full.ts`. */
-const full = process.env["AGION_TIER"] === "full"
-const include = full ? ["test/**/*.full.ts"] : ["test/**/*.test.ts"]
+/**
+ * The fast tier is `*.test.ts`, the long one (`npm run test:full`) `*.full.ts`; `npm run test:pack` runs `*.pack.ts`
+ * on what `npm run build` has made.
+ */
+const tier = process.env["AGION_TIER"] ?? "test"
+const include = [`test/**/*.${tier}.ts`]
 
 const project = (name: string, root: string) => ({
   extends: true as const,
@@ -17,7 +20,7 @@ export default defineConfig({
   test: {
     environment: "node",
     passWithNoTests: true,
-    testTimeout: full ? 300_000 : 20_000,
+    testTimeout: tier === "test" ? 20_000 : 300_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
     // `npm run coverage`

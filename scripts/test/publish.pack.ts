@@ -1,0 +1,161 @@
+/**
+ * What would be published works for those who install it: the packages are packed, installed into an empty
+ * project, imported and run from plain JavaScript and from TypeScript. `npm run build` comes first.
+ */
+import { execFileSync, spawnSync } from "node:child_process"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { publicPackages } from "../Publishable.ts"
+
+const root = join(import.meta.dirname, "../..")
+const packages = publicPackages(root)
+const project = mkdtempSync(join(tmpdir(), "agion-pack-"))
+
+interface Installed {
+  readonly exports: { readonly [path: string]: { readonly types: string; readonly default: string } | null }
+  readonly bin?: { readonly [name: string]: string }
+  readonly dependencies?: { readonly [name: string]: string }
+}
+
+const installed = (name: string): Installed =>
+  JSON.parse(readFileSync(join(project, "node_modules", name, "package.json"), "utf8")) as Installed
+
+/** What a user can import: every path of `exports` that leads somewhere. */
+const entries = (name: string): ReadonlyArray<string> =>
+  Object.entries(installed(name).exports)
+    .filter(([, target]) => target !== null)
+    .map(([path]) => name + path.slice(1))
+
+const rootVersion = (name: string): string => {
+  const json = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    readonly devDependencies: { readonly [name: string]: string }
+  }
+  return `${name}@${json.devDependencies[name] ?? "*"}`
+}
+
+/** Runs Node on a file or a text in the project, without what the test itself runs under. */
+const node = (...args: ReadonlyArray<string>) => {
+  const { NODE_OPTIONS: _, ...env } = process.env
+  return spawnSync(process.execPath, args, { cwd: project, encoding: "utf8", env })
+}
+
+beforeAll(() => {
+  const tarballs = execFileSync(
+    process.execPath,
+    [join(root, "scripts/pack.ts"), join(project, "tarballs")],
+    {
+      encoding: "utf8"
+    }
+  )
+  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }))
+  cpSync(join(root, "scripts/test/fixtures/consumer"), project, { recursive: true })
+  const wanted = ["typescript", "@types/node"].map(rootVersion)
+  execFileSync(
+    "npm",
+    [
+      "install",
+      "--no-audit",
+      "--no-fund",
+      "--prefer-offline",
+      "--ignore-scripts",
+      "effect@~4.1.0",
+      ...wanted,
+      ...tarballs.trim().split("\n")
+    ],
+    { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }
+  )
+}, 300_000)
+
+afterAll(() => rmSync(project, { recursive: true, force: true }))
+
+describe.each(packages.map(({ name }) => name))("%s", (name) => {
+  it("is imported from plain JavaScript by every path that it exports", () => {
+    for (const entry of entries(name)) {
+      const { status, stderr, stdout } = node(
+        "--input-type=module",
+        "--eval",
+        `console.log(Object.keys(await import(${JSON.stringify(entry)})).length)`
+      )
+      assert.strictEqual(status, 0, `${entry}: ${stderr}`)
+      assert.isAbove(Number(stdout), 0, `${entry} exports nothing`)
+    }
+  })
+
+  it("holds built files, its licence and read-me, and no sources", () => {
+    const folder = join(project, "node_modules", name)
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
+      (path) => !path.startsWith("node_modules")
+    )
+    assert.includeMembers(files, ["LICENSE", "README.md", "package.json"])
+    assert.deepStrictEqual(
+      files.filter(
+        (path) => (path.endsWith(".ts") && !path.endsWith(".d.ts")) || path.endsWith("tsbuildinfo")
+      ),
+      []
+    )
+    for (const target of Object.values(installed(name).exports)) {
+      if (target === null) continue
+      assert.isTrue(existsSync(join(folder, target.default)), target.default)
+      assert.isTrue(existsSync(join(folder, target.types)), target.types)
+    }
+  })
+
+  it("keeps its inner modules to itself", () => {
+    const { status, stderr } = node(
+      "--input-type=module",
+      "--eval",
+      `await import("${name}/internal/Anything.js")`
+    )
+    assert.strictEqual(status, 1)
+    assert.include(stderr, "ERR_PACKAGE_PATH_NOT_EXPORTED")
+  })
+})
+
+describe("an empty project", () => {
+  it("has each package once, from its tarball", () => {
+    for (const { name } of packages) {
+      const nested = packages.filter((other) =>
+        existsSync(join(project, "node_modules", name, "node_modules", other.name))
+      )
+      assert.deepStrictEqual(nested, [])
+    }
+    assert.isFalse(existsSync(join(project, "node_modules/@agion/testing")))
+  })
+
+  it("runs a program in plain JavaScript", () => {
+    const { status, stderr, stdout } = node("main.js")
+    assert.strictEqual(status, 0, stderr)
+    assert.deepStrictEqual(JSON.parse(stdout), { score: 42, decision: "redact", entry: true })
+  })
+
+  it("type-checks a program in TypeScript, the libraries' own types included, and runs it", () => {
+    const every = packages.flatMap(({ name }) => entries(name))
+    const lines = every.map((entry, i) => `export * as entry${i} from ${JSON.stringify(entry)}`)
+    writeFileSync(join(project, "every.ts"), `${lines.join("\n")}\n`)
+    const check = node("node_modules/typescript/bin/tsc", "-p", ".")
+    assert.strictEqual(check.status, 0, check.stdout)
+    const { status, stderr, stdout } = node("main.ts")
+    assert.strictEqual(status, 0, stderr)
+    assert.deepInclude(JSON.parse(stdout), { score: 42, refused: "Failure", required: "function" })
+  })
+
+  it.each(packages.filter(({ manifest }) => manifest["bin"] !== undefined).map(({ name }) => name))(
+    "runs the command of %s",
+    (name) => {
+      for (const command of Object.keys(installed(name).bin ?? {})) {
+        const { status, stderr, stdout } = spawnSync(
+          join(project, "node_modules/.bin", command),
+          ["--help"],
+          {
+            cwd: project,
+            encoding: "utf8"
+          }
+        )
+        assert.strictEqual(status, 0, stderr)
+        assert.include(stdout, command)
+      }
+    }
+  )
+})
