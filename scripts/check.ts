@@ -4,7 +4,7 @@
  *
  * `node scripts/check.ts STEP…` runs some of the steps; `--root FOLDER` looks at another tree.
  */
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
@@ -79,7 +79,12 @@ const steps: { readonly [name: string]: Step } = {
   house: ({ root, sources }) =>
     report([...checkHouse(sources()), ...checkSecrets(root), ...checkManifests(root)]),
   tests: ({ root, sources }) => report(strays(semantics(root), citations(sources()))),
-  changesets: ({ root }) => report(checkChangesets(root))
+  changesets: async ({ root }) => {
+    const faults = report(checkChangesets(root))
+    // Without a branch `main` there is nothing to compare with.
+    const known = spawnSync("git", ["rev-parse", "--verify", "--quiet", "main"], { cwd: root }).status === 0
+    return faults.ok && known ? run(root, "changeset", "status") : faults
+  }
 }
 
 const print = (line: string): void => {
