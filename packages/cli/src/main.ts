@@ -1,1 +1,21 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --conditions=@agion/source
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Effect, Layer, Logger } from "effect"
+import { Command } from "effect/cli"
+import { agion } from "./Cli.ts"
+import { version } from "./Version.ts"
+
+/** Logs stay off standard output, which belongs to the answer. */
+const logs = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+
+agion.pipe(
+  Command.run({ version }),
+  Effect.catchTag("CommandFailed", (error) =>
+    Effect.sync(() => {
+      process.stderr.write(`agion: ${error.message}\n`)
+      process.exitCode = 1
+    })
+  ),
+  Effect.provide(Layer.mergeAll(NodeServices.layer, logs)),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,2 @@
+/** The `agion` command as a value, for programs that embed it. */
+export { agion } from "./Cli.ts"
