@@ -89,7 +89,7 @@ const SHOWN: Partial<Record<Type["k"], string>> = {
   cidr: "net.CIDR"
 }
 
-/** A type as people write it; `full` uses the names of the CEL specification. */
+/** A type as people write it; `full` writes optionals as the specification does. */
 export const format = (type: Type, full = false): string => {
   const t = prune(type)
   switch (t.k) {
@@ -109,9 +109,6 @@ export const format = (type: Type, full = false): string => {
     case "abstract":
       return t.of.length === 0 ? t.name : `${t.name}(${t.of.map((x) => format(x, full)).join(", ")})`
     default:
-      if (full && (t.k === "timestamp" || t.k === "duration")) {
-        return `google.protobuf.${t.k === "timestamp" ? "Timestamp" : "Duration"}`
-      }
       return SHOWN[t.k] ?? t.k
   }
 }

@@ -357,11 +357,15 @@ const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
 const sign = (a: number | bigint, b: number | bigint): number =>
   a < b ? -1 : a > b ? 1 : a >= b ? 0 : Number.NaN
 
+/** An int beside a double is ordered as a double, as the language has it (equality is exact). */
+const signMixed = (a: number | bigint, b: number | bigint): number =>
+  typeof a === typeof b ? sign(a, b) : sign(Number(a), Number(b))
+
 /** Order of two values: −1, 0, 1, NaN when a NaN is among them, undefined when they have no order. */
 export const order = (a: unknown, b: unknown, meter: Meter): number | undefined => {
   const x = numeric(a)
   const y = numeric(b)
-  if (x !== undefined && y !== undefined) return sign(x, y)
+  if (x !== undefined && y !== undefined) return signMixed(x, y)
   if (typeof a === "string" && typeof b === "string") {
     meter.spend(Math.min(a.length, b.length) >> 6)
     return compareText(a, b)
