@@ -1,0 +1,545 @@
+/**
+ * What an agent tells the platform, kept until the platform has it.
+ *
+ * ```ts
+ * const events = yield* EventBuffer
+ * events.publishUnsafe("trust", { agentId: "agent-1", eventType: "task_completed" })
+ * yield* events.flush()
+ * ```
+ *
+ * Publishing never throws and never waits for the network. An event of the durable class (decisions, trust,
+ * feedback, missions, usage) is in the write-ahead file before `publish` returns; one of the buffered class (LLM
+ * interactions) is in memory, and goes first when there is no room. What did not get out before the process ended,
+ * however it ended, is sent by the next start. On the way an event may go twice, in effect it counts once: its id
+ * is given once, and a repetition is known by it.
+ *
+ * A batch is sent every 5 s, when 100 events wait, or by `flush`; order is kept for each stream. While the
+ * platform is away the same batch is tried again with growing, jittered pauses.
+ *
+ * **Gotchas**: an event must not be changed after it was published. `"dropped"` means that there was no room in
+ * memory while the file was away; the count is told as an audit line `events_dropped`. Closing the scope waits for
+ * at most `shutdownDeadline`.
+ */
+import { createHmac } from "node:crypto"
+import { Streams } from "@agion/domain"
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Latch,
+  Layer,
+  Random,
+  Redacted,
+  Stream,
+  SubscriptionRef
+} from "effect"
+import {
+  defaultClasses,
+  type EventClass,
+  type EventInputs,
+  type EventKind,
+  isReport,
+  type Publication,
+  type StreamKind
+} from "./events/Event.ts"
+import * as EventId from "./events/EventId.ts"
+import { DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
+import { Outbox, type Published } from "./events/Outbox.ts"
+import { ReportTransport } from "./events/ReportTransport.ts"
+import { node, type WriteAheadFiles } from "./WriteAheadFiles.ts"
+import { defaultDirectory } from "./WriteAheadFolder.ts"
+import { type Storage, WriteAheadStore } from "./WriteAheadStore.ts"
+
+export type { Published } from "./events/Outbox.ts"
+export type { Storage } from "./WriteAheadStore.ts"
+
+/** How the buffer keeps and sends. */
+export interface EventBufferOptions {
+  /** Whose events these are, unless an event says otherwise. */
+  readonly organizationId?: string
+  /** Where the write-ahead file lies; `false`: nowhere. Default: `agion/events` in the user's state folder. */
+  readonly directory?: string | false
+  /**
+   * When to wait for the disk: with each event, every 200 ms beside the program, or never (a crash of the
+   * process loses nothing in any case, one of the machine what is not on disk). Default: `interval`.
+   */
+  readonly fsync?: "each" | "interval" | "never"
+  /** Encrypts the file. At least 32 random characters; events in files with another key wait for it. */
+  readonly encryptionKey?: Redacted.Redacted<string>
+  /** The longest that an event waits to be sent. Default: 5 s. */
+  readonly flushInterval?: Duration.Input
+  /** This many send at once. Default: 100. */
+  readonly flushAt?: number
+  /** How long closing the scope may take. Default: 2 s. */
+  readonly shutdownDeadline?: Duration.Input
+  /** Bytes in memory, for each class. Default: 8 MiB. */
+  readonly memoryBytes?: number
+  /** Bytes in the file. Default: 256 MiB. */
+  readonly diskBytes?: number
+  /** Bytes of one event; long texts in a larger one are cut, and what is still larger is dropped. Default: 1 MiB. */
+  readonly maxEventBytes?: number
+  /** The class of a stream's events, where it is not the default one. */
+  readonly classes?: { readonly [K in StreamKind]?: EventClass }
+  /** The key that the agent's registration answered: entries are signed with it as they are sent. */
+  readonly eventKey?: () => Redacted.Redacted<string> | undefined
+  /** The file system. Default: the machine's. */
+  readonly files?: WriteAheadFiles
+  /** Bytes of one segment of the file. Default: 4 MiB. */
+  readonly segmentBytes?: number
+}
+
+/** Counters since the start. */
+export interface EventStatistics {
+  /** Handed in. */
+  readonly published: number
+  /** Taken by the platform. */
+  readonly sent: number
+  /** Known to the platform already: sent again after an answer that got lost. */
+  readonly duplicates: number
+  /** Never to be taken by the platform. */
+  readonly refused: number
+  /** No room, or cannot be encoded. */
+  readonly dropped: number
+  /** Published by this process and not sent yet. */
+  readonly pending: number
+  /** Bytes of them in memory. */
+  readonly pendingBytes: number
+  /** Bytes in files, those of earlier starts included. */
+  readonly fileBytes: number
+  /** Batches sent. */
+  readonly batches: number
+  /** Batches that failed. */
+  readonly failures: number
+  /** Records that were in a file and could not be read. */
+  readonly unreadable: number
+}
+
+/** Whether events get out by one of the two ways. */
+export interface TransportHealth {
+  readonly to: string
+  readonly status: "ok" | "failing"
+  /** Why the last batch failed; empty when it did not. */
+  readonly reason: string
+}
+
+/** Whether events are kept and get out. */
+export interface EventHealth {
+  /** `degraded`: the file is wanted and away, or a transport fails, or events were dropped. */
+  readonly status: "ok" | "degraded"
+  readonly storage: Storage
+  readonly events: TransportHealth
+  readonly reports: TransportHealth
+  readonly dropped: number
+  readonly refused: number
+  /** Logs of earlier starts that were written with another key. */
+  readonly locked: number
+}
+
+/** What a flush did. */
+export interface Flushed {
+  /** Sent or found there already, in this flush. */
+  readonly sent: number
+  /** Still waiting at its deadline. */
+  readonly pending: number
+}
+
+/** Takes events in and sends them; see the module's manual. */
+export class EventBuffer extends Context.Service<
+  EventBuffer,
+  {
+    /** Takes an event in. Plain and synchronous, for hot paths; never throws. */
+    readonly publishUnsafe: <K extends EventKind>(kind: K, event: EventInputs[K]) => Published
+    /** Takes events in, all durable ones with one write; answers the worst that became of one. Never throws. */
+    readonly publishAllUnsafe: (publications: ReadonlyArray<Publication>) => Published
+    /** `publishUnsafe` as an effect. */
+    readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
+    /** `publishAllUnsafe` as an effect. */
+    readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published>
+    /** Sends what was published before the call; answers at the deadline (default: 5 s) at the latest. */
+    readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
+    readonly statistics: Effect.Effect<EventStatistics>
+    readonly health: Effect.Effect<EventHealth>
+    /** The health now, then each change of it. */
+    readonly healthChanges: Stream.Stream<EventHealth>
+  }
+>()("@agion/sdk/EventBuffer") {
+  /** The buffer over the two transports. */
+  static readonly layer = (
+    options: EventBufferOptions = {}
+  ): Layer.Layer<EventBuffer, never, EventTransport | ReportTransport> =>
+    Layer.effect(EventBuffer, make(options))
+
+  /** Keeps what is published in an `EventRecorder`, for tests; sends nothing. */
+  static get layerMemory(): Layer.Layer<EventBuffer | EventRecorder> {
+    return Layer.effectContext(Effect.sync(makeMemory))
+  }
+}
+
+/** What was published into `EventBuffer.layerMemory`, in order. */
+export class EventRecorder extends Context.Service<
+  EventRecorder,
+  {
+    readonly recorded: Effect.Effect<ReadonlyArray<Publication>>
+    /** The events of one kind. */
+    readonly of: <K extends EventKind>(kind: K) => Effect.Effect<ReadonlyArray<EventInputs[K]>>
+    readonly clear: Effect.Effect<void>
+  }
+>()("@agion/sdk/EventRecorder") {}
+
+const maxBatch = 1000
+const maxBatchBytes = 1_048_576
+const maxReports = 100
+const sendTimeout = "30 seconds"
+const takeOverEveryMillis = 60_000
+
+const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
+  const clock = yield* Clock.Clock
+  const events = yield* EventTransport
+  const reports = yield* ReportTransport
+  const work = yield* Latch.make()
+  const outbox = openOutbox(
+    options,
+    () => clock.currentTimeMillisUnsafe(),
+    () => work.openUnsafe()
+  )
+  yield* Effect.addFinalizer(() => Effect.sync(() => outbox.close()))
+
+  const signing = makeSigning(options.eventKey)
+  const links = [
+    makeLink(events.to, sendEvents(outbox, events, signing)),
+    makeLink(reports.to, sendReports(outbox, reports))
+  ] as const
+  const healthNow = () => healthOf(outbox, links[0], links[1])
+  const health = yield* SubscriptionRef.make(healthNow())
+  const announce = makeAnnounce(outbox, health, healthNow)
+  yield* announce
+
+  for (const link of links) {
+    const interval = options.flushInterval ?? "5 seconds"
+    yield* Effect.forkScoped(sendForEver(link, outbox, work, interval, announce))
+  }
+  yield* Effect.forkScoped(maintainForEver(outbox, options.fsync ?? "interval", announce))
+
+  const flush = makeFlush(outbox, links, work)
+  yield* Effect.addFinalizer(() => flush({ deadline: options.shutdownDeadline ?? "2 seconds" }))
+
+  return EventBuffer.of({
+    publishUnsafe: (kind, event) => outbox.publish(kind, event),
+    publishAllUnsafe: (publications) => outbox.publishAll(publications),
+    publish: (kind, event) => Effect.sync(() => outbox.publish(kind, event)),
+    publishAll: (publications) => Effect.sync(() => outbox.publishAll(publications)),
+    flush,
+    statistics: Effect.sync(() => statisticsOf(outbox, links)),
+    health: Effect.sync(healthNow),
+    healthChanges: SubscriptionRef.changes(health)
+  })
+})
+
+const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => void): Outbox => {
+  const epoch = EventId.make(now)()
+  const directory = options.directory === false ? undefined : (options.directory ?? defaultDirectory())
+  const store = new WriteAheadStore({
+    files: options.files ?? node,
+    directory,
+    epoch,
+    secret: options.encryptionKey === undefined ? undefined : Redacted.value(options.encryptionKey),
+    syncEach: options.fsync === "each",
+    diskBytes: options.diskBytes ?? 268_435_456,
+    segmentBytes: options.segmentBytes
+  })
+  return new Outbox({
+    store,
+    now,
+    epoch,
+    organizationId: options.organizationId,
+    classes: { ...defaultClasses, ...options.classes },
+    memoryBytes: options.memoryBytes ?? 8_388_608,
+    maxEventBytes: options.maxEventBytes ?? 1_048_576,
+    flushAt: options.flushAt ?? 100,
+    wake
+  })
+}
+
+const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
+  const key = eventKey?.()
+  if (key === undefined) return undefined
+  return (stream, fields) =>
+    createHmac("sha256", Redacted.value(key))
+      .update(Streams.signatureInput(stream, fields))
+      .digest("base64url")
+}
+
+/** One of the two ways out, with what it remembers. */
+interface Link {
+  readonly to: string
+  /** Sends one batch and settles it; answers false when there was nothing to send. */
+  readonly send: Effect.Effect<boolean, DeliveryFailed>
+  /** Opened to try again at once. */
+  readonly nudge: Latch.Latch
+  /** Waits for `until` of its lanes to be settled. */
+  readonly waiters: Set<() => void>
+  batches: number
+  failures: number
+  /** Failures in a row. */
+  attempt: number
+  reason: string
+}
+
+const makeLink = (to: string, send: Link["send"]): Link => ({
+  to,
+  send,
+  nudge: Latch.makeUnsafe(false),
+  waiters: new Set(),
+  batches: 0,
+  failures: 0,
+  attempt: 0,
+  reason: ""
+})
+
+const sendEvents = (
+  outbox: Outbox,
+  transport: EventTransport["Service"],
+  signing: () => Sign
+): Link["send"] =>
+  Effect.suspend(() => {
+    const batch = outbox.takeEvents(maxBatch, maxBatchBytes)
+    if (batch.events.length === 0) return Effect.succeed(false)
+    return Effect.map(transport.send(batch.events, signing()), (deliveries) => {
+      outbox.settleEvents(batch, deliveries)
+      return true
+    })
+  })
+
+const sendReports = (outbox: Outbox, transport: ReportTransport["Service"]): Link["send"] =>
+  Effect.suspend(() => {
+    const batch = outbox.takeReports(maxReports, maxBatchBytes)
+    if (batch.length === 0) return Effect.succeed(false)
+    return Effect.flatMap(transport.send(batch), ({ deliveries, failed }) => {
+      outbox.settleReports(deliveries)
+      return failed === undefined ? Effect.succeed(true) : Effect.fail(failed)
+    })
+  })
+
+const sendForEver = (
+  link: Link,
+  outbox: Outbox,
+  work: Latch.Latch,
+  interval: Duration.Input,
+  announce: Effect.Effect<void>
+) =>
+  Effect.forever(
+    Effect.gen(function* () {
+      yield* Effect.raceFirst(Effect.raceFirst(work.await, link.nudge.await), Effect.sleep(interval))
+      work.closeUnsafe()
+      link.nudge.closeUnsafe()
+      outbox.woken()
+      yield* drain(link, announce)
+    })
+  )
+
+/** Sends until nothing waits; what fails is tried again after a pause, and the pauses grow. */
+const drain = Effect.fnUntraced(function* (link: Link, announce: Effect.Effect<void>) {
+  while (true) {
+    const exit = yield* Effect.exit(bounded(link))
+    for (const waiter of [...link.waiters]) waiter()
+    if (Exit.isSuccess(exit)) {
+      if (!exit.value) return
+      link.batches += 1
+      link.attempt = 0
+      link.reason = ""
+      yield* announce
+      continue
+    }
+    const error = Cause.squash(exit.cause)
+    link.failures += 1
+    link.attempt += 1
+    link.reason = error instanceof Error ? error.message : String(error)
+    yield* announce
+    const asked = error instanceof DeliveryFailed ? (error.retryAfterMs ?? 0) : 0
+    const pause = Math.max(asked, yield* pauseMillis(link.attempt))
+    yield* Effect.raceFirst(link.nudge.await, Effect.sleep(Duration.millis(pause)))
+    if (link.nudge.closeUnsafe()) link.attempt = 0
+  }
+})
+
+const bounded = (link: Link) =>
+  Effect.timeoutOrElse(link.send, {
+    duration: sendTimeout,
+    orElse: () => Effect.fail(new DeliveryFailed({ to: link.to, reason: `no answer within ${sendTimeout}` }))
+  })
+
+/** 100 ms, doubled with each failure up to 30 s, of which a random half is taken off. */
+const pauseMillis = (attempt: number): Effect.Effect<number> =>
+  Effect.map(Random.next, (random) => Math.min(30_000, 50 * 2 ** attempt) * (0.5 + random / 2))
+
+const maintainForEver = (
+  outbox: Outbox,
+  fsync: "each" | "interval" | "never",
+  announce: Effect.Effect<void>
+) => {
+  const pause = fsync === "interval" ? 200 : 1_000
+  let untilTakeOver = takeOverEveryMillis
+  return Effect.forever(
+    Effect.gen(function* () {
+      yield* Effect.sleep(Duration.millis(pause))
+      untilTakeOver -= pause
+      outbox.maintain(untilTakeOver <= 0)
+      if (untilTakeOver <= 0) untilTakeOver = takeOverEveryMillis
+      if (fsync === "interval") yield* Effect.promise(() => outbox.store.sync())
+      if (outbox.store.changed) yield* announce
+    })
+  )
+}
+
+/** Publishes the health when it changed, and says in the log when the file goes or comes. */
+const makeAnnounce = (
+  outbox: Outbox,
+  health: SubscriptionRef.SubscriptionRef<EventHealth>,
+  healthNow: () => EventHealth
+): Effect.Effect<void> => {
+  let told: "file" | "memory" = "file"
+  return Effect.gen(function* () {
+    outbox.store.changed = false
+    const now = healthNow()
+    const before = yield* SubscriptionRef.get(health)
+    if (JSON.stringify(before) !== JSON.stringify(now)) yield* SubscriptionRef.set(health, now)
+    const { storage } = now
+    if (storage.mode === told || storage.directory === undefined) return
+    told = storage.mode
+    yield* storage.mode === "memory"
+      ? Effect.logWarning(
+          `events are kept in memory until they are sent: \`${storage.directory}\` cannot be written (${storage.reason}); ` +
+            "make it writable, or choose another `directory`"
+        )
+      : Effect.logInfo(`events are kept in \`${storage.directory}\` again`)
+  })
+}
+
+const makeFlush =
+  (outbox: Outbox, links: ReadonlyArray<Link>, work: Latch.Latch): EventBuffer["Service"]["flush"] =>
+  (options) =>
+    Effect.suspend(() => {
+      const before = outbox.sent + outbox.duplicates
+      const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane) => ({
+        lane,
+        until: lane.pushed
+      }))
+      const done = Deferred.makeUnsafe<void>()
+      const check = () => {
+        if (targets.every(({ lane, until }) => lane.settled >= until)) Deferred.doneUnsafe(done, Effect.void)
+      }
+      check()
+      for (const link of links) {
+        link.waiters.add(check)
+        link.nudge.openUnsafe()
+      }
+      work.openUnsafe()
+      return Deferred.await(done).pipe(
+        Effect.timeoutOption(options?.deadline ?? "5 seconds"),
+        Effect.map(() => ({ sent: outbox.sent + outbox.duplicates - before, pending: outbox.pending })),
+        Effect.ensuring(
+          Effect.sync(() => {
+            for (const link of links) link.waiters.delete(check)
+          })
+        )
+      )
+    })
+
+const healthOf = (outbox: Outbox, events: Link, reports: Link): EventHealth => {
+  const storage = outbox.store.state
+  const away = storage.mode === "memory" && storage.directory !== undefined
+  const failing = events.reason !== "" || reports.reason !== ""
+  return {
+    status: away || failing || outbox.dropped > 0 ? "degraded" : "ok",
+    storage,
+    events: transportHealth(events),
+    reports: transportHealth(reports),
+    dropped: outbox.dropped,
+    refused: outbox.refused,
+    locked: outbox.store.locked
+  }
+}
+
+const transportHealth = ({ to, reason }: Link): TransportHealth => ({
+  to,
+  status: reason === "" ? "ok" : "failing",
+  reason
+})
+
+const statisticsOf = (outbox: Outbox, links: ReadonlyArray<Link>): EventStatistics => ({
+  published: outbox.published,
+  sent: outbox.sent,
+  duplicates: outbox.duplicates,
+  refused: outbox.refused,
+  dropped: outbox.dropped,
+  pending: outbox.pending,
+  pendingBytes: outbox.pendingBytes,
+  fileBytes: outbox.store.bytes,
+  batches: links.reduce((sum, link) => sum + link.batches, 0),
+  failures: links.reduce((sum, link) => sum + link.failures, 0),
+  unreadable:
+    outbox.store.damage.records +
+    outbox.events.unreadable +
+    outbox.reports.unreadable +
+    outbox.telemetry.unreadable
+})
+
+const makeMemory = () => {
+  let recorded: Array<Publication> = []
+  const record = (publication: Publication): Published => {
+    recorded.push(publication)
+    return isReport(publication.kind) || defaultClasses[publication.kind] === "durable"
+      ? "durable"
+      : "buffered"
+  }
+  const recordAll = (publications: ReadonlyArray<Publication>): Published =>
+    publications.map(record).includes("durable") ? "durable" : "buffered"
+  const publishUnsafe = <K extends EventKind>(kind: K, event: EventInputs[K]): Published =>
+    record({ kind, event } as Publication)
+  const transport = (to: string): TransportHealth => ({ to, status: "ok", reason: "" })
+  const health: EventHealth = {
+    status: "ok",
+    storage: { mode: "memory", directory: undefined, reason: "a recorder for tests" },
+    events: transport("recorder"),
+    reports: transport("recorder"),
+    dropped: 0,
+    refused: 0,
+    locked: 0
+  }
+  const buffer = EventBuffer.of({
+    publishUnsafe,
+    publishAllUnsafe: recordAll,
+    publish: (kind, event) => Effect.sync(() => publishUnsafe(kind, event)),
+    publishAll: (publications) => Effect.sync(() => recordAll(publications)),
+    flush: () => Effect.sync(() => ({ sent: 0, pending: 0 })),
+    statistics: Effect.sync(() => ({
+      published: recorded.length,
+      sent: recorded.length,
+      duplicates: 0,
+      refused: 0,
+      dropped: 0,
+      pending: 0,
+      pendingBytes: 0,
+      fileBytes: 0,
+      batches: 0,
+      failures: 0,
+      unreadable: 0
+    })),
+    health: Effect.succeed(health),
+    healthChanges: Stream.succeed(health)
+  })
+  const ofKind = <K extends EventKind>(kind: K) =>
+    Effect.sync(() => recorded.flatMap((p) => (p.kind === kind ? [p.event as EventInputs[K]] : [])))
+  const recorder = EventRecorder.of({
+    recorded: Effect.sync(() => [...recorded]),
+    of: ofKind,
+    clear: Effect.sync(() => {
+      recorded = []
+    })
+  })
+  return Context.make(EventBuffer, buffer).pipe(Context.add(EventRecorder, recorder))
+}

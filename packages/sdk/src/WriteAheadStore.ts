@@ -1,0 +1,281 @@
+/**
+ * The write-ahead log with its moods: in the file while the disk takes writes, in memory while it does not.
+ *
+ * A write that fails, or takes longer than 50 ms, or finds no room, turns it to memory; it is tried again after a
+ * second, then two, up to thirty. Nothing here throws (EVENT-1, EVENT-2).
+ */
+import { join } from "node:path"
+import { type Draft, probe, WriteAheadLog } from "./WriteAhead.ts"
+import type { WriteAheadFiles } from "./WriteAheadFiles.ts"
+import * as Folder from "./WriteAheadFolder.ts"
+
+/** Where durable events are. */
+export interface Storage {
+  readonly mode: "file" | "memory"
+  /** Undefined when none was wanted. */
+  readonly directory: string | undefined
+  /** Why it is memory; empty with a file. */
+  readonly reason: string
+}
+
+export interface StoreOptions {
+  readonly files: WriteAheadFiles
+  /** Undefined: memory only. */
+  readonly directory: string | undefined
+  readonly epoch: string
+  readonly secret: string | undefined
+  readonly syncEach: boolean
+  /** Bytes of all segments, ours and those taken over. */
+  readonly diskBytes: number
+  readonly segmentBytes: number | undefined
+}
+
+/** The longest that one write may take, milliseconds. */
+export const slowWriteMillis = 50
+const firstPauseMillis = 1_000
+const longestPauseMillis = 30_000
+
+export class WriteAheadStore {
+  /** The installation, or this start of it when there is no folder to remember it in. */
+  producer: string
+  /** Logs of earlier starts, the oldest first. */
+  readonly left: Array<WriteAheadLog> = []
+  /** What happened to the storage since it was last asked: a change of mode, for whoever tells. */
+  changed = false
+  private options: StoreOptions
+  private log: WriteAheadLog | undefined
+  private storage: Storage
+  private pauseMillis = firstPauseMillis
+  private retryAt = 0
+  private touchedAt = 0
+  private lostRecords = 0
+  private lostStretches = 0
+
+  constructor(options: StoreOptions) {
+    this.options = options
+    this.producer = options.epoch
+    const { directory } = options
+    const reason = directory === undefined ? "no folder is configured" : ""
+    this.storage = { mode: directory === undefined ? "memory" : "file", directory, reason }
+    if (directory === undefined) return
+    try {
+      options.files.makeFolder(directory)
+      this.producer = Folder.producerId(options.files, directory)
+      this.log = this.begin(directory)
+      this.takeOver()
+    } catch (error) {
+      this.toMemory(error)
+    }
+  }
+
+  get state(): Storage {
+    return this.storage
+  }
+
+  /** The log that is written, if there is one. */
+  get current(): WriteAheadLog | undefined {
+    return this.log
+  }
+
+  /** Bytes in files. */
+  get bytes(): number {
+    return this.left.reduce((sum, log) => sum + log.bytes, this.log?.bytes ?? 0)
+  }
+
+  /** Records that were in a file and could not be read. */
+  get damage(): { readonly stretches: number; readonly records: number } {
+    let { lostRecords: records, lostStretches: stretches } = this
+    for (const log of this.left) {
+      records += log.damage.records
+      stretches += log.damage.stretches
+    }
+    return { records, stretches }
+  }
+
+  /** Logs that another key wrote. */
+  get locked(): number {
+    return this.left.filter((log) => log.locked).length
+  }
+
+  /** Keeps a record; answers its index, or 0 when it is not in the file. */
+  appendOne(lane: number, body: string, share = 1): number {
+    if (!this.open(body.length, share)) return 0
+    return this.timed((log) => log.appendOne(lane, body))
+  }
+
+  /** Keeps all records with one write, or none; answers the index of the first, or 0. */
+  append(drafts: ReadonlyArray<Draft>): number {
+    if (
+      !this.open(
+        drafts.reduce((sum, draft) => sum + draft.body.length, 0),
+        1
+      )
+    )
+      return 0
+    return this.timed((log) => log.append(drafts))
+  }
+
+  private open(size: number, share: number): boolean {
+    if (this.log === undefined || this.storage.mode === "memory") return false
+    if (this.bytes + size <= this.options.diskBytes * share) return true
+    if (share === 1) this.toMemory(new Error(`${this.options.diskBytes} bytes are kept, which is the bound`))
+    return false
+  }
+
+  private timed(write: (log: WriteAheadLog) => number): number {
+    const { log } = this
+    const { files } = this.options
+    if (log === undefined) return 0
+    const before = files.elapsed()
+    try {
+      const index = write(log)
+      const took = files.elapsed() - before
+      if (took > slowWriteMillis) this.toMemory(new Error(`a write took ${Math.round(took)} ms`))
+      return index
+    } catch (error) {
+      this.toMemory(error)
+      return 0
+    }
+  }
+
+  private toMemory(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    this.retryAt = this.options.files.elapsed() + this.pauseMillis
+    this.pauseMillis = Math.min(longestPauseMillis, this.pauseMillis * 2)
+    this.changed = true
+    this.storage = { mode: "memory", directory: this.options.directory, reason }
+  }
+
+  /**
+   * When it is time to try the file again: keeps what is in memory, all of it with one write, and answers the
+   * index of the first; 0 when it is not time, or failed.
+   */
+  resume(drafts: () => ReadonlyArray<Draft>): number {
+    const { directory, files, diskBytes } = this.options
+    if (this.storage.mode === "file" || directory === undefined) return 0
+    if (files.elapsed() < this.retryAt || this.bytes >= diskBytes * 0.9) return 0
+    try {
+      if (this.log === undefined) {
+        files.makeFolder(directory)
+        this.log = this.begin(directory)
+      }
+    } catch (error) {
+      this.toMemory(error)
+      return 0
+    }
+    this.storage = { mode: "file", directory, reason: "" }
+    const kept = drafts()
+    const index = this.timed((log) => log.append(kept.length === 0 ? [probe] : kept))
+    if (this.state.mode === "file") {
+      this.pauseMillis = firstPauseMillis
+      this.changed = true
+    }
+    return kept.length === 0 ? 0 : index
+  }
+
+  private begin(directory: string): WriteAheadLog {
+    const { files, epoch, secret, syncEach, segmentBytes } = this.options
+    const folder = join(directory, Folder.logName(epoch, Folder.thisProcess()))
+    files.makeFolder(folder)
+    const bound = segmentBytes === undefined ? {} : { segmentBytes }
+    return WriteAheadLog.create({ files, folder, producer: this.producer, epoch, secret, syncEach, ...bound })
+  }
+
+  /** Takes over the logs of processes that are gone; answers those that are new. */
+  takeOver(): ReadonlyArray<WriteAheadLog> {
+    const { directory, files, secret, syncEach } = this.options
+    const { producer } = this
+    if (directory === undefined) return []
+    const fresh: Array<WriteAheadLog> = []
+    try {
+      for (const { name, epoch } of Folder.adopt(files, directory)) {
+        const folder = join(directory, name)
+        fresh.push(WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach }))
+      }
+    } catch {
+      // A folder that cannot be read is left for a person, and for the next start.
+    }
+    this.left.push(...fresh)
+    return fresh
+  }
+
+  /** Marks a lane of a log as done up to an index. */
+  acknowledge(log: WriteAheadLog, lane: number, index: number): void {
+    log.acknowledge(lane, index)
+  }
+
+  /** Writes down what was acknowledged; removes what is done. */
+  checkpoint(): void {
+    try {
+      this.log?.checkpoint()
+      for (const log of [...this.left]) {
+        log.checkpoint()
+        if (log.done) this.discard(log)
+      }
+    } catch (error) {
+      // Not written down means sent again by the next start, which changes nothing.
+      if (this.storage.mode === "file") this.toMemory(error)
+    }
+  }
+
+  /** A log of an earlier start that nobody needs any more, or that cannot be read. */
+  discard(log: WriteAheadLog): void {
+    const at = this.left.indexOf(log)
+    if (at < 0) return
+    this.left.splice(at, 1)
+    this.lostRecords += log.damage.records
+    this.lostStretches += log.damage.stretches
+    log.close()
+    if (log.done) this.options.files.removeFolder(log.folder)
+  }
+
+  /** Waits until what was written is on disk; failures turn the store to memory. */
+  async sync(): Promise<void> {
+    try {
+      await this.log?.syncLater()
+    } catch (error) {
+      this.toMemory(error)
+    }
+  }
+
+  /** Gives the log up, because another machine has taken it; the next `resume` begins a new one. */
+  forsake(): void {
+    this.log?.close()
+    this.log = undefined
+    this.toMemory(new Error("another machine has taken the folder over"))
+    this.retryAt = 0
+  }
+
+  /** A sign of life for other machines; answers false when they have taken our folder. */
+  touch(): boolean {
+    const { files } = this.options
+    const now = files.elapsed()
+    if (this.log === undefined || now - this.touchedAt < Folder.leaseMillis / 6) return true
+    this.touchedAt = now
+    try {
+      files.touch(this.log.folder)
+      for (const log of this.left) files.touch(log.folder)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** Closes the files; what is done is removed, the rest is left to the next start. */
+  close(): void {
+    const { directory, files } = this.options
+    this.checkpoint()
+    for (const log of [...this.left, ...(this.log === undefined ? [] : [this.log])]) {
+      log.close()
+      try {
+        if (log.done) files.removeFolder(log.folder)
+        else if (directory !== undefined)
+          files.rename(log.folder, join(directory, Folder.logName(log.epoch, Folder.nobody)))
+      } catch {
+        // The next start finds it by its owner's absence.
+      }
+    }
+    this.log = undefined
+    this.left.length = 0
+  }
+}

@@ -1,0 +1,64 @@
+/** A `POST` to the gateway whose answer is one of three: taken, never to be taken, or to be sent again. */
+import { Duration, Effect, Redacted } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import { DeliveryFailed, type HttpTransportOptions } from "./EventTransport.ts"
+
+/** What the gateway said; that it should be asked again is a `DeliveryFailed`. */
+export type Answer =
+  | { readonly _tag: "Taken"; readonly text: string }
+  | { readonly _tag: "Refused"; readonly status: number; readonly reason: string }
+
+/** Statuses at which the same request may be taken later: a key that is renewed, the rate, the platform's state. */
+const passing = (status: number): boolean =>
+  status >= 500 || status === 401 || status === 408 || status === 425 || status === 429
+
+/** Makes the call; `path` is below `/api/v1`. */
+export const makeCall = Effect.fnUntraced(function* (options: HttpTransportOptions) {
+  const client = yield* HttpClient.HttpClient
+  const origin = options.url.replace(/\/+$/, "")
+  const timeout = options.timeout ?? "10 seconds"
+  const failed = (reason: string, retryAfterMs?: number) =>
+    new DeliveryFailed({ to: origin, reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+
+  return (path: string, body: string): Effect.Effect<Answer, DeliveryFailed> => {
+    const plain = HttpClientRequest.post(`${origin}/api/v1${path}`)
+    const full = body === "" ? plain : HttpClientRequest.bodyText(plain, body, "application/json")
+    const request =
+      options.apiKey === undefined
+        ? full
+        : HttpClientRequest.bearerToken(full, Redacted.value(options.apiKey))
+    return client.execute(request).pipe(
+      Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
+      Effect.mapError((error) => failed(error.message)),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          Effect.fail(failed(`no answer within ${Duration.format(Duration.fromInputUnsafe(timeout))}`))
+      }),
+      Effect.flatMap(({ response, text }): Effect.Effect<Answer, DeliveryFailed> => {
+        const { status } = response
+        if (status < 300) return Effect.succeed({ _tag: "Taken", text })
+        const reason = `${status} ${told(text)}`.trim()
+        if (!passing(status)) return Effect.succeed({ _tag: "Refused", status, reason })
+        return Effect.fail(failed(reason, retryAfter(response.headers["retry-after"])))
+      })
+    )
+  }
+})
+
+/** What an error body says, shortened. */
+const told = (text: string): string => {
+  try {
+    const body: unknown = JSON.parse(text)
+    if (typeof body === "object" && body !== null && "message" in body)
+      return String(body.message).slice(0, 300)
+  } catch {
+    // Some proxy's page: the status says enough.
+  }
+  return ""
+}
+
+const retryAfter = (header: string | undefined): number | undefined => {
+  const seconds = Number(header)
+  return header === undefined || !Number.isFinite(seconds) ? undefined : Math.max(0, seconds * 1000)
+}

@@ -1,0 +1,460 @@
+/**
+ * The synchronous half of the event buffer: takes events in, keeps the durable ones in the file, holds what waits
+ * in three lanes, hands out batches and takes their answers. It knows no fiber, no clock of its own and no network.
+ *
+ * Bounds are bytes, and each class has its own: when telemetry has no room left, the oldest telemetry goes, never
+ * a decision (EVENT-3). What is dropped is counted by kind and reason, and the count is told (EVENT-1).
+ */
+import type { Streams } from "@agion/domain"
+import type { Draft } from "../WriteAhead.ts"
+import type { WriteAheadStore } from "../WriteAheadStore.ts"
+import * as Event from "./Event.ts"
+import * as EventId from "./EventId.ts"
+import type { Delivery } from "./EventTransport.ts"
+import { type Held, Lane } from "./Lane.ts"
+
+/**
+ * What became of an event that was published. `durable`: it is in the file; `memory`: durable, but the file is
+ * away, and it is kept in memory until it is sent; `buffered`: of the buffered class; `dropped`: there was no room.
+ */
+export type Published = "durable" | "memory" | "buffered" | "dropped"
+
+export interface OutboxOptions {
+  readonly store: WriteAheadStore
+  /** Epoch milliseconds. */
+  readonly now: () => number
+  readonly organizationId: string | undefined
+  readonly classes: { readonly [K in Event.StreamKind]: Event.EventClass }
+  /** For each class. */
+  readonly memoryBytes: number
+  readonly maxEventBytes: number
+  /** Called when this many wait, and not again until `woken`. */
+  readonly flushAt: number
+  readonly wake: () => void
+  /** This start, a UUIDv7. */
+  readonly epoch: string
+}
+
+/** An event of the buffered class before it is encoded. */
+interface Raw {
+  readonly raw: true
+  readonly kind: Event.StreamKind
+  readonly event: object
+  readonly at: number
+}
+
+/** A durable event on its way into the file and a lane. */
+type Entry =
+  | { readonly lane: 0; readonly kind: string; readonly item: Event.StreamEvent; readonly body: string }
+  | { readonly lane: 1; readonly kind: string; readonly item: Event.Report; readonly body: string }
+
+/** A batch for the streams: durable events first. */
+export interface EventBatch {
+  readonly events: ReadonlyArray<Event.StreamEvent>
+  readonly durable: number
+  readonly buffered: number
+}
+
+/** The part of the disk that telemetry may use. */
+const telemetryShare = 0.5
+
+const decodeEvent = (body: string): Event.StreamEvent | undefined => {
+  const parts = decodeParts(body)
+  const [kind, eventId, fields] = parts ?? []
+  if (typeof kind !== "string" || !(kind in Event.defaultClasses) || typeof eventId !== "string")
+    return undefined
+  if (typeof fields !== "object" || fields === null) return undefined
+  return { kind: kind as Event.StreamKind, eventId, fields: fields as Streams.Fields }
+}
+
+const decodeReport = (body: string): Event.Report | undefined => {
+  const parts = decodeParts(body)
+  const [kind, eventId, path, text] = parts ?? []
+  if (typeof kind !== "string" || typeof eventId !== "string") return undefined
+  if (typeof path !== "string" || typeof text !== "string") return undefined
+  return { kind, eventId, path, body: text }
+}
+
+const decodeParts = (body: string): ReadonlyArray<unknown> | undefined => {
+  try {
+    const parts: unknown = JSON.parse(body)
+    return Array.isArray(parts) ? parts : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const encodeEvent = (event: Event.StreamEvent): string =>
+  JSON.stringify([event.kind, event.eventId, event.fields])
+
+const encodeReport = (report: Event.Report): string =>
+  JSON.stringify([report.kind, report.eventId, report.path, report.body])
+
+/** A rough size of an event that nobody has encoded yet: texts, and a guess for the rest. */
+const roughSize = (value: unknown, depth: number): number => {
+  if (typeof value === "string") return value.length
+  if (typeof value !== "object" || value === null || depth > 8) return 8
+  let size = 16
+  for (const key in value)
+    size += key.length + 8 + roughSize((value as Record<string, unknown>)[key], depth + 1)
+  return size
+}
+
+const tooLarge = "it is too large"
+
+const unencodable = (error: unknown): string =>
+  `it cannot be encoded: ${error instanceof Error ? error.message : String(error)}`
+
+type StreamPublication = Extract<Event.Publication, { readonly kind: Event.StreamKind }>
+
+const isBuffered = (
+  publication: Event.Publication,
+  classes: OutboxOptions["classes"]
+): publication is StreamPublication =>
+  !Event.isReport(publication.kind) && classes[publication.kind] === "buffered"
+
+export class Outbox {
+  readonly events = new Lane<Event.StreamEvent>(0, decodeEvent)
+  readonly reports = new Lane<Event.Report>(1, decodeReport)
+  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, decodeEvent)
+  readonly store: WriteAheadStore
+  /** Events that were taken in. */
+  published = 0
+  /** Events that the platform took. */
+  sent = 0
+  /** Events that the platform had already. */
+  duplicates = 0
+  /** Events that the platform will never take. */
+  refused = 0
+  /** Events for which there was no room, ever. */
+  dropped = 0
+  /** Set when the buffer's scope is closed. */
+  closed = false
+  private options: OutboxOptions
+  private id: () => string
+  private sequence = 0
+  private waiting = 0
+  private drops = new Map<string, number>()
+  private toldDamage = 0
+  private isoMillis = Number.NaN
+  private iso = ""
+
+  constructor(options: OutboxOptions) {
+    this.options = options
+    this.store = options.store
+    this.id = EventId.make(options.now)
+    for (const log of options.store.left) this.addLog(log)
+  }
+
+  /** Takes an event in. Never throws. */
+  publish<K extends Event.EventKind>(kind: K, event: Event.EventInputs[K]): Published {
+    try {
+      if (this.closed) return this.drop(kind, "the buffer is closed")
+      this.published += 1
+      return this.take({ kind, event } as Event.Publication)
+    } catch (error) {
+      return this.drop(kind, unencodable(error))
+    }
+  }
+
+  private take(publication: Event.Publication): Published {
+    if (isBuffered(publication, this.options.classes)) return this.buffer(publication.kind, publication.event)
+    const entry = this.entry(publication)
+    if (entry === undefined) return this.drop(publication.kind, tooLarge)
+    return this.placeEntry(entry, this.store.appendOne(entry.lane, entry.body))
+  }
+
+  /** Takes events in, the durable ones with one write. Answers the worst that became of one. Never throws. */
+  publishAll(publications: ReadonlyArray<Event.Publication>): Published {
+    let worst: Published = "buffered"
+    const entries: Array<Entry> = []
+    for (const publication of publications) {
+      try {
+        if (this.closed) return this.drop(publication.kind, "the buffer is closed")
+        this.published += 1
+        if (isBuffered(publication, this.options.classes)) {
+          worst = worse(worst, this.buffer(publication.kind, publication.event))
+          continue
+        }
+        const entry = this.entry(publication)
+        if (entry === undefined) worst = this.drop(publication.kind, tooLarge)
+        else entries.push(entry)
+      } catch (error) {
+        worst = this.drop(publication.kind, unencodable(error))
+      }
+    }
+    const first = entries.length === 0 ? 0 : this.store.append(entries)
+    for (const [i, entry] of entries.entries())
+      worst = worse(worst, this.placeEntry(entry, first === 0 ? 0 : first + i))
+    return worst
+  }
+
+  /** A durable event, encoded; undefined when it is too large. */
+  private entry(publication: Event.Publication): Entry | undefined {
+    const { kind } = publication
+    let entry: Entry
+    if (Event.isReport(kind)) {
+      const item = this.report(publication)
+      entry = { lane: 1, kind, item, body: encodeReport(item) }
+    } else {
+      const item = this.stream(kind, publication.event, publication.event.timestamp)
+      entry = { lane: 0, kind, item, body: encodeEvent(item) }
+    }
+    return entry.body.length > this.options.maxEventBytes ? undefined : entry
+  }
+
+  private placeEntry(entry: Entry, index: number): Published {
+    return entry.lane === 0
+      ? this.place(entry.kind, this.events, entry.item, index, entry.body.length)
+      : this.place(entry.kind, this.reports, entry.item, index, entry.body.length)
+  }
+
+  private place<A>(kind: string, lane: Lane<A>, item: A, index: number, bytes: number): Published {
+    const log = this.store.current
+    const full = lane.bytes + bytes > this.options.memoryBytes
+    if (index > 0 && log !== undefined) {
+      if (lane.isInLog || full) lane.pushLogged(log, index)
+      else lane.push({ item, log, index, bytes, own: true })
+      this.arrived()
+      return "durable"
+    }
+    lane.leaveLog()
+    if (full) return this.drop(kind, "there is no room in memory, and the file is away")
+    lane.push({ item, log: undefined, index: 0, bytes, own: true })
+    this.arrived()
+    return "memory"
+  }
+
+  private buffer(kind: Event.StreamKind, event: Event.EventHead): Published {
+    const at = event.timestamp ?? this.options.now()
+    const bytes = roughSize(event, 0)
+    const lane = this.telemetry
+    if (lane.isInLog || lane.bytes + bytes > this.options.memoryBytes)
+      return this.bufferUnderPressure(kind, event, at, bytes)
+    lane.push({ item: { raw: true, kind, event, at }, log: undefined, index: 0, bytes, own: true })
+    this.arrived()
+    return "buffered"
+  }
+
+  /** To the file while that has room, else the oldest go. */
+  private bufferUnderPressure(kind: Event.StreamKind, event: object, at: number, bytes: number): Published {
+    const lane = this.telemetry
+    const item = this.stream(kind, event, at)
+    const body = encodeEvent(item)
+    if (body.length > this.options.maxEventBytes) return this.drop(kind, tooLarge)
+    const index = this.store.appendOne(lane.number, body, telemetryShare)
+    const log = this.store.current
+    if (index > 0 && log !== undefined) lane.pushLogged(log, index)
+    else {
+      lane.leaveLog()
+      while (lane.bytes + bytes > this.options.memoryBytes) {
+        const oldest = lane.dropOldest()
+        if (oldest === undefined) return this.drop(kind, "there is no room")
+        this.drop(oldest.item.kind, "there is no room")
+      }
+      lane.push({ item, log: undefined, index: 0, bytes, own: true })
+    }
+    this.arrived()
+    return "buffered"
+  }
+
+  private arrived(): void {
+    this.waiting += 1
+    if (this.waiting === this.options.flushAt) this.options.wake()
+  }
+
+  /** What wakes the sender is counted anew. */
+  woken(): void {
+    this.waiting = 0
+  }
+
+  private drop(kind: string, reason: string): "dropped" {
+    this.dropped += 1
+    if (!this.closed) {
+      const key = `${kind}: ${reason}`
+      this.drops.set(key, (this.drops.get(key) ?? 0) + 1)
+    }
+    return "dropped"
+  }
+
+  private stream(kind: Event.StreamKind, event: object, at: number | undefined): Event.StreamEvent {
+    const given: unknown = "eventId" in event ? event.eventId : undefined
+    const organization: unknown = "organizationId" in event ? event.organizationId : undefined
+    this.sequence += 1
+    const eventId = typeof given === "string" ? given : this.id()
+    const fields = Event.encode(event, {
+      eventId,
+      organizationId: typeof organization === "string" ? organization : this.options.organizationId,
+      producer: this.store.producer,
+      producerEpoch: this.options.epoch,
+      sequence: this.sequence,
+      timestamp: this.timestamp(at)
+    })
+    let size = 0
+    for (const name in fields) size += (fields[name] ?? "").length
+    return { kind, eventId, fields: size > this.options.maxEventBytes / 2 ? Event.shorten(fields) : fields }
+  }
+
+  private report(publication: Event.Publication): Event.Report {
+    const { event } = publication
+    const organization = "organizationId" in event ? event.organizationId : undefined
+    return Event.encodeReport(publication, {
+      eventId: event.eventId ?? this.id(),
+      organizationId: organization ?? this.options.organizationId,
+      producer: this.store.producer,
+      producerEpoch: this.options.epoch,
+      sequence: 0,
+      timestamp: this.timestamp(event.timestamp)
+    })
+  }
+
+  private timestamp(at: number | undefined): string {
+    const millis = at === undefined || !Number.isFinite(at) ? this.options.now() : at
+    if (millis !== this.isoMillis) {
+      this.iso = new Date(millis).toISOString()
+      this.isoMillis = millis
+    }
+    return this.iso
+  }
+
+  /** The next events, or again those that were not settled. */
+  takeEvents(maxCount: number, maxBytes: number): EventBatch {
+    const durable = this.events.take(maxCount, maxBytes)
+    const buffered = durable.length < maxCount ? this.telemetry.take(maxCount - durable.length, maxBytes) : []
+    const events = durable.map((held) => held.item)
+    for (const held of buffered) events.push(this.encoded(held))
+    return { events, durable: durable.length, buffered: buffered.length }
+  }
+
+  private encoded(held: Held<Event.StreamEvent | Raw>): Event.StreamEvent {
+    if (!("raw" in held.item)) return held.item
+    const { kind, event, at } = held.item
+    const item = this.stream(kind, event, at)
+    held.item = item
+    return item
+  }
+
+  /** What became of the batch that was taken. */
+  settleEvents(batch: EventBatch, deliveries: ReadonlyArray<Delivery>): void {
+    this.events.settle(batch.durable)
+    this.telemetry.settle(batch.buffered)
+    this.settled(deliveries)
+  }
+
+  takeReports(maxCount: number, maxBytes: number): ReadonlyArray<Event.Report> {
+    return this.reports.take(maxCount, maxBytes).map((held) => held.item)
+  }
+
+  settleReports(deliveries: ReadonlyArray<Delivery>): void {
+    this.reports.settle(deliveries.length)
+    this.settled(deliveries)
+  }
+
+  private settled(deliveries: ReadonlyArray<Delivery>): void {
+    for (const delivery of deliveries) {
+      if (delivery._tag === "Accepted") this.sent += 1
+      else if (delivery._tag === "Duplicate") this.duplicates += 1
+      else this.refused += 1
+    }
+    this.store.checkpoint()
+  }
+
+  /** How many wait, of those that were published in this process. */
+  get pending(): number {
+    return this.events.pending + this.reports.pending + this.telemetry.pending
+  }
+
+  /** Bytes of what waits in memory. */
+  get pendingBytes(): number {
+    return this.events.bytes + this.reports.bytes + this.telemetry.bytes
+  }
+
+  /** True when nothing waits, of earlier starts neither. */
+  get isEmpty(): boolean {
+    return this.events.isEmpty && this.reports.isEmpty && this.telemetry.isEmpty
+  }
+
+  private addLog(log: WriteAheadStore["left"][number]): void {
+    for (const lane of [this.events, this.reports, this.telemetry]) lane.addLog(log)
+  }
+
+  /** Looks after the file: tries it again when it was away, takes over what processes left that are gone. */
+  maintain(takeOver: boolean): void {
+    if (!this.store.touch()) {
+      const { current } = this.store
+      if (current !== undefined)
+        for (const lane of [this.events, this.reports, this.telemetry]) lane.forget(current)
+      this.store.forsake()
+    }
+    this.resume()
+    if (takeOver) for (const log of this.store.takeOver()) this.addLog(log)
+    this.tell()
+  }
+
+  private resume(): void {
+    const waiting: Array<Held<unknown>> = []
+    const index = this.store.resume(() => {
+      const drafts: Array<Draft> = []
+      for (const held of this.events.unlogged()) {
+        drafts.push({ lane: 0, body: encodeEvent(held.item) })
+        waiting.push(held)
+      }
+      for (const held of this.reports.unlogged()) {
+        drafts.push({ lane: 1, body: encodeReport(held.item) })
+        waiting.push(held)
+      }
+      return drafts
+    })
+    if (index === 0) return
+    for (const [i, held] of waiting.entries()) {
+      held.log = this.store.current
+      held.index = index + i
+    }
+  }
+
+  /** Publishes how many events were lost, and why, if any were since it was last told. */
+  tell(): void {
+    const damaged = this.store.damage.records
+    if (this.drops.size === 0 && damaged === this.toldDamage) return
+    const counts = Object.fromEntries(this.drops)
+    if (damaged > this.toldDamage) counts["unreadable in the file"] = damaged - this.toldDamage
+    const item = this.report({
+      kind: "audit",
+      event: {
+        eventType: "events_dropped",
+        entityId: this.store.producer,
+        entityType: "producer",
+        action: "drop",
+        reason: "events were lost before they reached the platform",
+        data: { counts, producer: this.store.producer, producer_epoch: this.options.epoch }
+      }
+    })
+    const body = encodeReport(item)
+    if (this.reports.bytes + body.length > this.options.memoryBytes) return
+    this.published += 1
+    this.place("audit", this.reports, item, this.store.appendOne(1, body), body.length)
+    this.drops.clear()
+    this.toldDamage = damaged
+  }
+
+  /** The last thing that happens: what waits in memory goes to the file, if that takes it. */
+  close(): void {
+    this.tell()
+    this.closed = true
+    this.resume()
+    const drafts: Array<Draft> = []
+    for (const held of this.telemetry.unlogged()) {
+      try {
+        drafts.push({ lane: 2, body: encodeEvent(this.encoded(held)) })
+      } catch {
+        this.dropped += 1
+      }
+    }
+    if (drafts.length > 0) this.store.append(drafts)
+    this.store.close()
+  }
+}
+
+const ranks: { readonly [P in Published]: number } = { buffered: 0, durable: 1, memory: 2, dropped: 3 }
+
+const worse = (one: Published, other: Published): Published => (ranks[other] > ranks[one] ? other : one)
