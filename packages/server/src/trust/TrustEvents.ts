@@ -1,7 +1,7 @@
 /** What the platform tells of a change of score: entries of `trust-events`, and scores for caches (TRUST-9). */
 import { type PushedTrust, Streams, tierOf } from "@agion/domain"
 import type { Outgoing } from "../changes/Changes.ts"
-import { uuid7 } from "../events/EventId.ts"
+import { uuidv7 } from "../changes/Governance.ts"
 import type { Signing } from "../keys/Signing.ts"
 import type { ScoreChange } from "./TrustSql.ts"
 
@@ -25,7 +25,7 @@ export const entriesOf = (stream: string, change: ScoreChange, now: number): Rea
     _tag: "Stream",
     name: stream,
     fields: Streams.toFields({
-      event_id: uuid7(now),
+      event_id: uuidv7(now),
       event_type: eventType,
       update_type: updateType,
       ...common

@@ -3,7 +3,7 @@ import { ActorId, Api, ApiError, type TrustHistoryEvent, type TrustScore, Wire }
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Changes } from "../changes/Changes.ts"
-import { uuid7 } from "../events/EventId.ts"
+import { uuidv7 } from "../changes/Governance.ts"
 import { Signing } from "../keys/Signing.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import { TrustScores } from "./TrustScores.ts"
@@ -99,7 +99,7 @@ export const layer = HttpApiBuilder.group(
           organizationId,
           entityId,
           entityType,
-          eventId: uuid7(yield* Clock.currentTimeMillis),
+          eventId: uuidv7(yield* Clock.currentTimeMillis),
           eventType: payload.eventType,
           impact: payload.impact,
           outcome: outcomes(payload.eventType, payload.impact),

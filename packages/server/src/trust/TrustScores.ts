@@ -6,10 +6,11 @@
  *
  * **Gotchas**: a model with caps on gain costs one more query and a lock before the change.
  */
-import { Streams, Trust, type TrustModel, TrustModelSettings } from "@agion/domain"
+import { type Streams, Trust, type TrustModel, TrustModelSettings } from "@agion/domain"
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes, type Outgoing } from "../changes/Changes.ts"
+import { alertRaised, Names } from "../changes/Governance.ts"
 import * as Alerts from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
 import { entriesOf, pushesOf } from "./TrustEvents.ts"
@@ -26,7 +27,6 @@ export type SuspendActor = (suspension: {
 }) => Effect.Effect<number, SqlError.SqlError>
 
 export interface TrustScoresOptions {
-  readonly names?: Streams.StreamNames
   readonly suspendActor: SuspendActor
 }
 
@@ -74,7 +74,7 @@ const make = Effect.fnUntraced(function* (options: TrustScoresOptions) {
     sql,
     changes: yield* Changes,
     signing: yield* Signing,
-    names: options.names ?? Streams.streamNames(),
+    names: yield* Names,
     suspendActor: options.suspendActor
   }
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
@@ -200,7 +200,7 @@ const announce = Effect.fnUntraced(function* (
   const changed = changes.filter((change) => change.newScore !== change.oldScore)
   const entries: ReadonlyArray<Outgoing> = [
     ...changed.flatMap((change) => entriesOf(parts.names.trustEvents, change, now)),
-    ...alerts.map((alert) => Alerts.entryOf(parts.names, alert, now))
+    ...alerts.map((alert) => alertRaised(parts.names, now, alert))
   ]
   if (alerts.length > 0) yield* parts.sql.afterCommit(Alerts.log(alerts))
   const ids = [...new Set(changed.map((change) => change.entityId))]

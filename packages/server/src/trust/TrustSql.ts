@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import { array } from "../sql/Arrays.ts"
 
 /** Whose score. */
 export interface ScoreKey {
@@ -148,10 +149,10 @@ export const applyScores = (events: ReadonlyArray<ScoreEvent>): Sql<ReadonlyArra
           ${events.map((event) => event.eventId)}::text[],
           ${events.map((event) => event.eventType)}::text[],
           ${events.map((event) => Math.round(event.impact * 10))}::int[],
-          ${events.map((event) => event.outcome)}::text[],
+          ${array(events.map((event) => event.outcome))}::text[],
           ${events.map((event) => event.description)}::text[],
           ${events.map((event) => event.metadata)}::text[],
-          ${events.map((event) => event.occurredAt)}::text[]
+          ${array(events.map((event) => event.occurredAt))}::text[]
         ) WITH ORDINALITY AS t (organization_id, entity_type, entity_id, event_id, event_type, impact, outcome,
           description, metadata, occurred_at, n)
       ), folded AS (
