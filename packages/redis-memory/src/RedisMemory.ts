@@ -15,7 +15,7 @@
  * build of a layer is a store of its own; time is the `Clock` of the build.
  */
 
-import { type Redis, RedisClient, RedisPubSub, RedisStream, type Status } from "@agion/redis"
+import { Redis, RedisClient, RedisPubSub, RedisStream, type Status } from "@agion/redis"
 import { Clock, Context, Effect, Layer, SubscriptionRef } from "effect"
 import { Redis as EffectRedis } from "effect/persistence"
 import { fromBytes, toBytes } from "./internal/Bytes.ts"
@@ -89,20 +89,22 @@ const services = Effect.fnUntraced(function* (
   const link = yield* makeLink(machine, main)
   const pubsub = yield* RedisPubSub.make(link)
   const reserved = new Set<Effect.Effect<void>>()
-  const redis = yield* EffectRedis.make({
-    send: main.send,
-    connect: Effect.sync(() => {
-      const local = open(machine, clock)
-      const close: Effect.Effect<void> = Effect.ensuring(
-        local.close,
-        Effect.sync(() => reserved.delete(close))
-      )
-      reserved.add(close)
-      return { send: local.send, close }
-    }),
-    subscribe: (channel, onMessage) => hear(machine, channel, onMessage),
-    pool: { maxConnections: 1024 }
-  })
+  const redis = Redis.withLiveReservations(
+    yield* EffectRedis.make({
+      send: main.send,
+      connect: Effect.sync(() => {
+        const local = open(machine, clock)
+        const close: Effect.Effect<void> = Effect.ensuring(
+          local.close,
+          Effect.sync(() => reserved.delete(close))
+        )
+        reserved.add(close)
+        return { send: local.send, close }
+      }),
+      subscribe: (channel, onMessage) => hear(machine, channel, onMessage),
+      pool: { maxConnections: 1024 }
+    })
+  )
   const status = yield* SubscriptionRef.make<Status>("connected")
   const client = RedisClient.make({
     pipeline: (commands) => Effect.sync(() => main.pipeline(commands)),

@@ -16,7 +16,7 @@
  * (`RedisClient.outcome`). Blocking commands belong on `Redis.reserve`.
  * ioredis is imported when a layer is built, not with this module.
  */
-import { Config, Context, Effect, Layer, Queue, type Scope } from "effect"
+import { Config, Context, Effect, Exit, Layer, Queue, Scope } from "effect"
 import { Redis as EffectRedis } from "effect/persistence"
 import * as Connection from "./internal/Connection.ts"
 import { makeLink } from "./internal/SubscriberLink.ts"
@@ -38,12 +38,14 @@ const make = Effect.fnUntraced(function* (options: RedisOptions) {
   const module = yield* Effect.promise(() => import("ioredis"))
   const main = yield* Connection.openLasting(module, settings)
   const pubsub = yield* RedisPubSub.make(yield* makeLink(module, settings, main))
-  const redis = yield* EffectRedis.make({
-    send: main.send,
-    connect: Connection.openSingle(module, settings),
-    subscribe: (channel, onMessage) => listen(pubsub, channel, onMessage),
-    pool: { maxConnections: options.maxConnections ?? 32 }
-  })
+  const redis = withLiveReservations(
+    yield* EffectRedis.make({
+      send: main.send,
+      connect: Connection.openSingle(module, settings),
+      subscribe: (channel, onMessage) => listen(pubsub, channel, onMessage),
+      pool: { maxConnections: options.maxConnections ?? 32 }
+    })
+  )
   const client = RedisClient.make(main)
   const stream = yield* RedisStream.make(redis, client)
   return Context.make(EffectRedis.Redis, redis).pipe(
@@ -65,6 +67,23 @@ const listen = Effect.fnUntraced(function* (
       if (event._tag === "Message") onMessage({ channel: event.channel, message: event.message })
     })
   )
+})
+
+/**
+ * The same service with `reserve` asking each connection whether it lives before
+ * it hands it out: one that died while it lay idle is dropped, not given away.
+ */
+export const withLiveReservations = (redis: EffectRedis.Redis["Service"]): EffectRedis.Redis["Service"] => ({
+  ...redis,
+  reserve: Effect.gen(function* () {
+    while (true) {
+      const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+      const connection = yield* Scope.provide(redis.reserve, scope)
+      const answer = yield* Effect.result(connection.send("PING"))
+      if (answer._tag === "Success") return connection
+      yield* Scope.close(scope, Exit.void)
+    }
+  })
 })
 
 /** Redis at `url`. Never fails because Redis is away; see the module's manual. */

@@ -163,8 +163,12 @@ const deliver = (listener: Listener, event: PubSubEvent) => {
   }
 }
 
+/** Changes are heard of a moment later: who already listens on a newer connection has lost nothing. */
 const lost = (state: State) => {
-  for (const listener of state.listeners) loseOne(listener)
+  const generation = state.link.generation()
+  for (const listener of state.listeners) {
+    if (generation === 0 || listener.generation !== generation) loseOne(listener)
+  }
 }
 
 const loseOne = (listener: Listener) => {
@@ -181,6 +185,7 @@ const resume = (state: State) =>
     yield* subscribeAll(state.link, [...state.channels.keys()], [...state.patterns.keys()])
     for (const listener of state.listeners) {
       if (listener.generation === generation) continue
+      loseOne(listener)
       listener.generation = generation
       Queue.offerUnsafe(listener.queue, { _tag: "Gap", reason: "reconnected" })
     }

@@ -1,0 +1,6 @@
+/** For tests only: servers to start, faults to make, suites that every implementation runs. */
+
+export * as RedisContract from "./contract/RedisContract.ts"
+export * as FaultProxy from "./FaultProxy.ts"
+export * as PostgresServer from "./PostgresServer.ts"
+export * as RedisServer from "./RedisServer.ts"
