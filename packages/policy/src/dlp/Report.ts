@@ -1,0 +1,26 @@
+/**
+ * What has been found so far, in offsets of the original text.
+ */
+import { endOf, startOf, type View } from "./View.ts"
+
+/** One passage that a detector recognized. */
+export interface Match {
+  readonly detector: string
+  readonly start: number
+  readonly end: number
+  /** The value as the detector read it: without disguise. Never leaves this package but through a keyed hash. */
+  readonly value: string
+}
+
+/** Collects matches; the views say where in the original they are. */
+export class Report {
+  readonly matches: Array<Match> = []
+
+  get size(): number {
+    return this.matches.length
+  }
+
+  add(view: View, detector: string, from: number, to: number, value: string): void {
+    this.matches.push({ detector, start: startOf(view, from), end: endOf(view, to), value })
+  }
+}

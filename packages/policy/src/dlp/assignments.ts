@@ -1,0 +1,118 @@
+/**
+ * Secrets without a shape of their own: what is assigned to a name that says `password`, `secret`, `token`, `… key`.
+ */
+
+import type { Report } from "./Report.ts"
+import { classes, entropy, isPlaceholder, wordiness } from "./randomness.ts"
+import { isPassword } from "./uris.ts"
+import type { View } from "./View.ts"
+
+/** The last three letters of the names, lower case. */
+export const nameEndings: ReadonlyArray<string> = [
+  "ord",
+  "swd",
+  "pwd",
+  "ase",
+  "ret",
+  "ken",
+  "key",
+  "ial",
+  "als",
+  "uth",
+  "rer",
+  "ass",
+  "sig",
+  "pat"
+]
+
+const NAME =
+  /(?:password|passwd|passphrase|(?:^|[^a-z])(?:pwd|pass|pat)|secret|token|credentials?|bearer|_auth|(?:api|access|secret|account|shared|auth|private|encryption|signing|master|storage|client|app|application|service|deploy|license|admin|webhook|hmac|session|jwt|root|prod|user|bot)[-_. ]?key|^-{1,2}key|[?&]sig|sas[-_]?sig)$/i
+const NO_NAME =
+  /(?:next|page|continuation|sync|csrf|xsrf|cursor|resume|public|pub|primary|foreign|cancel|max|min|num|stop|pad|eos|bos|no|non|not|is|has|hide|show|invalid|missing|forgot|reset|confirm|symbol|syntax|lex)[-_]?(?:token|key|secret|password|auth)$/i
+const VALUE =
+  /(?:[-_]?(?:base|prod(?:uction)?|dev|test|staging|live|value|v?\d{1,2}))?(?:\\?["'`]|\])?[ \t]{0,4}(=>|:=|[=:]{1,3}|,|\(|>|[ \t](?:is|was|ist|es|est)[ \t])[ \t]{0,4}(?:\r?\n[ \t]{1,16})?(?:[brf]?(\\?["'`])|(?=[^\s"'`]))([^\s"'`<>,;(){}[\]\\]{8,512})/y
+const SPACED = /[ \t]{1,4}(["'`]?)([^\s"'`<>,;(){}[\]\\]{12,512})/y
+const DATABASE =
+  /(?:\bhost|\bserver|data source|\bdbname|initial catalog|\bdatabase|user id|\buid|addr(?:ess)?)\s?=\s?[^;\s]|jdbc:/i
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const STRONG = /(?:auth_?token|api[-_]?key|secret|passw|pwd|access[-_]?key)/i
+const NO_VALUE =
+  /^(?:[$%{<*@~]|\.{2}|https?:|\w+:\/\/|data:|sha\d+-|process\.|os\.|env\.|import\.|self\.|this\.|req(?:uest)?\.|config\.|settings\.|ssm:|vault:|arn:|null|true|false|undefined)/i
+
+/** Whether `value` was drawn at random: long enough, mixed, no words. */
+const isDrawn = (value: string, least: number): boolean => {
+  const bare = value.replace(/=+$/, "")
+  if (bare.length < least || isPlaceholder(bare) || NO_VALUE.test(value)) return false
+  const mix = classes(bare)
+  if (mix < 2 || (!/\d/.test(bare) && (mix < 2 || bare.length < 24))) return false
+  return entropy(bare) > (bare.length < 20 ? 2.9 : 3) && wordiness(bare) < (bare.length < 24 ? 0.4 : 0.5)
+}
+
+const detectorOf = (name: string): string =>
+  /aws|secret_?access_?key/i.test(name)
+    ? "aws-secret-key"
+    : /account_?key|shared_?access/i.test(name)
+      ? "azure-key"
+      : "generic-secret"
+
+/** The connection settings around a password (`host=… password=…`, `Server=…;Password=…`), if that is what they are. */
+const settingsStart = (text: string, at: number): number => {
+  const from = Math.max(0, at - 300)
+  const line = text.lastIndexOf("\n", at) + 1
+  const ahead = text.slice(Math.max(from, line), at)
+  const match = DATABASE.exec(ahead)
+  if (match === null || /[(){}"'`\\]/.test(ahead.slice(match.index))) return -1
+  return at - ahead.length + match.index
+}
+
+const settingsEnd = (text: string, from: number): number => {
+  const match = /^(?:[;&]?\s?[A-Za-z][\w ]{1,30}=[^;\s"'`&]{0,80}){0,6};?/.exec(text.slice(from, from + 300))
+  return from + (match?.[0].length ?? 0)
+}
+
+/** Looks at the name whose last letter stands before `at`: is a secret assigned to it? */
+export const readAssignment = (view: View, report: Report, at: number): void => {
+  const { text } = view
+  VALUE.lastIndex = at
+  const match = VALUE.exec(text)
+  const name = /[\w.$-]*$/.exec(text.slice(Math.max(0, at - 40), at))?.[0] ?? ""
+  if (match === null) {
+    readFlag(view, report, at, name)
+    return
+  }
+  if (!NAME.test(name) || NO_NAME.test(name)) return
+  const value = match[3] ?? ""
+  const end = at + match[0].length
+  const start = end - value.length
+  if (
+    /^(?:p|.*[^a-z]p|.*P)(?:assw(?:or)?d|wd|ass)$/i.test(name) &&
+    isPassword(value.replace(/[;&].*$/, ""), "")
+  ) {
+    const settings = settingsStart(text, at - name.length)
+    if (settings >= 0 && match[1] === "=") {
+      const to = settingsEnd(text, end)
+      report.add(view, "db-settings", settings, to, text.slice(settings, to))
+      return
+    }
+  }
+  if (match[2] === undefined && /^[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+$/.test(value)) return
+  if (match[1] === "(" || match[1] === "," || match[1] === ">") {
+    if (match[1] !== ">" && match[2] === undefined) return
+  }
+  if (/access[-_]?key(?:[-_]?id)?$/i.test(name) && !/[a-z/+]/.test(value) && value.length < 32) return
+  const uuid = UUID.test(value)
+  if (uuid ? !STRONG.test(name) : !isDrawn(value, /pass|pwd/i.test(name) ? 10 : 16)) return
+  report.add(view, detectorOf(name), start, end, value)
+}
+
+/** `--password VALUE`, `Bearer VALUE`. */
+const readFlag = (view: View, report: Report, at: number, name: string): void => {
+  const bearer = /^bearer$/i.test(name)
+  if (!bearer && !(name.startsWith("-") && NAME.test(name.slice(1)))) return
+  SPACED.lastIndex = at
+  const match = SPACED.exec(view.text)
+  const value = match?.[2] ?? ""
+  if (match === null || !isDrawn(value, bearer ? 20 : 12)) return
+  const end = at + match[0].length
+  report.add(view, "generic-secret", end - value.length, end, value)
+}
