@@ -64,7 +64,7 @@ export const Policy = Wire.struct({
 })
 export type Policy = typeof Policy.Type
 
-const JsonText = Schema.Union([Wire.Text, Schema.Json])
+const JsonText = Schema.Union([Wire.Text, Wire.JsonValue])
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000_000, maximum: 1_000_000 }))
 
 /** What creates a policy. */

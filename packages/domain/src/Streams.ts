@@ -125,13 +125,13 @@ export const LlmInteraction = Wire.struct({
   interactionId: Wire.Name,
   systemPrompt: Schema.optional(Wire.Text),
   userPrompt: Schema.optional(Wire.Text),
-  conversationHistory: Schema.optional(json(Schema.Json)),
+  conversationHistory: Schema.optional(json(Wire.JsonValue)),
   model: Wire.Text,
   provider: Wire.Text,
   temperature: Schema.optional(json(Schema.NullOr(Schema.Finite))),
   maxTokens: Schema.optional(json(Schema.NullOr(Schema.Finite))),
   seed: Schema.optional(json(Schema.NullOr(Schema.Finite))),
-  otherParams: Schema.optional(json(Schema.Json)),
+  otherParams: Schema.optional(json(Wire.JsonValue)),
   responseText: Schema.optional(Wire.Text),
   finishReason: Schema.optional(Wire.Text),
   promptTokens: Schema.optional(json(Schema.NullOr(Schema.Finite))),
@@ -161,7 +161,7 @@ export const MissionMessageEvent = Wire.struct({
   fromParticipant: Wire.Name,
   toParticipant: Schema.optional(Wire.Text),
   messageType: Wire.Name,
-  content: Schema.optional(json(Schema.Json))
+  content: Schema.optional(json(Wire.JsonValue))
 })
 export type MissionMessageEvent = typeof MissionMessageEvent.Type
 

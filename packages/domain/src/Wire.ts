@@ -82,15 +82,21 @@ export const JsonObject: Schema.Codec<JsonObject> = Schema.Record(Schema.String,
   })
 )
 
-/** An instant: ISO-8601 in UTC, as the wire spells it. */
-export const Timestamp = Schema.String.check(
-  Schema.makeFilter<string>((text) => (Number.isNaN(Date.parse(text)) ? "an ISO-8601 time" : undefined))
+/** Any JSON value, at most 32 levels deep, that a database can hold. */
+export const JsonValue: Schema.Codec<Schema.Json> = Schema.Json.check(
+  Schema.makeFilter<Schema.Json>((value) => {
+    const fault = jsonFault(value, 0)
+    return fault === undefined ? undefined : `JSON with ${fault}`
+  })
 )
 
 /** Epoch milliseconds as the wire spells an instant. */
 export const timestamp = (epochMillis: number): string => new Date(epochMillis).toISOString()
 
 const zoned = /(?:[zZ]|[+-]\d{2}:?\d{2})$/
+
+/** What a database can hold as well: years 1 to 9999. */
+const storedTime = /^(?!0000)\d{4}-/
 
 /**
  * An instant as older clients write it: maybe a JSON string inside the string, maybe without a zone (then it
@@ -101,8 +107,36 @@ export const lenientTimestamp = (raw: string): string | undefined => {
   if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return undefined
   const dated = text.length <= 10 ? `${text}T00:00:00` : text.replace(" ", "T")
   const millis = Date.parse(zoned.test(dated) ? dated : `${dated}Z`)
-  return Number.isNaN(millis) ? undefined : timestamp(millis)
+  if (Number.isNaN(millis)) return undefined
+  const time = timestamp(millis)
+  return storedTime.test(time) ? time : undefined
 }
+
+const iso =
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[zZ]|[+-](?:0\d|1[0-5]):?[0-5]\d)?)?$/
+
+const isInstant = (text: string): boolean => {
+  const [, year, month, day] = iso.exec(text) ?? []
+  if (year === undefined || lenientTimestamp(text) === undefined) return false
+  // A parser takes the 30th of February for the 2nd of March; a database refuses it.
+  return new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
+}
+
+/** An instant: ISO-8601 in UTC, as the wire spells it. */
+export const Timestamp = Schema.String.check(
+  Schema.makeFilter<string>((text) => (isInstant(text) ? undefined : "an ISO-8601 time"), {
+    // Tests make such times.
+    arbitraryConstraint: {
+      patterns: [
+        {
+          source:
+            "^20\\d\\d-(0[1-9]|1[0-2])-(0[1-9]|1\\d|2[0-8])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$",
+          flags: ""
+        }
+      ]
+    }
+  })
+)
 
 /** A whole number written in a query, within bounds. */
 export const queryInt = (minimum: number, maximum: number) =>
