@@ -100,7 +100,7 @@ export const understand = (raw: RawEntry): Result.Result<Understood, Misundersto
   const given = raw.fields["event_id"]
   const refuse = (reason: string) =>
     Result.fail<Misunderstood>({ raw, eventId: given === undefined ? null : printable(given), reason })
-  const decoded = decoders[raw.kind](raw.fields)
+  const decoded: Result.Result<Values[StreamKind], Schema.SchemaError> = decoders[raw.kind](raw.fields)
   if (Result.isFailure(decoded))
     return refuse(printable(String(decoded.failure.message).replace(/\s+/g, " ")))
   const long = tooLong(decoded.success)

@@ -178,3 +178,14 @@ export const replaceState = (key: MissionKey, version: number, state: unknown): 
       RETURNING state_version`
     return rows[0]?.state_version
   })
+
+/** How far a participant has read. */
+export const cursorOf = (key: MissionKey, participantId: string): Sql<number> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ cursor: number }>`
+      SELECT cursor FROM mission_participants
+      WHERE organization_id = ${key.organizationId} AND mission_id = ${key.missionId}
+        AND participant_id = ${participantId}`
+    return rows[0]?.cursor ?? 0
+  })

@@ -6,7 +6,7 @@ import { Changes } from "../changes/Changes.ts"
 import { uuidv7 } from "../changes/Governance.ts"
 import { Signing } from "../keys/Signing.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
-import { TrustScores } from "./TrustScores.ts"
+import { actorTypeOf, TrustScores } from "./TrustScores.ts"
 import type { StoredEvent, StoredScore } from "./TrustSql.ts"
 
 /** Events that count for the prior of the scores beside the score. */
@@ -27,7 +27,7 @@ export const compliance = (score: Pick<StoredScore, "successes" | "failures" | "
 const toTrustScore = (score: StoredScore): TrustScore => ({
   id: score.id,
   entityId: ActorId.make(score.entityId),
-  entityType: actorType(score.entityType),
+  entityType: actorTypeOf(score.entityType),
   score: score.score,
   reputationScore: reputation(score),
   behaviorScore: score.behaviorScore,
@@ -36,13 +36,10 @@ const toTrustScore = (score: StoredScore): TrustScore => ({
   createdAt: Wire.timestamp(score.createdAt.getTime())
 })
 
-const actorType = (text: string): "agent" | "user" | "service" =>
-  text === "agent" || text === "service" ? text : "user"
-
 const toHistoryEvent = (score: StoredScore, event: StoredEvent): TrustHistoryEvent => ({
   id: event.id,
   entityId: ActorId.make(score.entityId),
-  entityType: actorType(score.entityType),
+  entityType: actorTypeOf(score.entityType),
   eventType: event.eventType,
   impact: event.impact,
   description: event.description,
@@ -123,7 +120,7 @@ export const layer = HttpApiBuilder.group(
           success: true,
           data: {
             entityId: params.entityId,
-            entityType: actorType(score.entityType),
+            entityType: actorTypeOf(score.entityType),
             events: events.map((event) => toHistoryEvent(score, event)),
             count: events.length
           },

@@ -6,29 +6,24 @@
  *
  * **Gotchas**: a model with caps on gain costs one more query and a lock before the change.
  */
-import { type Streams, Trust, type TrustModel, TrustModelSettings } from "@agion/domain"
+import {
+  type ActorType,
+  actorTypes,
+  type Streams,
+  Trust,
+  type TrustModel,
+  TrustModelSettings
+} from "@agion/domain"
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes, type Outgoing } from "../changes/Changes.ts"
 import { alertRaised, Names } from "../changes/Governance.ts"
 import * as Alerts from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
+import { Permissions } from "../permissions/Permissions.ts"
 import { entriesOf, pushesOf } from "./TrustEvents.ts"
 import type { ScoreChange, ScoreEvent, ScoreKey, StoredEvent, StoredScore } from "./TrustSql.ts"
 import * as TrustSql from "./TrustSql.ts"
-
-/** Suspends what an actor may do, inside the caller's transaction (TRUST-10). Answers how many permissions it took. */
-export type SuspendActor = (suspension: {
-  readonly organizationId: string
-  readonly actorId: string
-  readonly actorType: string
-  readonly by: string
-  readonly reason: string
-}) => Effect.Effect<number, SqlError.SqlError>
-
-export interface TrustScoresOptions {
-  readonly suspendActor: SuspendActor
-}
 
 export class TrustScores extends Context.Service<
   TrustScores,
@@ -54,10 +49,11 @@ export class TrustScores extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<StoredEvent>, SqlError.SqlError>
   }
 >()("@agion/server/TrustScores") {
-  static readonly layer = (
-    options: TrustScoresOptions
-  ): Layer.Layer<TrustScores, never, SqlClient.SqlClient | Changes | Signing> =>
-    Layer.effect(TrustScores, make(options))
+  static readonly layer: Layer.Layer<
+    TrustScores,
+    never,
+    SqlClient.SqlClient | Changes | Signing | Permissions
+  > = Layer.suspend(() => Layer.effect(TrustScores, make))
 }
 
 interface Parts {
@@ -65,17 +61,17 @@ interface Parts {
   readonly changes: Changes["Service"]
   readonly signing: Signing["Service"]
   readonly names: Streams.StreamNames
-  readonly suspendActor: SuspendActor
+  readonly permissions: Permissions["Service"]
 }
 
-const make = Effect.fnUntraced(function* (options: TrustScoresOptions) {
+const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const parts: Parts = {
     sql,
     changes: yield* Changes,
     signing: yield* Signing,
     names: yield* Names,
-    suspendActor: options.suspendActor
+    permissions: yield* Permissions
   }
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
 
@@ -157,6 +153,9 @@ const capped = Effect.fnUntraced(function* (
 
 const nameOf = (key: ScoreKey) => `${key.organizationId}\0${key.entityType}\0${key.entityId}`
 
+/** What is stored is one of them. */
+export const actorTypeOf = (text: string): ActorType => actorTypes.find((type) => type === text) ?? "user"
+
 /** Suspends those who violated too often (TRUST-10). */
 const suspendViolators = Effect.fnUntraced(function* (
   parts: Parts,
@@ -169,21 +168,21 @@ const suspendViolators = Effect.fnUntraced(function* (
   const reason = `${limit.violations} policy violations within ${limit.withinMinutes} minutes`
   const alerts: Array<Alerts.Alert> = []
   for (const { organizationId, entityId, entityType } of yield* TrustSql.violators(violations, limit)) {
-    const count = yield* parts.suspendActor({
+    const ids = yield* parts.permissions.suspendActor({
       organizationId,
       actorId: entityId,
-      actorType: entityType,
+      actorType: actorTypeOf(entityType),
       by: "system",
       reason
     })
-    if (count === 0) continue
+    if (ids.length === 0) continue
     alerts.push({
       organizationId,
       severity: "critical",
       kind: "permissions_suspended",
       subject: entityId,
       reason,
-      metadata: { permissions: count }
+      metadata: { permissions: ids }
     })
   }
   return alerts

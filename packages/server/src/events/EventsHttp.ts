@@ -1,0 +1,86 @@
+/** `POST /events`: what agents without Redis tell. It ends in the same tables as what comes over Redis. */
+import { Api, Caller, type IngestResult, Streams } from "@agion/domain"
+import { Clock, Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Names, uuidv7 } from "../changes/Governance.ts"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import type { StreamKind } from "./Incoming.ts"
+import { Ingest, type Verdict } from "./Ingest.ts"
+import type { Submission } from "./Placing.ts"
+
+/** What a stream's name stands for; by its default name or by the operator's. */
+export const kindOf = (names: Streams.StreamNames) => {
+  const kinds = new Map<string, StreamKind>()
+  for (const known of [Streams.streamNames(), names]) {
+    kinds.set(known.trust, "trust")
+    kinds.set(known.feedback, "feedback")
+    kinds.set(known.llmInteractions, "llmInteractions")
+    kinds.set(known.missions, "missions")
+    kinds.set(known.decisions, "decisions")
+  }
+  const messages = names.missionMessages("\0").split("\0")
+  const defaults = Streams.streamNames().missionMessages("\0").split("\0")
+  return (stream: string): StreamKind | undefined => {
+    const known = kinds.get(stream)
+    if (known !== undefined) return known
+    for (const [before = "", after = ""] of [messages, defaults])
+      if (stream.startsWith(before) && stream.endsWith(after) && stream.length > before.length + after.length)
+        return "missionMessages"
+    return undefined
+  }
+}
+
+const toResult = (verdict: Verdict): IngestResult => {
+  switch (verdict._tag) {
+    case "Accepted":
+      return { eventId: verdict.eventId, status: "accepted" }
+    case "Duplicate":
+      return { eventId: verdict.eventId, status: "duplicate" }
+    case "Refused":
+      return { eventId: verdict.eventId, status: "refused", reason: verdict.reason }
+  }
+}
+
+/** The handlers of the group. */
+export const layer = HttpApiBuilder.group(
+  Api,
+  "events",
+  Effect.fnUntraced(function* (handlers) {
+    const ingest = yield* Ingest
+    const tenancy = yield* Tenancy
+    const kind = kindOf(yield* Names)
+    return handlers.handle(
+      "ingest",
+      Effect.fnUntraced(function* ({ payload }) {
+        const caller = yield* Caller
+        const named = payload.organizationId ?? undefined
+        if (caller.organizationId !== null || named !== undefined) yield* tenancy.of(named)
+        const now = yield* Clock.currentTimeMillis
+        const results: Array<IngestResult> = []
+        const batch: Array<Submission> = []
+        const places: Array<number> = []
+        for (const [i, { stream, ...event }] of payload.events.entries()) {
+          const known = typeof stream === "string" ? kind(stream) : undefined
+          if (known === undefined || typeof stream !== "string") {
+            results[i] = unknownStream(event["event_id"])
+            continue
+          }
+          const fields: Record<string, string> = { ...Streams.toFields(event) }
+          if (named !== undefined) fields["organization_id"] ??= named
+          const bearer = { organizationId: caller.organizationId, agentId: caller.agentId }
+          batch.push({ raw: { kind: known, stream, entryId: uuidv7(now), fields }, bearer })
+          places.push(i)
+        }
+        const verdicts = yield* Effect.orDie(ingest.apply(batch, { deadLetters: false }))
+        for (const [n, verdict] of verdicts.entries()) results[places[n] ?? 0] = toResult(verdict)
+        return { results }
+      })
+    )
+  })
+)
+
+const unknownStream = (eventId: unknown): IngestResult => ({
+  eventId: typeof eventId === "string" ? eventId : null,
+  status: "refused",
+  reason: "`stream` is not one that agents write; see the streams of the contract"
+})

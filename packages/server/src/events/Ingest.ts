@@ -1,0 +1,308 @@
+/**
+ * What agents tell, applied: whether it came over Redis or over HTTP, it ends here (EVENT-5, EVENT-7).
+ *
+ * A batch is one transaction: ids are claimed, rows written, scores changed in the order of the batch, what is
+ * to be told goes to the outbox. An entry that the database refuses is found by halving the batch and refused
+ * alone; anything else that goes wrong fails the whole batch, which may then be tried again.
+ */
+import { type Streams, Trust } from "@agion/domain"
+import { Dlp } from "@agion/policy"
+import { Context, Effect, Layer, Result } from "effect"
+import { SqlClient, SqlError } from "effect/sql"
+import * as AuditSql from "../audit/AuditSql.ts"
+import { Changes } from "../changes/Changes.ts"
+import { Names } from "../changes/Governance.ts"
+import { Feedback } from "../feedback/Feedback.ts"
+import * as FeedbackSql from "../feedback/FeedbackSql.ts"
+import { Secrets } from "../keys/Secrets.ts"
+import { Signing } from "../keys/Signing.ts"
+import { Missions } from "../missions/Missions.ts"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import { modelsOf, TrustScores } from "../trust/TrustScores.ts"
+import type { ScoreEvent } from "../trust/TrustSql.ts"
+import * as LlmSql from "../usage/LlmSql.ts"
+import { bury } from "./DeadLetters.ts"
+import * as Effects from "./Effects.ts"
+import { type Misunderstood, printable, type StreamKind } from "./Incoming.ts"
+import { type Outcome, type Placed, place, type Submission } from "./Placing.ts"
+import * as Processed from "./Processed.ts"
+
+/** What became of an entry. */
+export type Verdict =
+  | { readonly _tag: "Accepted"; readonly eventId: string }
+  | { readonly _tag: "Duplicate"; readonly eventId: string }
+  | { readonly _tag: "Refused"; readonly eventId: string | null; readonly reason: string }
+
+export interface IngestOptions<E> {
+  /** Runs first in each transaction: fails when this process may not write any more. */
+  readonly guard?: Effect.Effect<void, E, SqlClient.SqlClient>
+  /** Refused entries go to the dead letters. */
+  readonly deadLetters: boolean
+}
+
+export class Ingest extends Context.Service<
+  Ingest,
+  {
+    /** Applies a batch; a verdict for each entry, in order. */
+    readonly apply: <E = never>(
+      batch: ReadonlyArray<Submission>,
+      options: IngestOptions<E>
+    ) => Effect.Effect<ReadonlyArray<Verdict>, E | SqlError.SqlError>
+    /** Applies feedback whose execution became known; sets aside what has waited for longer than so many milliseconds. */
+    readonly settleFeedback: (waitMillis: number) => Effect.Effect<void, SqlError.SqlError>
+  }
+>()("@agion/server/Ingest") {
+  static readonly layer: Layer.Layer<
+    Ingest,
+    never,
+    SqlClient.SqlClient | Changes | TrustScores | Feedback | Missions | Tenancy | Secrets | Signing
+  > = Layer.suspend(() => Layer.effect(Ingest, make))
+}
+
+interface Parts {
+  readonly sql: SqlClient.SqlClient
+  readonly changes: Changes["Service"]
+  readonly trust: TrustScores["Service"]
+  readonly feedback: Feedback["Service"]
+  readonly missions: Missions["Service"]
+  readonly tenancy: Tenancy["Service"]
+  readonly secrets: Secrets["Service"]
+  readonly signing: Signing["Service"]
+  readonly names: Streams.StreamNames
+  readonly dlp: Dlp.Dlp
+}
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const parts: Parts = {
+    sql,
+    changes: yield* Changes,
+    trust: yield* TrustScores,
+    feedback: yield* Feedback,
+    missions: yield* Missions,
+    tenancy: yield* Tenancy,
+    secrets: yield* Secrets,
+    signing: yield* Signing,
+    names: yield* Names,
+    dlp: Dlp.make()
+  }
+  const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+  return Ingest.of({
+    apply: (batch, options) => withSql(halving(parts, batch, options)),
+    settleFeedback: (waitMillis) => withSql(sql.withTransaction(settle(parts, waitMillis)))
+  })
+})
+
+type Batch<E> = Effect.Effect<ReadonlyArray<Verdict>, E | SqlError.SqlError, SqlClient.SqlClient>
+
+const halving = <E>(parts: Parts, batch: ReadonlyArray<Submission>, options: IngestOptions<E>): Batch<E> => {
+  if (batch.length === 0) return Effect.succeed([])
+  return Effect.catch(parts.sql.withTransaction(applyBatch(parts, batch, options)), (error): Batch<E> => {
+    const fault = faultOf(error)
+    if (fault === undefined) return Effect.fail(error)
+    const [only] = batch
+    if (batch.length === 1 && only !== undefined) return refuseOne(parts, only, fault, options)
+    const middle = batch.length >> 1
+    return Effect.zipWith(
+      halving(parts, batch.slice(0, middle), options),
+      halving(parts, batch.slice(middle), options),
+      (first, second) => [...first, ...second]
+    )
+  })
+}
+
+/** Why the database refuses what an entry holds; undefined for errors that are not the entry's fault. */
+const faultOf = (error: unknown): string | undefined => {
+  if (!SqlError.isSqlError(error)) return undefined
+  const { cause } = error.reason
+  if (typeof cause !== "object" || cause === null) return undefined
+  const code = "code" in cause && typeof cause.code === "string" ? cause.code : ""
+  // Data exceptions, constraints, program limits; and what could not even be encoded.
+  if (/^(21|22|23|54)/.test(code) || ("_tag" in cause && cause._tag === "PgTypesCodecError"))
+    return "the database cannot hold a value of this entry"
+  return undefined
+}
+
+const refuseOne = <E>(
+  parts: Parts,
+  { raw }: Submission,
+  reason: string,
+  options: IngestOptions<E>
+): Batch<E> =>
+  parts.sql.withTransaction(
+    Effect.gen(function* () {
+      if (options.guard !== undefined) yield* options.guard
+      const given = raw.fields["event_id"]
+      const eventId = given === undefined ? null : printable(given)
+      if (options.deadLetters) yield* bury(parts, [{ raw, eventId, reason }])
+      return [{ _tag: "Refused", eventId, reason } as const]
+    })
+  )
+
+const applyBatch = Effect.fnUntraced(function* <E>(
+  parts: Parts,
+  batch: ReadonlyArray<Submission>,
+  options: IngestOptions<E>
+) {
+  if (options.guard !== undefined) yield* options.guard
+  const outcomes = (yield* place(parts, batch)).map(checkRating)
+  const fresh = yield* freshOf(outcomes)
+  yield* applyFresh(parts, fresh)
+  const refused = outcomes.flatMap((outcome) => (Result.isFailure(outcome) ? [outcome.failure] : []))
+  if (options.deadLetters) yield* bury(parts, refused)
+  const taken = new Set<Placed>(fresh)
+  return outcomes.map((outcome): Verdict => {
+    if (Result.isFailure(outcome))
+      return { _tag: "Refused", eventId: outcome.failure.eventId, reason: outcome.failure.reason }
+    const { eventId } = outcome.success.event
+    return { _tag: taken.has(outcome.success) ? "Accepted" : "Duplicate", eventId }
+  })
+})
+
+const checkRating = (outcome: Outcome): Outcome => {
+  if (Result.isFailure(outcome) || outcome.success.event.kind !== "feedback") return outcome
+  const { event } = outcome.success
+  if (Effects.starsOf(event.value.rating) !== undefined) return outcome
+  return Result.fail({
+    raw: event.raw,
+    eventId: event.eventId,
+    reason: "`rating` is not a whole number from 1 to 5"
+  })
+}
+
+/** Claims the ids of what was understood; what was there before is left out. */
+const freshOf = Effect.fnUntraced(function* (outcomes: ReadonlyArray<Outcome>) {
+  const placed = outcomes.flatMap((outcome) => (Result.isSuccess(outcome) ? [outcome.success] : []))
+  const fresh = yield* Processed.claim(
+    placed.map(({ event, organizationId }) => ({
+      organizationId: organizationId ?? "",
+      eventId: event.eventId,
+      stream: event.raw.stream
+    }))
+  )
+  return placed.filter((_, i) => fresh[i] === true)
+})
+
+const ofKind = <K extends StreamKind>(placed: ReadonlyArray<Placed>, kind: K): ReadonlyArray<Effects.Of<K>> =>
+  placed.filter(
+    (one): one is Placed & Effects.Of<K> => one.event.kind === kind && one.organizationId !== null
+  )
+
+/** Applies new events. Scores come last: telling of them locks the organization's row. */
+const applyFresh = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
+  if (placed.length === 0) return
+  yield* AuditSql.insertAudit(ofKind(placed, "decisions").map(Effects.auditOf))
+  yield* applyInteractions(parts, placed)
+  yield* parts.missions.follow(ofKind(placed, "missions"))
+  yield* parts.missions.receive(ofKind(placed, "missionMessages"))
+  const rated = yield* applyFeedback(parts, placed)
+  const executions = Effects.executionsIn(
+    placed.flatMap(({ event, organizationId }) =>
+      organizationId === null ? [] : [{ event, organizationId }]
+    )
+  )
+  yield* FeedbackSql.noteExecutions(executions)
+  const waited = executions.length === 0 ? [] : yield* takeKnown(parts)
+  const earned = yield* scoreEvents(parts, placed)
+  yield* parts.trust.apply([...earned, ...rated, ...waited])
+})
+
+/** Trust events in their order, worth what the organization's model says. */
+const scoreEvents = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
+  const events = ofKind(placed, "trust")
+  if (events.length === 0) return []
+  const models = yield* modelsOf([...new Set(events.map((event) => event.organizationId))])
+  const demanding = new Set(placed.flatMap((one) => (one.settings.signed ? [one.organizationId] : [])))
+  return events.map((one): ScoreEvent => {
+    const { organizationId } = one
+    const mayGain =
+      !demanding.has(organizationId) ||
+      parts.signing.isAllowed(Effects.decisionOf(one.event), organizationId, one.event.value.agentId)
+    return Effects.scoreEventOf(one, models.get(organizationId) ?? Trust.defaultModel, mayGain)
+  })
+})
+
+/** Feedback on known executions is stored; on others it waits. */
+const applyFeedback = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
+  const known = []
+  const waiting = []
+  for (const { event, organizationId, agentId } of placed) {
+    if (event.kind !== "feedback") continue
+    if (organizationId === null || agentId === null) waiting.push(Effects.waitingOf(event, organizationId))
+    else known.push(Effects.feedbackOf({ event, organizationId }, agentId))
+  }
+  yield* FeedbackSql.insertWaiting(waiting)
+  return yield* parts.feedback.record(known)
+})
+
+const applyInteractions = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
+  const rows: Array<LlmSql.NewInteraction> = []
+  for (const { event, organizationId, settings } of placed) {
+    if (event.kind !== "llmInteractions" || organizationId === null) continue
+    const content = contentOf(parts.dlp, event.raw.fields, settings.llmContent)
+    rows.push(Effects.interactionOf({ event, organizationId }, content))
+    const fields: Record<string, string> = {
+      ...event.raw.fields,
+      event_id: event.eventId,
+      organization_id: organizationId
+    }
+    delete fields["signature"]
+    for (const name of Effects.contentFields) delete fields[name]
+    Object.assign(fields, content)
+    yield* parts.changes.publish(organizationId, [
+      { _tag: "Stream", name: parts.names.llmInteractionLogs, fields }
+    ])
+  }
+  yield* LlmSql.insertInteractions(rows)
+})
+
+/** What the organization keeps of what was said, by field; null: nothing. */
+const contentOf = (dlp: Dlp.Dlp, fields: Streams.Fields, keep: Placed["settings"]["llmContent"]) => {
+  if (keep === "none") return null
+  const content: Record<string, string> = {}
+  for (const name of Effects.contentFields) {
+    const text = fields[name]
+    if (text !== undefined) content[name] = keep === "redacted" ? dlp.redact(text) : text
+  }
+  return content
+}
+
+const batchOfWaiting = 1000
+
+/** Takes feedback whose execution is known by now and stores it; answers its changes of score. */
+const takeKnown = Effect.fnUntraced(function* (parts: Parts) {
+  const known = yield* FeedbackSql.takeKnown(batchOfWaiting)
+  if (known.length === 0) return []
+  const outcomes = yield* place(parts, known.map(submissionOf))
+  const given = outcomes.flatMap((outcome) => {
+    if (Result.isFailure(outcome)) return []
+    const { event, organizationId, agentId } = outcome.success
+    if (event.kind !== "feedback" || organizationId === null || agentId === null) return []
+    return [Effects.feedbackOf({ event, organizationId }, agentId)]
+  })
+  return yield* parts.feedback.record(given)
+})
+
+const submissionOf = (waiting: FeedbackSql.Waiting): Submission => ({
+  raw: {
+    kind: "feedback",
+    stream: waiting.stream,
+    entryId: waiting.entryId,
+    fields: JSON.parse(waiting.fields)
+  },
+  bearer: null
+})
+
+const settle = Effect.fnUntraced(function* (parts: Parts, waitMillis: number) {
+  const changes = yield* takeKnown(parts)
+  const expired = yield* FeedbackSql.takeExpired(waitMillis, batchOfWaiting)
+  const dead = expired.map(
+    (one): Misunderstood => ({
+      raw: submissionOf(one).raw,
+      eventId: one.eventId,
+      reason: `nothing was told of execution \`${printable(one.executionId)}\` while the feedback waited`
+    })
+  )
+  yield* bury(parts, dead)
+  yield* parts.trust.apply(changes)
+})

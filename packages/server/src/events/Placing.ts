@@ -1,0 +1,179 @@
+/**
+ * Whose events they are, and whether they may count: the organization of each (contract 2.3), what a key may
+ * speak for, and the signatures that an organization demands.
+ */
+import { Effect, Result } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { findExecutions } from "../feedback/FeedbackSql.ts"
+import type { Secrets } from "../keys/Secrets.ts"
+import type { Tenancy } from "../organizations/Tenancy.ts"
+import { agentOf, type Misunderstood, type RawEntry, type Understood, understand } from "./Incoming.ts"
+import { agentName, eventKeysOf, isSigned } from "./Signatures.ts"
+
+/** Who brought an entry over HTTP; null: it came over Redis. */
+export interface Bearer {
+  readonly organizationId: string | null
+  readonly agentId: string | null
+}
+
+/** An entry, and who brought it. */
+export interface Submission {
+  readonly raw: RawEntry
+  readonly bearer: Bearer | null
+}
+
+/** Settings of an organization that events depend on. */
+export interface EventSettings {
+  readonly signed: boolean
+  readonly llmContent: "full" | "redacted" | "none"
+}
+
+/** An event with its organization; null: it is not known yet (feedback on an unknown execution). */
+export interface Placed {
+  readonly event: Understood
+  readonly organizationId: string | null
+  readonly settings: EventSettings
+  /** The agent that feedback is about, when its execution is known. */
+  readonly agentId: string | null
+}
+
+export type Outcome = Result.Result<Placed, Misunderstood>
+
+interface Parts {
+  readonly tenancy: Tenancy["Service"]
+  readonly secrets: Secrets["Service"]
+}
+
+const noSettings: EventSettings = { signed: false, llmContent: "full" }
+
+const refuse = (event: Understood, reason: string): Result.Result<never, Misunderstood> =>
+  Result.fail({ raw: event.raw, eventId: event.eventId, reason })
+
+/** Understands and places a batch; an answer for each entry, in order. */
+export const place = (
+  parts: Parts,
+  submissions: ReadonlyArray<Submission>
+): Effect.Effect<ReadonlyArray<Outcome>, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const understood = submissions.map((submission) => bear(submission, understand(submission.raw)))
+    const events = understood.flatMap((result) => (Result.isSuccess(result) ? [result.success] : []))
+    const executions = yield* executionsOf(events)
+    const homes = yield* homesOf(parts.tenancy, events)
+    const places = new Map(events.map((event) => [event, placeOf(event, executions, homes)] as const))
+    const settings = yield* settingsOf([...places.values()])
+    const keys = yield* signersOf(parts.secrets, places, settings)
+    return understood.map((result, i): Outcome => {
+      if (Result.isFailure(result)) return Result.fail(result.failure)
+      const event = result.success
+      const { organizationId, agentId } = places.get(event) ?? { organizationId: null, agentId: null }
+      const own = (organizationId === null ? undefined : settings.get(organizationId)) ?? noSettings
+      const bound = submissions[i]?.bearer?.organizationId != null
+      if (own.signed && !bound && !isGenuine(event, organizationId, agentId, keys))
+        return refuse(
+          event,
+          "the organization demands signed events and this signature is missing or not valid"
+        )
+      return Result.succeed({ event, organizationId, agentId, settings: own })
+    })
+  })
+
+/** What a key may not speak for is refused; what names no organization gets the key's. */
+const bear = (
+  { bearer }: Submission,
+  understood: Result.Result<Understood, Misunderstood>
+): Result.Result<Understood, Misunderstood> => {
+  if (Result.isFailure(understood) || bearer === null || bearer.organizationId === null) return understood
+  const event = understood.success
+  const named = event.value.organizationId ?? bearer.organizationId
+  if (named !== bearer.organizationId)
+    return refuse(event, `the key does not speak for organization \`${named}\``)
+  const agent = event.kind === "feedback" ? undefined : agentOf(event)
+  if (bearer.agentId !== null && agent !== undefined && agent !== bearer.agentId)
+    return refuse(event, `the key belongs to agent \`${bearer.agentId}\` and not to \`${agent}\``)
+  return Result.succeed({ ...event, value: { ...event.value, organizationId: named } } as Understood)
+}
+
+/** The executions that feedback without an agent names. */
+const executionsOf = (events: ReadonlyArray<Understood>) =>
+  findExecutions(
+    events.flatMap((event) =>
+      event.kind === "feedback" && event.value.agentId === undefined ? [event.value.executionId] : []
+    )
+  )
+
+/** Where the agents of events without an organization were last seen. */
+const homesOf = (tenancy: Tenancy["Service"], events: ReadonlyArray<Understood>) => {
+  const agents = events.flatMap((event) => {
+    const agent = event.value.organizationId === undefined ? agentOf(event) : undefined
+    return agent === undefined ? [] : [agent]
+  })
+  return agents.length === 0
+    ? Effect.succeed(new Map<string, string>())
+    : tenancy.organizationsOf([...new Set(agents)])
+}
+
+const placeOf = (
+  event: Understood,
+  executions: Effect.Success<ReturnType<typeof findExecutions>>,
+  homes: ReadonlyMap<string, string>
+): { readonly organizationId: string | null; readonly agentId: string | null } => {
+  const named = event.value.organizationId ?? null
+  const agentId = agentOf(event) ?? null
+  if (event.kind !== "feedback" || agentId !== null)
+    return { organizationId: named ?? homes.get(agentId ?? "") ?? null, agentId }
+  const known = executions.findLast(
+    (execution) =>
+      execution.executionId === event.value.executionId &&
+      (named === null || execution.organizationId === named)
+  )
+  return { organizationId: named ?? known?.organizationId ?? null, agentId: known?.agentId ?? null }
+}
+
+const settingsOf = (places: ReadonlyArray<{ readonly organizationId: string | null }>) =>
+  Effect.gen(function* () {
+    const ids = [
+      ...new Set(places.flatMap((one) => (one.organizationId === null ? [] : [one.organizationId])))
+    ]
+    const sql = yield* SqlClient.SqlClient
+    const rows =
+      ids.length === 0
+        ? []
+        : yield* sql<{ id: string; event_signature: string; llm_content: string }>`
+            SELECT id, event_signature, llm_content FROM organizations WHERE id = ANY(${ids}::text[])`
+    return new Map(
+      rows.map((row): readonly [string, EventSettings] => {
+        const llmContent =
+          row.llm_content === "none" || row.llm_content === "redacted" ? row.llm_content : "full"
+        return [row.id, { signed: row.event_signature === "required", llmContent }]
+      })
+    )
+  })
+
+/** The keys of agents whose organization demands signatures. */
+const signersOf = (
+  secrets: Secrets["Service"],
+  places: ReadonlyMap<
+    Understood,
+    { readonly organizationId: string | null; readonly agentId: string | null }
+  >,
+  settings: ReadonlyMap<string, EventSettings>
+) =>
+  eventKeysOf(
+    secrets,
+    [...places.values()].flatMap(({ organizationId, agentId }) =>
+      organizationId !== null && agentId !== null && settings.get(organizationId)?.signed === true
+        ? [{ organizationId, agentId }]
+        : []
+    )
+  )
+
+const isGenuine = (
+  event: Understood,
+  organizationId: string | null,
+  agentId: string | null,
+  keys: ReadonlyMap<string, string>
+): boolean => {
+  if (organizationId === null || agentId === null) return false
+  const key = keys.get(agentName({ organizationId, agentId }))
+  return key !== undefined && isSigned(key, event.raw.stream, event.raw.fields)
+}
