@@ -81,9 +81,14 @@ const programOf = (
   type: string,
   budget: number = DEFAULT_BUDGET
 ): Program => {
-  const run = boxed(compileNode(node))
   const frame = new Frame(slots)
-  return { source, type, node, slots, evaluate: (input) => evaluateIn(frame, run, input, budget) }
+  // Closures are made when they are first wanted: a set decides most conditions without them.
+  let run: ((c: Frame) => unknown) | undefined
+  const evaluate = (input: Input): unknown => {
+    run ??= boxed(compileNode(node))
+    return evaluateIn(frame, run, input, budget)
+  }
+  return { source, type, node, slots, evaluate }
 }
 
 const NOTHING: Input = {}
@@ -95,7 +100,7 @@ export const evaluateIn = (
   input: Input,
   budget: number
 ): unknown => {
-  frame.vars = input
+  frame.take(input)
   frame.left = budget
   try {
     return run(frame)

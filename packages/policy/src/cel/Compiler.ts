@@ -19,6 +19,7 @@ import {
 import { adapts } from "./Checker.ts"
 import { compileComp } from "./Comprehension.ts"
 import { declarations } from "./Declarations.ts"
+import { type Get, getter } from "./Fields.ts"
 import type { Fn, Frame } from "./Frame.ts"
 import { Fault, fault } from "./Issue.ts"
 import { type Impl, isMapKey, library } from "./Library.ts"
@@ -141,8 +142,10 @@ class Compiler {
     const shown = pathOf(node) ?? field
     const absent = fault("no_such_field", `\`${shown.slice(0, 120)}\` is absent`, pos)
     if (type.k === "object") {
-      const declared = type.fields[field]
-      return declaredField(operand, field, declared ?? { type: node.type }, absent)
+      const declared = type.fields[field] ?? { type: node.type }
+      const code = declaredField(operand, field, declared, absent)
+      const root = node.operand.k === "ident" ? node.operand.target : undefined
+      return root?.to === "variable" ? direct(root.name, field, declared.type, code) : code
     }
     if (node.opt) return plain(optionalField(operand, field, pos))
     return plain(openField(operand, field, absent, pos))
@@ -355,8 +358,13 @@ const target = (node: Extract<Node, { k: "ident" | "select" }>): Code => {
   }
   const { name, fallback } = t
   const absent = fault("no_such_field", `\`${name}\` is absent`, node.pos)
-  return declaredField((c) => c.vars, name, { type: node.type, fallback }, absent)
+  return rootField(name, node.type, fallback, absent)
 }
+
+type Fields = { readonly [field: string]: unknown }
+
+/** How `typeof` shows a value that needs no further reading. */
+const SHOWN: Readonly<Record<string, string>> = { string: "string", double: "number", bool: "boolean" }
 
 const declaredField = (
   operand: Fn,
@@ -365,37 +373,101 @@ const declaredField = (
   absent: Fault
 ): Code => {
   const read = reader(declared.type)
-  const { fallback } = declared
-  const none = fallback === undefined ? absent : fallback
+  const none = declared.fallback === undefined ? absent : declared.fallback
   const k = prune(declared.type).k
-  const slow = (v: unknown): unknown => {
+  const get = getter(field)
+  const slow = (o: unknown, v: unknown): unknown => {
+    if (o instanceof Fault) return o
+    if (v === undefined || !Object.hasOwn(o as Fields, field)) return none
     const made = read(v)
     if (made === undefined) return none
-    return made instanceof Fault
-      ? new Fault(made.code, `${absent.message.replace(/ is absent$/, "")}: ${made.message}`, absent.pos)
-      : made
+    return made instanceof Fault ? misread(made, absent) : made
   }
-  const expected = k === "string" ? "string" : k === "double" ? "number" : k === "bool" ? "boolean" : "none"
+  const expected = SHOWN[k] ?? "none"
   const fn: Fn = (c) => {
-    const o = operand(c)
-    if (typeof o !== "object" || o === null || o instanceof Fault) return o instanceof Fault ? o : none
-    const v = (o as Record<string, unknown>)[field]
-    if (v === undefined || !Object.hasOwn(o, field)) return none
-    return typeof v === expected ? v : slow(v)
+    const o = operand(c) as Fields | null | undefined
+    if (typeof o !== "object" || o === null) return none
+    const v = get(o)
+    return typeof v === expected && Object.hasOwn(o, field) ? v : slow(o, v)
   }
   return { fn, raw: k === "int" }
 }
 
-const openField =
-  (operand: Fn, field: string, absent: Fault, pos: number): Fn =>
-  (c) => {
-    const o = operand(c)
-    if (o instanceof Fault) return o
-    if (o instanceof Optional) return optionalOf(o, field, pos)
-    if (kindOf(o) !== "map") return noField(o, field, pos)
-    const v = o instanceof CelMap ? lookup(o, field) : own(o as Record<string, unknown>, field)
-    return v === undefined ? absent : v
+/** A field of a variable in one step when all is as expected, by the long way when it is not. */
+const direct = (root: string, field: string, type: Node["type"], long: Code): Code => {
+  const expected = prune(type).k === "int" ? "number" : (SHOWN[prune(type).k] ?? "none")
+  if (expected === "none") return long
+  const isInt = prune(type).k === "int"
+  const rootOf = getter(root)
+  const get = getter(field)
+  const { fn } = long
+  return {
+    raw: long.raw,
+    fn: (c) => {
+      const o = rootOf(c.vars) as Fields | null | undefined
+      if (typeof o === "object" && o !== null && isOwnVariable(c, rootOf, root)) {
+        const v = get(o)
+        if (typeof v === expected && Object.hasOwn(o, field) && (!isInt || Number.isSafeInteger(v))) return v
+      }
+      return fn(c)
+    }
   }
+}
+
+/** Whether a variable that was read is the input's own. */
+const isOwnVariable = (c: Frame, rootOf: Get, root: string): boolean =>
+  c.plain ? rootOf(PROTOTYPE) === undefined : Object.hasOwn(c.vars, root)
+
+const PROTOTYPE: Fields = Object.assign(Object.prototype)
+
+/** The fault of a read, with the name of the field. */
+const misread = (made: Fault, absent: Fault): Fault =>
+  new Fault(made.code, `${absent.message.replace(/ is absent$/, "")}: ${made.message}`, absent.pos)
+
+/** The input's variables; one that is an object is handed on as it is. */
+const rootField = (name: string, type: Node["type"], fallback: unknown, absent: Fault): Code => {
+  const k = prune(type).k
+  if (k !== "object" && k !== "map") return declaredField((c) => c.vars, name, { type, fallback }, absent)
+  const whole = declaredField((c) => c.vars, name, { type, fallback }, absent).fn
+  const get = getter(name)
+  const isOpen = k === "map" && readsAsIs(type)
+  const fn: Fn = (c) => {
+    const o = get(c.vars)
+    const plain =
+      typeof o === "object" && o !== null && (isOpen ? Object.getPrototypeOf(o) === Object.prototype : true)
+    return plain && Object.hasOwn(c.vars, name) ? o : whole(c)
+  }
+  return { fn, raw: false }
+}
+
+/** Whether the values of a map need no reading. */
+const readsAsIs = (type: Node["type"]): boolean => {
+  const t = prune(type)
+  return t.k === "map" && prune(t.value).k === "dyn"
+}
+
+const openField = (operand: Fn, field: string, absent: Fault, pos: number): Fn => {
+  const get = getter(field)
+  return (c) => {
+    const o = operand(c)
+    if (typeof o === "object" && o !== null && !(o instanceof Fault)) {
+      const v = Object.hasOwn(o, field) ? get(o as Fields) : undefined
+      // Texts, numbers and bools of plain objects need no further look.
+      if (typeof v === "string" || typeof v === "number" || typeof v === "boolean") {
+        if (Object.getPrototypeOf(o) === Object.prototype) return v
+      }
+    }
+    return openSlow(o, field, absent, pos)
+  }
+}
+
+const openSlow = (o: unknown, field: string, absent: Fault, pos: number): unknown => {
+  if (o instanceof Fault) return o
+  if (o instanceof Optional) return optionalOf(o, field, pos)
+  if (kindOf(o) !== "map") return noField(o, field, pos)
+  const v = o instanceof CelMap ? lookup(o, field) : own(o as Fields, field)
+  return v === undefined ? absent : v
+}
 
 const optionalField =
   (operand: Fn, field: string, pos: number): Fn =>

@@ -11,11 +11,19 @@ const OUT = new OutOfBudget()
 
 export class Frame implements Meter {
   vars: Readonly<Record<string, unknown>> = {}
+  /** The input is an ordinary object. */
+  plain = true
   slots: Array<unknown>
   left = 0
 
   constructor(slots: number) {
     this.slots = new Array<unknown>(slots).fill(undefined)
+  }
+
+  /** Takes an input. */
+  take(vars: Readonly<Record<string, unknown>>): void {
+    this.vars = vars
+    this.plain = Object.getPrototypeOf(vars) === Object.prototype
   }
 
   spend(operations: number): void {

@@ -212,7 +212,14 @@ class Reader {
     if (this.source[this.i] === "?") this.i++
     if (this.source[this.i] === "+") throw new PatternFault("RE2 has no possessive repetition such as `a++`")
     if (this.bounds() !== undefined) throw new PatternFault("the pattern repeats a repetition; use a group")
-    return { k: "repeat", of: atom, ...bounds }
+    return { k: "repeat", of: this.single(atom), ...bounds }
+  }
+
+  /** A single character is a class of one, so that runs of it are seen as runs. */
+  private single(atom: Atom): Atom {
+    if (atom.k !== "lit" || atom.folded) return atom
+    const c = atom.text.codePointAt(0) ?? 0
+    return String.fromCodePoint(c) === atom.text ? { k: "class", set: [[c, c]] } : atom
   }
 
   private bounds(): { readonly min: number; readonly max: number } | undefined {

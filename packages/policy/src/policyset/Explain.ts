@@ -40,7 +40,7 @@ const shown = (v: unknown): unknown =>
   typeof v === "string" && v.length > LONG ? `text of ${v.length} characters` : toJson(v)
 
 const run = (frame: Frame, fn: Fn, input: PolicyInput, budget: number): unknown => {
-  frame.vars = input as Readonly<Record<string, unknown>>
+  frame.take(input as Readonly<Record<string, unknown>>)
   frame.left = budget
   try {
     return fn(frame)

@@ -2,210 +2,205 @@
  * Which policies apply to an input.
  *
  * Every policy with a scope stands under one of its lists: exact values in a map by value, globs by the literal
- * text before their first `*` or after their last. A lookup therefore costs what applies, not what exists. The
- * other lists of the scope are compared when a candidate is found.
+ * text before their first wildcard or after their last. A lookup therefore costs what applies, not what exists.
+ * The rest of the scope is compared when a candidate is found.
  */
 import { globMatches } from "../cel/Library.ts"
 import type { PolicyInput, Scope } from "./Policy.ts"
 
-/** The parts of an input that scopes look at. */
-export interface Facets {
-  agents: string | undefined
-  actions: string | undefined
-  resourceTypes: string | undefined
-  resourceIds: string | undefined
-  tags: ReadonlyArray<string>
-}
-
-type Dimension = keyof Facets
+type Dimension = keyof Scope
 type Single = Exclude<Dimension, "tags">
 
-const NO_TAGS: ReadonlyArray<string> = []
+/** The most telling list first. */
+const ORDER: ReadonlyArray<Dimension> = ["resourceIds", "agents", "tags", "resourceTypes", "actions"]
 
 const ownText = (o: object | undefined, field: string): string | undefined => {
-  if (o === undefined || o === null || !Object.hasOwn(o, field)) return undefined
+  if (typeof o !== "object" || o === null || !Object.hasOwn(o, field)) return undefined
   const v = (o as Record<string, unknown>)[field]
   return typeof v === "string" ? v : undefined
 }
 
-/** Reads the facets of an input. */
-export const facetsOf = (input: PolicyInput): Facets => {
-  const resource = input.resource
-  const tags =
-    resource !== undefined && resource !== null && Object.hasOwn(resource, "tags")
-      ? (resource as Record<string, unknown>)["tags"]
-      : undefined
-  return {
-    agents: typeof input.agent_id === "string" ? input.agent_id : ownText(input.actor, "id"),
-    actions: typeof input.action === "string" ? input.action : ownText(input.request, "action"),
-    resourceTypes: ownText(resource, "resource_type"),
-    resourceIds: ownText(resource, "id"),
-    tags: Array.isArray(tags) ? tags : NO_TAGS
+/** The text that a list of a scope is compared with. */
+const facet = (input: PolicyInput, dimension: Single): string | undefined => {
+  switch (dimension) {
+    case "agents":
+      return typeof input.agent_id === "string" ? input.agent_id : ownText(input.actor, "id")
+    case "actions":
+      return typeof input.action === "string" ? input.action : ownText(input.request, "action")
+    case "resourceTypes":
+      return ownText(input.resource, "resource_type")
+    case "resourceIds":
+      return ownText(input.resource, "id")
   }
+}
+
+const NO_TAGS: ReadonlyArray<unknown> = []
+
+const tagsOf = (input: PolicyInput): ReadonlyArray<unknown> => {
+  const { resource } = input
+  if (typeof resource !== "object" || resource === null || !Object.hasOwn(resource, "tags")) return NO_TAGS
+  const { tags } = resource as { readonly tags: unknown }
+  return Array.isArray(tags) ? tags : NO_TAGS
 }
 
 const isGlob = (entry: string): boolean => entry.includes("*") || entry.includes("?")
 
-/** Whether a text fits one of the entries. */
-const fits = (entries: ReadonlyArray<string>, text: string | undefined): boolean => {
-  if (text === undefined) return false
+const fits = (entries: ReadonlyArray<string>, text: unknown): boolean => {
+  if (typeof text !== "string") return false
   for (const entry of entries) {
     if (entry === text || (isGlob(entry) && globMatches(entry, text))) return true
   }
   return false
 }
 
-/** Whether a scope holds for the facets. */
-export const applies = (scope: Scope, f: Facets): boolean =>
-  (empty(scope.agents) || fits(scope.agents, f.agents)) &&
-  (empty(scope.actions) || fits(scope.actions, f.actions)) &&
-  (empty(scope.resourceTypes) || fits(scope.resourceTypes, f.resourceTypes)) &&
-  (empty(scope.resourceIds) || fits(scope.resourceIds, f.resourceIds)) &&
-  (empty(scope.tags) || tagsFit(scope.tags, f.tags))
-
-const tagsFit = (entries: ReadonlyArray<string>, tags: ReadonlyArray<string>): boolean => {
-  for (const tag of tags) if (fits(entries, tag)) return true
-  return false
+/** One list that is still to be compared. */
+interface Left {
+  readonly dimension: Dimension
+  readonly entries: ReadonlyArray<string>
 }
 
-const empty = (list: ReadonlyArray<string> | undefined): list is undefined =>
-  list === undefined || list.length === 0 || list.includes("*")
-
-/** The most telling list first. */
-const ORDER: ReadonlyArray<Dimension> = ["resourceIds", "agents", "tags", "resourceTypes", "actions"]
-
-/** Policies under one list of their scopes. */
-class Bucket {
-  readonly exact = new Map<string, Array<number>>()
-  /** By length of the literal text, then by the text. */
-  readonly prefixes = new Map<number, Map<string, Array<number>>>()
-  readonly suffixes = new Map<number, Map<string, Array<number>>>()
-  size = 0
-
-  add(entry: string, policy: number): void {
-    this.size++
-    const first = entry.search(/[*?]/)
-    const tail = entry.slice(Math.max(entry.lastIndexOf("*"), entry.lastIndexOf("?")) + 1)
-    if (first < 0) push(this.exact, entry, policy)
-    else if (first > 0) push(level(this.prefixes, first), entry.slice(0, first), policy)
-    else push(level(this.suffixes, tail.length), tail, policy)
+const holds = (left: ReadonlyArray<Left>, input: PolicyInput): boolean => {
+  for (const { dimension, entries } of left) {
+    const ok =
+      dimension === "tags"
+        ? tagsOf(input).some((tag) => fits(entries, tag))
+        : fits(entries, facet(input, dimension))
+    if (!ok) return false
   }
-
-  find(text: string, found: (policies: ReadonlyArray<number>) => void): void {
-    const exact = this.exact.get(text)
-    if (exact !== undefined) found(exact)
-    if (this.prefixes.size > 0) {
-      for (const [length, texts] of this.prefixes) {
-        const policies = texts.get(text.slice(0, length))
-        if (policies !== undefined) found(policies)
-      }
-    }
-    if (this.suffixes.size > 0) {
-      for (const [length, texts] of this.suffixes) {
-        const policies = texts.get(length === 0 ? "" : text.slice(-length))
-        if (policies !== undefined) found(policies)
-      }
-    }
-  }
+  return true
 }
 
-const push = (m: Map<string, Array<number>>, key: string, policy: number): void => {
+/** The lists of a scope that restrict something. */
+const restricting = (scope: Scope | undefined): ReadonlyArray<Left> =>
+  ORDER.flatMap((dimension) => {
+    const entries = scope?.[dimension]
+    return entries === undefined || entries.length === 0 || entries.includes("*")
+      ? []
+      : [{ dimension, entries }]
+  })
+
+/** Whether a scope fits an input. */
+export const applies = (scope: Scope | undefined, input: PolicyInput): boolean =>
+  holds(restricting(scope), input)
+
+/** The list by which a policy is found: the most telling one of exact entries, else the most telling one. */
+const finder = (lists: ReadonlyArray<Left>): Left | undefined =>
+  lists.find((l) => !l.entries.some(isGlob)) ?? lists[0]
+
+type Texts = Map<string, Array<number>>
+
+const push = (m: Texts, key: string, policy: number): void => {
   const list = m.get(key)
   if (list === undefined) m.set(key, [policy])
   else if (list[list.length - 1] !== policy) list.push(policy)
 }
 
-const level = (m: Map<number, Map<string, Array<number>>>, length: number): Map<string, Array<number>> => {
-  let texts = m.get(length)
-  if (texts === undefined) {
-    texts = new Map()
-    m.set(length, texts)
-  }
-  return texts
+const ofLength = (m: Map<number, Texts>, length: number): Texts => {
+  const known = m.get(length)
+  if (known !== undefined) return known
+  const made: Texts = new Map()
+  m.set(length, made)
+  return made
 }
 
-/** Finds the policies that apply; policies are numbers. */
+/** Policies under one list of their scopes. */
+class Bucket {
+  private readonly exact: Texts = new Map()
+  /** By length of the literal text, then by the text. */
+  private readonly prefixes = new Map<number, Texts>()
+  private readonly suffixes = new Map<number, Texts>()
+
+  add(entry: string, policy: number): void {
+    const first = entry.search(/[*?]/)
+    const tail = entry.slice(Math.max(entry.lastIndexOf("*"), entry.lastIndexOf("?")) + 1)
+    if (first < 0) push(this.exact, entry, policy)
+    else if (first > 0) push(ofLength(this.prefixes, first), entry.slice(0, first), policy)
+    else push(ofLength(this.suffixes, tail.length), tail, policy)
+  }
+
+  find(text: string, into: Index, input: PolicyInput): void {
+    const exact = this.exact.get(text)
+    if (exact !== undefined) into.collect(exact, input)
+    if (this.prefixes.size > 0) {
+      for (const [length, texts] of this.prefixes) {
+        const policies = texts.get(text.slice(0, length))
+        if (policies !== undefined) into.collect(policies, input)
+      }
+    }
+    if (this.suffixes.size > 0) {
+      for (const [length, texts] of this.suffixes) {
+        const policies = texts.get(length === 0 ? "" : text.slice(-length))
+        if (policies !== undefined) into.collect(policies, input)
+      }
+    }
+  }
+}
+
+const LAST_ROUND = 0xffffffff
+
+/** Finds the policies that apply; a policy is its position. */
 export class Index {
-  private readonly always: Array<number> = []
-  private readonly buckets = new Map<Dimension, Bucket>()
-  private readonly singles: Array<readonly [Single, Bucket]> = []
-  private readonly tags: Bucket
-  private readonly scopes: ReadonlyArray<Scope | undefined>
+  /** The policies that the last `find` found: so many of the first entries. */
+  readonly found: Int32Array
+  private readonly always: number
+  private readonly singles: ReadonlyArray<readonly [Single, Bucket]>
+  private readonly tags: Bucket | undefined
+  /** What is to be compared when a policy was found; undefined when nothing is. */
+  private readonly left: ReadonlyArray<ReadonlyArray<Left> | undefined>
   /** When a policy was last found, so that it is found once. */
   private readonly seen: Uint32Array
   private round = 0
-  private found: Array<number> = []
-  private facets: Facets = {
-    agents: undefined,
-    actions: undefined,
-    resourceTypes: undefined,
-    resourceIds: undefined,
-    tags: []
-  }
+  private count = 0
 
   constructor(scopes: ReadonlyArray<Scope | undefined>) {
-    this.scopes = scopes.map((s) => (s === undefined || ORDER.every((d) => empty(s[d])) ? undefined : s))
+    this.found = new Int32Array(scopes.length)
     this.seen = new Uint32Array(scopes.length)
-    this.tags = new Bucket()
-    for (let i = 0; i < this.scopes.length; i++) this.place(this.scopes[i], i)
-    for (const [dimension, bucket] of this.buckets)
-      if (dimension !== "tags") this.singles.push([dimension, bucket])
-    this.tags = this.buckets.get("tags") ?? this.tags
+    const buckets = new Map<Dimension, Bucket>()
+    this.left = scopes.map((scope, policy) => {
+      const lists = restricting(scope)
+      const by = finder(lists)
+      if (by === undefined) {
+        this.found[this.count++] = policy
+        return undefined
+      }
+      const bucket = buckets.get(by.dimension) ?? new Bucket()
+      buckets.set(by.dimension, bucket)
+      for (const entry of by.entries) bucket.add(entry, policy)
+      // An exact entry that was looked up holds; a glob was found by a part of it only.
+      const rest = by.entries.some(isGlob) ? lists : lists.filter((l) => l !== by)
+      return rest.length === 0 ? undefined : rest
+    })
+    this.always = this.count
+    this.tags = buckets.get("tags")
+    this.singles = [...buckets].flatMap(([d, bucket]) => (d === "tags" ? [] : [[d, bucket] as const]))
   }
 
-  private place(scope: Scope | undefined, policy: number): void {
-    const dimension = scope === undefined ? undefined : bestDimension(scope)
-    if (scope === undefined || dimension === undefined) {
-      this.always.push(policy)
-      return
-    }
-    let bucket = this.buckets.get(dimension)
-    if (bucket === undefined) {
-      bucket = new Bucket()
-      this.buckets.set(dimension, bucket)
-    }
-    for (const entry of scope[dimension] ?? []) bucket.add(entry, policy)
-  }
-
-  /** The policies that apply, valid until the next call. */
-  find(input: PolicyInput): ReadonlyArray<number> {
-    if (this.buckets.size === 0) return this.always
-    const facets = facetsOf(input)
-    this.facets = facets
-    this.found = this.always.slice()
-    this.round++
-    if (this.round > 0xffffffff) {
+  /** Finds the policies that apply and answers how many: the first entries of `found`, until the next call. */
+  find(input: PolicyInput): number {
+    this.count = this.always
+    if (++this.round > LAST_ROUND) {
       this.seen.fill(0)
       this.round = 1
     }
-    for (const [dimension, bucket] of this.singles) {
-      const text = facets[dimension]
-      if (text !== undefined) bucket.find(text, this.collect)
+    for (let i = 0; i < this.singles.length; i++) {
+      const [dimension, bucket] = this.singles[i] as readonly [Single, Bucket]
+      const text = facet(input, dimension)
+      if (text !== undefined) bucket.find(text, this, input)
     }
-    if (this.tags.size > 0) {
-      for (const tag of facets.tags) if (typeof tag === "string") this.tags.find(tag, this.collect)
+    if (this.tags !== undefined) {
+      for (const tag of tagsOf(input)) if (typeof tag === "string") this.tags.find(tag, this, input)
     }
-    return this.found
+    return this.count
   }
 
-  private readonly collect = (policies: ReadonlyArray<number>): void => {
-    for (const policy of policies) {
+  /** Takes candidates whose whole scope holds. */
+  collect(policies: ReadonlyArray<number>, input: PolicyInput): void {
+    for (let i = 0; i < policies.length; i++) {
+      const policy = policies[i] as number
       if (this.seen[policy] === this.round) continue
       this.seen[policy] = this.round
-      const scope = this.scopes[policy]
-      if (scope === undefined || applies(scope, this.facets)) this.found.push(policy)
+      const left = this.left[policy]
+      if (left === undefined || holds(left, input)) this.found[this.count++] = policy
     }
   }
-}
-
-/** The list by which a policy is found: one of exact entries when there is one. */
-const bestDimension = (scope: Scope): Dimension | undefined => {
-  let fallback: Dimension | undefined
-  for (const dimension of ORDER) {
-    const entries = scope[dimension]
-    if (empty(entries)) continue
-    if (!entries.some(isGlob)) return dimension
-    fallback ??= dimension
-  }
-  return fallback
 }

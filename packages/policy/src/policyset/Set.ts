@@ -116,6 +116,8 @@ export class PolicySet {
   private readonly program: FlatProgram
   private readonly budget: number
   private readonly matches: Float64Array
+  /** The outcome with which each policy decides nothing. */
+  private readonly quiet: ReadonlyArray<boolean>
   private readonly masks = new Map<string, Unheld>()
   private readonly all: ReadonlyArray<Compiled>
 
@@ -131,6 +133,7 @@ export class PolicySet {
       budget
     )
     this.matches = new Float64Array(this.active.length)
+    this.quiet = this.active.map((c) => c.policy.enforcement === undefined)
   }
 
   /** How many policies are evaluated when they apply. */
@@ -140,64 +143,56 @@ export class PolicySet {
 
   /** Decides one input. Never throws; what cannot be evaluated decides as POLICY-4 says. */
   evaluate(input: PolicyInput, options?: EvaluateOptions): Verdict {
-    const applicable = this.index.find(input)
+    const { index, program, quiet } = this
     const mask = options?.unheld?.mask
+    const count = index.find(input)
+    const { found } = index
     let fired: Array<Fired> | undefined
     let left: Array<number> | undefined
-    this.program.begin(input)
-    for (let i = 0; i < applicable.length; i++) {
-      const at = applicable[i] ?? 0
+    program.begin(input)
+    for (let i = 0; i < count; i++) {
+      const at = found[i] as number
       if (mask !== undefined && mask[at] === 1) {
         left ??= []
         left.push(at)
         continue
       }
-      const outcome = this.program.decide(at)
-      if (outcome === this.quiet(at)) continue
+      const outcome = program.decide(at)
+      if (outcome === quiet[at]) continue
       fired ??= []
       fired.push({ at, fault: typeof outcome === "boolean" ? undefined : outcome })
     }
-    this.program.end()
-    return this.verdict(input, options, fired, left, applicable.length)
+    program.end()
+    const matched = fired === undefined ? undefined : this.reasons(fired)
+    const deferred = left === undefined ? undefined : this.refs(left)
+    return new Verdict(matched, deferred, count - (left?.length ?? 0), this, input, options)
   }
 
-  /** The outcome with which a policy decides nothing. */
-  private quiet(at: number): boolean {
-    return this.active[at]?.policy.enforcement === undefined
+  private refs(left: Array<number>): ReadonlyArray<PolicyRef> {
+    return left
+      .sort((a, b) => a - b)
+      .flatMap((at) => this.active[at]?.policy ?? [])
+      .map(refOf)
   }
 
-  private verdict(
-    input: PolicyInput,
-    options: EvaluateOptions | undefined,
-    fired: Array<Fired> | undefined,
-    left: Array<number> | undefined,
-    applicable: number
-  ): Verdict {
-    const source = {
-      evaluatedIds: () => this.evaluated(input, options).map((c) => c.policy.id),
-      explain: () => this.explain(input, options)
-    }
-    if (fired !== undefined) {
-      for (const { at } of fired) this.matches[at] = (this.matches[at] ?? 0) + 1
-      fired.sort((a, b) => a.at - b.at)
-    }
-    left?.sort((a, b) => a - b)
-    return new Verdict(
-      fired?.flatMap((f) => this.reason(f)),
-      left?.flatMap((at) => this.active[at]?.policy ?? []).map(refOf),
-      applicable - (left?.length ?? 0),
-      source
-    )
+  /** Counts what decided, and tells it in priority order. */
+  private reasons(fired: Array<Fired>): ReadonlyArray<Reason> {
+    fired.sort((a, b) => a.at - b.at)
+    return fired.flatMap(({ at, fault }) => {
+      this.matches[at] = (this.matches[at] ?? 0) + 1
+      const compiled = this.active[at]
+      return compiled === undefined ? [] : [reasonOf(compiled.policy, fault)]
+    })
   }
 
-  private reason({ at, fault }: Fired): ReadonlyArray<Reason> {
-    const compiled = this.active[at]
-    return compiled === undefined ? [] : [reasonOf(compiled.policy, fault)]
+  /** The ids of the policies that `evaluate` would evaluate, in priority order. */
+  evaluatedIds(input: PolicyInput, options?: EvaluateOptions): ReadonlyArray<string | number> {
+    return this.evaluated(input, options).map((c) => c.policy.id)
   }
 
   private evaluated(input: PolicyInput, options: EvaluateOptions | undefined): ReadonlyArray<Compiled> {
     const mask = options?.unheld?.mask
-    return [...this.index.find(input)]
+    return [...this.index.found.subarray(0, this.index.find(input))]
       .filter((at) => mask?.[at] !== 1)
       .sort((a, b) => a - b)
       .flatMap((at) => this.active[at] ?? [])

@@ -5,7 +5,8 @@
  * when they are asked for, from the same input, which must not have changed since.
  */
 import type { Explanation } from "./Explain.ts"
-import type { Decision, Enforcement, Level, PolicyRef } from "./Policy.ts"
+import type { Decision, Enforcement, Level, PolicyInput, PolicyRef } from "./Policy.ts"
+import type { EvaluateOptions } from "./Set.ts"
 
 /** A policy that decided something. */
 export interface Reason extends PolicyRef {
@@ -29,9 +30,9 @@ const NO_REASONS: ReadonlyArray<Reason> = Object.freeze([])
 const NO_REFS: ReadonlyArray<PolicyRef> = Object.freeze([])
 
 /** How a verdict asks its set for what is made on demand. */
-export interface Source {
-  readonly evaluatedIds: () => ReadonlyArray<string | number>
-  readonly explain: () => Explanation
+export interface Source<Input, Options> {
+  evaluatedIds(input: Input, options?: Options): ReadonlyArray<string | number>
+  explain(input: Input, options?: Options): Explanation
 }
 
 const STRENGTH: Readonly<Record<Decision, number>> = { allow: 0, warn: 1, require_approval: 2, deny: 3 }
@@ -52,19 +53,25 @@ export class Verdict {
   readonly deferred: ReadonlyArray<PolicyRef>
   /** How many policies were evaluated. */
   readonly evaluated: number
-  private readonly source: Source
+  private readonly source: Source<PolicyInput, EvaluateOptions>
+  private readonly input: PolicyInput
+  private readonly options: EvaluateOptions | undefined
 
   constructor(
     matched: ReadonlyArray<Reason> | undefined,
     deferred: ReadonlyArray<PolicyRef> | undefined,
     evaluated: number,
-    source: Source
+    source: Source<PolicyInput, EvaluateOptions>,
+    input: PolicyInput,
+    options: EvaluateOptions | undefined
   ) {
     this.matched = matched ?? NO_REASONS
     this.decision = matched === undefined ? "allow" : strongest(matched)
     this.deferred = deferred ?? NO_REFS
     this.evaluated = evaluated
     this.source = source
+    this.input = input
+    this.options = options
   }
 
   /** Whether the call may go on: allow or warn. */
@@ -89,11 +96,11 @@ export class Verdict {
 
   /** The ids of the policies that were evaluated, in priority order. */
   evaluatedIds(): ReadonlyArray<string | number> {
-    return this.source.evaluatedIds()
+    return this.source.evaluatedIds(this.input, this.options)
   }
 
   /** Clause by clause, with the values that were seen. */
   explain(): Explanation {
-    return this.source.explain()
+    return this.source.explain(this.input, this.options)
   }
 }
