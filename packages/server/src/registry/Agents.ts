@@ -1,0 +1,125 @@
+/**
+ * The registry of agents, and the kill switch in it: status `suspended` denies every check of the agent, in
+ * every organization where something depends on it, from the answer on.
+ *
+ * Repeating a registration is fine: it refreshes the record and never changes a status that was set by hand.
+ */
+import { randomBytes } from "node:crypto"
+import { Context, Effect, Layer } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { Changes } from "../changes/Changes.ts"
+import { contextOf, Secrets } from "../keys/Secrets.ts"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import type { Page } from "../sql/page.ts"
+import { ensureScores } from "../trust/TrustSql.ts"
+import type { AgentFields, AgentRow } from "./AgentsSql.ts"
+import * as AgentsSql from "./AgentsSql.ts"
+
+type Sql<A> = Effect.Effect<A, SqlError.SqlError>
+
+export interface Registration {
+  readonly agentId: string
+  /** The key's organization; null while authentication is off. */
+  readonly keyOrganizationId: string | null
+  /** The organization that the registration names; null: none. */
+  readonly organizationId: string | null
+  readonly fields: AgentFields
+}
+
+export class Agents extends Context.Service<
+  Agents,
+  {
+    /** Registers an agent and gives it a score; a new one also gets the key that signs its events, once. */
+    readonly register: (
+      registration: Registration
+    ) => Sql<{ readonly agent: AgentRow; readonly eventKey: string | undefined }>
+    readonly find: (agentId: string, organizationId: string | null) => Sql<AgentRow | undefined>
+    /** Changes a record; undefined when there is none. */
+    readonly update: (
+      agentId: string,
+      organizationId: string | null,
+      fields: AgentFields
+    ) => Sql<AgentRow | undefined>
+    /** False when there is no record. */
+    readonly remove: (agentId: string, organizationId: string | null) => Sql<boolean>
+    readonly list: (filter: {
+      readonly keyOrganizationId: string | null
+      readonly organizationId: string | null
+      readonly status: string | undefined
+      readonly limit: number
+      readonly offset: number
+    }) => Sql<Page<AgentRow>>
+  }
+>()("@agion/server/Agents") {
+  static readonly layer: Layer.Layer<Agents, never, SqlClient.SqlClient | Changes | Tenancy | Secrets> =
+    Layer.suspend(() => Layer.effect(Agents, make))
+}
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const changes = yield* Changes
+  const tenancy = yield* Tenancy
+  const secrets = yield* Secrets
+  const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+  const within = <A, E>(effect: Effect.Effect<A, E, SqlClient.SqlClient>) =>
+    withSql(sql.withTransaction(effect))
+
+  /** Tells whoever may hold a decision about the agent. */
+  const tell = Effect.fnUntraced(function* (agent: AgentRow) {
+    const organizations =
+      agent.scope === AgentsSql.everywhere
+        ? yield* AgentsSql.organizationsOfAgent(agent.agent_id)
+        : [agent.scope]
+    for (const organizationId of organizations)
+      yield* changes.record({ organizationId, kind: "agent", ids: [agent.agent_id] })
+  })
+
+  const register = Effect.fnUntraced(function* (registration: Registration) {
+    const { agentId, keyOrganizationId, fields } = registration
+    const scope = keyOrganizationId ?? AgentsSql.everywhere
+    const named = keyOrganizationId ?? registration.organizationId
+    const eventKey = randomBytes(32).toString("base64url")
+    const secret = yield* secrets.encrypt(eventKey, contextOf("agents", "event_key", scope, agentId))
+    const before = yield* AgentsSql.findAgent(agentId, keyOrganizationId)
+    const agent = yield* AgentsSql.upsertAgent(scope, agentId, named, fields, secret)
+    if (named !== null) yield* tenancy.note(agentId, named)
+    const home = named ?? (yield* tenancy.organizationsOf([agentId])).get(agentId)
+    if (home !== undefined)
+      yield* ensureScores([{ organizationId: home, entityType: "agent", entityId: agentId }])
+    if (before === undefined || isDecisive(before, agent)) yield* tell(agent)
+    return { agent, eventKey: agent.fresh ? eventKey : undefined }
+  })
+
+  return Agents.of({
+    register: (registration) => within(register(registration)),
+    find: (agentId, organizationId) => withSql(AgentsSql.findAgent(agentId, organizationId)),
+    update: (agentId, organizationId, fields) =>
+      within(
+        Effect.gen(function* () {
+          const found = yield* AgentsSql.findAgent(agentId, organizationId)
+          if (found === undefined) return undefined
+          const agent = yield* AgentsSql.updateAgent(found.scope, agentId, fields)
+          if (agent !== undefined && isDecisive(found, agent)) yield* tell(agent)
+          return agent
+        })
+      ),
+    remove: (agentId, organizationId) =>
+      within(
+        Effect.gen(function* () {
+          const found = yield* AgentsSql.findAgent(agentId, organizationId)
+          if (found === undefined) return false
+          yield* AgentsSql.deleteAgent(found.scope, agentId)
+          yield* tell(found)
+          return true
+        })
+      ),
+    list: ({ keyOrganizationId, ...filter }) =>
+      withSql(AgentsSql.listAgents({ ...filter, scope: keyOrganizationId }))
+  })
+})
+
+/** True when a decision may depend on what changed: a policy reads capabilities and metadata, a check the status. */
+const isDecisive = (before: AgentRow, after: AgentRow): boolean =>
+  before.status !== after.status ||
+  JSON.stringify([before.capabilities, before.metadata]) !==
+    JSON.stringify([after.capabilities, after.metadata])

@@ -1,0 +1,152 @@
+/** The routes of the registry of agents. */
+import {
+  ActorId,
+  type Agent,
+  Api,
+  ApiError,
+  Caller,
+  type RegisterAgent,
+  type UpdateAgent,
+  Wire
+} from "@agion/domain"
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import { Agents } from "./Agents.ts"
+import type { AgentFields, AgentRow } from "./AgentsSql.ts"
+
+const iso = (date: Date): string => Wire.timestamp(date.getTime())
+
+const toAgent = (row: AgentRow): Agent => ({
+  id: ActorId.make(row.agent_id),
+  agentId: ActorId.make(row.agent_id),
+  containerId: row.container_id,
+  name: row.name,
+  type: row.type,
+  version: row.version,
+  framework: row.framework,
+  model: row.model,
+  owner: row.owner,
+  capabilities: row.capabilities,
+  endpoints: row.endpoints,
+  status: row.status,
+  metadata: row.metadata,
+  organizationId: row.organization_id,
+  lastSeenAt: row.last_seen_at === null ? null : iso(row.last_seen_at),
+  registeredAt: iso(row.registered_at),
+  createdAt: iso(row.created_at),
+  updatedAt: iso(row.updated_at)
+})
+
+const fieldsOf = (payload: RegisterAgent | UpdateAgent): AgentFields => ({
+  containerId: payload.containerId ?? null,
+  name: payload.name ?? null,
+  type: payload.type ?? null,
+  version: payload.version ?? null,
+  framework: payload.framework ?? null,
+  model: payload.model ?? null,
+  owner: payload.owner ?? null,
+  capabilities: payload.capabilities ?? null,
+  endpoints: payload.endpoints ?? null,
+  metadata: payload.metadata ?? null,
+  status: payload.status ?? null
+})
+
+const missing = (agentId: string) =>
+  new ApiError.NotFound({
+    message: `there is no agent \`${agentId}\`; agents register with POST /agents/register`
+  })
+
+const ownRecord = (caller: CallerInfo, agentId: string) =>
+  caller.agentId === null || caller.agentId === agentId
+    ? Effect.void
+    : Effect.fail(
+        new ApiError.Forbidden({
+          message: `the key belongs to agent \`${caller.agentId}\` and cannot change \`${agentId}\``
+        })
+      )
+
+/** The handlers of group `agents`. */
+export const layer = HttpApiBuilder.group(
+  Api,
+  "agents",
+  Effect.fnUntraced(function* (handlers) {
+    const agents = yield* Agents
+    const tenancy = yield* Tenancy
+
+    /** Says which organization an answer is about, so that it carries its epoch. */
+    const about = (agent: AgentRow) =>
+      Effect.flatMap(tenancy.organizationsOf([agent.agent_id]), (homes) =>
+        tenancy.about(agent.organization_id ?? homes.get(agent.agent_id) ?? agent.scope)
+      )
+
+    return handlers.handleAll({
+      register: Effect.fnUntraced(function* ({ payload }) {
+        const caller = yield* Caller
+        const agentId = payload.agentId ?? payload.name
+        if (agentId == null)
+          return yield* new ApiError.BadRequest({
+            message: "`agent_id` or `name` is required; send one of them"
+          })
+        if (caller.agentId !== null && caller.agentId !== agentId)
+          return yield* new ApiError.Forbidden({
+            message: `the key belongs to agent \`${caller.agentId}\` and cannot register \`${agentId}\``
+          })
+        const named = yield* tenancy.filter(payload.organizationId)
+        const { agent, eventKey } = yield* Effect.orDie(
+          agents.register({
+            agentId,
+            keyOrganizationId: caller.organizationId,
+            organizationId: named,
+            fields: fieldsOf(payload)
+          })
+        )
+        yield* about(agent)
+        return eventKey === undefined ? toAgent(agent) : { ...toAgent(agent), eventKey }
+      }),
+      list: Effect.fnUntraced(function* ({ query }) {
+        const organizationId = yield* tenancy.filter(query.organizationId)
+        const limit = query.limit ?? 100
+        const offset = query.offset ?? 0
+        const { rows, total } = yield* Effect.orDie(
+          agents.list({
+            keyOrganizationId: yield* tenancy.scope,
+            organizationId,
+            status: query.status,
+            limit,
+            offset
+          })
+        )
+        return { agents: rows.map(toAgent), total, limit, offset }
+      }),
+      get: Effect.fnUntraced(function* ({ params }) {
+        const agent = yield* Effect.orDie(agents.find(params.agentId, yield* tenancy.scope))
+        if (agent === undefined) return yield* missing(params.agentId)
+        yield* about(agent)
+        return toAgent(agent)
+      }),
+      update: Effect.fnUntraced(function* ({ params, payload }) {
+        const caller = yield* Caller
+        yield* ownRecord(caller, params.agentId)
+        if (caller.agentId !== null && payload.status != null)
+          return yield* new ApiError.Forbidden({
+            message: "an agent's key cannot set a status; ask an operator"
+          })
+        const agent = yield* Effect.orDie(
+          agents.update(params.agentId, yield* tenancy.scope, fieldsOf(payload))
+        )
+        if (agent === undefined) return yield* missing(params.agentId)
+        yield* about(agent)
+        return toAgent(agent)
+      }),
+      remove: Effect.fnUntraced(function* ({ params }) {
+        if ((yield* Caller).agentId !== null)
+          return yield* new ApiError.Forbidden({
+            message: "an agent's key cannot remove agents; ask an operator"
+          })
+        const removed = yield* Effect.orDie(agents.remove(params.agentId, yield* tenancy.scope))
+        if (!removed) return yield* missing(params.agentId)
+      })
+    })
+  })
+)

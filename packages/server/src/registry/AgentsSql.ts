@@ -1,0 +1,177 @@
+/** The registry of agents in SQL. */
+import { Effect } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { json } from "../sql/Database.ts"
+import { all, type Page, page } from "../sql/page.ts"
+
+type Sql<A> = Effect.Effect<A, SqlError.SqlError, SqlClient.SqlClient>
+
+/** The scope of agents that register without a key: their record holds in every organization. */
+export const everywhere = "*"
+
+/** An agent's record. */
+export interface AgentRow {
+  readonly scope: string
+  readonly agent_id: string
+  readonly organization_id: string | null
+  readonly container_id: string | null
+  readonly name: string
+  readonly type: string
+  readonly version: string
+  readonly framework: string | null
+  readonly model: string | null
+  readonly owner: string | null
+  readonly capabilities: ReadonlyArray<string>
+  readonly endpoints: { readonly [key: string]: never }
+  readonly status: string
+  readonly metadata: { readonly [key: string]: never }
+  readonly last_seen_at: Date | null
+  readonly registered_at: Date
+  readonly created_at: Date
+  readonly updated_at: Date
+}
+
+const columns = (sql: SqlClient.SqlClient) => sql`
+  scope, agent_id, organization_id, container_id, name, type, version, framework, model, owner, capabilities,
+  endpoints, status, metadata, last_seen_at, registered_at, created_at, updated_at`
+
+/** What a registration or an update says; null: it does not say. */
+export interface AgentFields {
+  readonly containerId: string | null
+  readonly name: string | null
+  readonly type: string | null
+  readonly version: string | null
+  readonly framework: string | null
+  readonly model: string | null
+  readonly owner: string | null
+  readonly capabilities: ReadonlyArray<string> | null
+  readonly endpoints: unknown
+  readonly metadata: unknown
+  readonly status: string | null
+}
+
+const jsonOrNull = (value: unknown): string | null =>
+  value === null || value === undefined ? null : json(value)
+
+/**
+ * Registers an agent or refreshes its record; a status that was set by hand stays. `fresh`: there was none.
+ * The event key is only written with a new record.
+ */
+export const upsertAgent = (
+  scope: string,
+  agentId: string,
+  organizationId: string | null,
+  fields: AgentFields,
+  eventKey: Uint8Array
+): Sql<AgentRow & { readonly fresh: boolean }> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<AgentRow & { fresh: boolean }>`
+      INSERT INTO agents (scope, agent_id, organization_id, container_id, name, type, version, framework, model,
+        owner, capabilities, endpoints, status, metadata, event_key, last_seen_at)
+      VALUES (${scope}, ${agentId}, ${organizationId}, ${fields.containerId}, ${fields.name ?? agentId},
+        ${fields.type ?? "agent"}, ${fields.version ?? "0.0.0"}, ${fields.framework}, ${fields.model},
+        ${fields.owner}, ${json(fields.capabilities ?? [])}::jsonb,
+        coalesce(${jsonOrNull(fields.endpoints)}::jsonb, '{}'), ${fields.status ?? "active"},
+        coalesce(${jsonOrNull(fields.metadata)}::jsonb, '{}'), ${eventKey}, clock_timestamp())
+      ON CONFLICT (scope, agent_id) DO UPDATE SET
+        organization_id = coalesce(${organizationId}, agents.organization_id),
+        container_id = coalesce(${fields.containerId}, agents.container_id),
+        name = coalesce(${fields.name}, agents.name),
+        type = coalesce(${fields.type}, agents.type),
+        version = coalesce(${fields.version}, agents.version),
+        framework = coalesce(${fields.framework}, agents.framework),
+        model = coalesce(${fields.model}, agents.model),
+        owner = coalesce(${fields.owner}, agents.owner),
+        capabilities = coalesce(${jsonOrNull(fields.capabilities)}::jsonb, agents.capabilities),
+        endpoints = coalesce(${jsonOrNull(fields.endpoints)}::jsonb, agents.endpoints),
+        status = CASE WHEN agents.status_set THEN agents.status ELSE coalesce(${fields.status}, agents.status) END,
+        metadata = coalesce(${jsonOrNull(fields.metadata)}::jsonb, agents.metadata),
+        last_seen_at = clock_timestamp(), updated_at = clock_timestamp()
+      RETURNING ${columns(sql)}, (xmax = 0) AS fresh`
+    return yield* one(rows)
+  })
+
+const one = <A>(rows: ReadonlyArray<A>): Effect.Effect<A> => {
+  const [row] = rows
+  return row === undefined ? Effect.die(new Error("a statement returned no row")) : Effect.succeed(row)
+}
+
+/** An agent as an organization sees it: its own record, else the one that holds everywhere; null: any. */
+export const findAgent = (agentId: string, organizationId: string | null): Sql<AgentRow | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<AgentRow>`
+      SELECT ${columns(sql)} FROM agents
+      WHERE agent_id = ${agentId} AND (${organizationId}::text IS NULL OR scope = ${organizationId})
+      ORDER BY scope = ${everywhere} DESC, seq LIMIT 1`
+    return rows[0]
+  })
+
+/** Changes what is given; a status given here is set by hand and stays. Answers the status before, too. */
+export const updateAgent = (
+  scope: string,
+  agentId: string,
+  fields: AgentFields
+): Sql<(AgentRow & { readonly old_status: string }) | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const before = yield* sql<{ status: string }>`
+      SELECT status FROM agents WHERE scope = ${scope} AND agent_id = ${agentId} FOR UPDATE`
+    const rows = yield* sql<AgentRow>`
+      UPDATE agents SET
+        container_id = coalesce(${fields.containerId}, container_id),
+        name = coalesce(${fields.name}, name), type = coalesce(${fields.type}, type),
+        version = coalesce(${fields.version}, version), framework = coalesce(${fields.framework}, framework),
+        model = coalesce(${fields.model}, model), owner = coalesce(${fields.owner}, owner),
+        capabilities = coalesce(${jsonOrNull(fields.capabilities)}::jsonb, capabilities),
+        endpoints = coalesce(${jsonOrNull(fields.endpoints)}::jsonb, endpoints),
+        metadata = coalesce(${jsonOrNull(fields.metadata)}::jsonb, metadata),
+        status = coalesce(${fields.status}, status),
+        status_set = status_set OR ${fields.status !== null},
+        updated_at = clock_timestamp()
+      WHERE scope = ${scope} AND agent_id = ${agentId}
+      RETURNING ${columns(sql)}`
+    const [row] = rows
+    return row === undefined ? undefined : { ...row, old_status: before[0]?.status ?? row.status }
+  })
+
+export const deleteAgent = (scope: string, agentId: string): Sql<void> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`DELETE FROM agents WHERE scope = ${scope} AND agent_id = ${agentId}`
+  })
+
+/** A page of agents in order of their registration. */
+export const listAgents = (filter: {
+  readonly scope: string | null
+  readonly organizationId: string | null
+  readonly status: string | undefined
+  readonly limit: number
+  readonly offset: number
+}): Sql<Page<AgentRow>> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    return yield* page<AgentRow>(sql, {
+      from: sql`agents`,
+      where: all(sql, [
+        filter.scope !== null && sql`scope = ${filter.scope}`,
+        filter.organizationId !== null && sql`organization_id = ${filter.organizationId}`,
+        filter.status !== undefined && sql`status = ${filter.status}`
+      ]),
+      order: sql`seq`,
+      limit: filter.limit,
+      offset: filter.offset
+    })
+  })
+
+/** Every organization in which something may depend on the agent, in order of id. */
+export const organizationsOfAgent = (agentId: string): Sql<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ organization_id: string }>`
+      SELECT organization_id FROM permissions WHERE actor_id = ${agentId}
+      UNION SELECT organization_id FROM trust_scores WHERE entity_id = ${agentId}
+      UNION SELECT organization_id FROM actor_organizations WHERE actor_id = ${agentId}`
+    return rows.map((row) => row.organization_id).sort()
+  })
