@@ -159,7 +159,7 @@ export class EventBuffer extends Context.Service<
     readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
     /** `publishAllUnsafe` as an effect. */
     readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published>
-    /** Sends what was published before the call; answers at the deadline (default: 5 s) at the latest. */
+    /** Sends what was published before the call, by earlier starts too; answers at the deadline (default: 5 s) at the latest. */
     readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
     readonly statistics: Effect.Effect<EventStatistics>
     readonly health: Effect.Effect<EventHealth>
@@ -430,7 +430,8 @@ const makeFlush =
       }))
       const done = Deferred.makeUnsafe<void>()
       const check = () => {
-        if (targets.every(({ lane, until }) => lane.settled >= until)) Deferred.doneUnsafe(done, Effect.void)
+        if (targets.every(({ lane, until }) => lane.settled >= until && !lane.hasLeft))
+          Deferred.doneUnsafe(done, Effect.void)
       }
       check()
       for (const link of links) {

@@ -203,7 +203,15 @@ export const cleanText = (text: string): string =>
 
 /** JSON text of anything at all, as the platform accepts it. */
 export const toJson = (value: unknown): string =>
-  JSON.stringify(isPlain(value, 0) ? value : plain(value, 0, new Set()))
+  JSON.stringify(isReadable(value) ? value : plain(value, 0, new Set()))
+
+const isReadable = (value: unknown): boolean => {
+  try {
+    return isPlain(value, 0)
+  } catch {
+    return false
+  }
+}
 
 /** True when JSON.stringify gives what the platform accepts: no need to copy. */
 const isPlain = (value: unknown, depth: number): boolean => {

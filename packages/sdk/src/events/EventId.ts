@@ -30,7 +30,7 @@ const makePool = () => {
 /** A source of ids; `now` answers epoch milliseconds. Each id is greater than the one before. */
 export const make = (now: () => number): (() => string) => {
   const random = makePool()
-  let millis = 0
+  let millis = -1
   let count = 0
   let head = ""
   return () => {

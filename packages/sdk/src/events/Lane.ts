@@ -73,6 +73,13 @@ export class Lane<A> {
     return this.window.length === 0 && this.pieces.length === 0
   }
 
+  /** True while something of an earlier start is before what was published. */
+  get hasLeft(): boolean {
+    return (
+      this.window.some((held) => !held.own) || this.pieces.some((piece) => piece._tag === "Log" && !piece.own)
+    )
+  }
+
   /** True while what is published goes to the log alone, because what is before it does too. */
   get isInLog(): boolean {
     const last = this.pieces.at(-1)

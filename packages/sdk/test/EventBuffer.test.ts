@@ -1,0 +1,553 @@
+import { createHmac } from "node:crypto"
+import { Streams } from "@agion/domain"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { EventBuffer, type EventBufferOptions, EventRecorder } from "../src/EventBuffer.ts"
+import type { TrustInput } from "../src/events/Event.ts"
+import * as Folder from "../src/WriteAheadFolder.ts"
+import { FakePlatform } from "./FakePlatform.ts"
+import { MemoryFiles } from "./MemoryFiles.ts"
+
+const directory = "/events"
+
+const trust = (n: number): TrustInput => ({ agentId: `agent-${n}`, eventType: "task_completed" })
+const interaction = (n: number, size = 10) => ({
+  executionId: `execution-${n}`,
+  agentId: "agent-1",
+  interactionId: `interaction-${n}`,
+  model: "m",
+  provider: "p",
+  userPrompt: "x".repeat(size)
+})
+const agents = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => `agent-${from + i}`)
+
+/** A buffer in a scope of its own, to be closed by hand. */
+const start = Effect.fnUntraced(function* (
+  platform: FakePlatform,
+  options: EventBufferOptions & { readonly files: MemoryFiles }
+) {
+  const scope = yield* Scope.make()
+  const layer = EventBuffer.layer({ directory, ...options }).pipe(Layer.provide(platform.layer))
+  const context = yield* Layer.buildWithScope(layer, scope)
+  return { events: Context.get(context, EventBuffer), close: Scope.close(scope, Exit.void) }
+})
+
+/** What the next process finds after this one was killed: all that was written, and logs whose owner is gone. */
+const killed = (files: MemoryFiles): MemoryFiles => {
+  const next = files.crash()
+  for (const name of next.list(directory)) {
+    const log = Folder.parseLogName(name)
+    if (log !== undefined)
+      next.rename(`${directory}/${name}`, `${directory}/${Folder.logName(log.epoch, Folder.nobody)}`)
+  }
+  return next
+}
+
+describe("EventBuffer", () => {
+  it.effect("EVENT-3 sends when 100 events wait, in one batch and in order", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      for (let n = 1; n <= 99; n++) events.publishUnsafe("trust", trust(n))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(platform.events.length, 0)
+      events.publishUnsafe("trust", trust(100))
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 100))
+      assert.deepStrictEqual(platform.batches, [100])
+    })
+  )
+
+  it.effect("EVENT-3 sends what waits every 5 seconds", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      events.publishUnsafe("trust", trust(1))
+      events.publishUnsafe("llmInteraction", interaction(1))
+      events.publishUnsafe("usage", { permissionId: "p1" })
+      yield* TestClock.adjust("4900 millis")
+      assert.strictEqual(platform.events.length + platform.reports.length, 0)
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual([platform.events.length, platform.reports.length], [2, 1])
+    })
+  )
+
+  it.effect("EVENT-3 flush sends what was published before it and tells how much", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      for (let n = 1; n <= 7; n++) yield* events.publish("trust", trust(n))
+      assert.deepStrictEqual(yield* events.flush(), { sent: 7, pending: 0 })
+      assert.deepStrictEqual(yield* events.flush(), { sent: 0, pending: 0 })
+      assert.deepInclude(yield* events.statistics, { published: 7, sent: 7, pending: 0, dropped: 0 })
+    })
+  )
+
+  it.effect("EVENT-3 keeps a batch that failed and tries it again with growing pauses", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      for (let n = 1; n <= 3; n++) events.publishUnsafe("trust", trust(n))
+      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("10 seconds")
+      const early = platform.attempts
+      yield* TestClock.adjust("10 seconds")
+      const late = platform.attempts - early
+      assert.isAbove(early, 5)
+      assert.isBelow(late, early)
+      assert.deepInclude(yield* events.health, { status: "degraded" })
+      platform.mode = "up"
+      yield* TestClock.adjust("31 seconds")
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 3))
+      assert.deepInclude(yield* events.health, { status: "ok" })
+    })
+  )
+
+  it.effect("EVENT-5 an answer that gets lost duplicates nothing: the same ids are sent again", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      platform.mode = "mute"
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      for (let n = 1; n <= 20; n++) {
+        events.publishUnsafe("trust", trust(n))
+        events.publishUnsafe("llmInteraction", interaction(n))
+        events.publishUnsafe("usage", { permissionId: `p${n}` })
+      }
+      yield* TestClock.adjust("8 seconds")
+      platform.mode = "up"
+      yield* TestClock.adjust("31 seconds")
+      assert.deepStrictEqual([platform.events.length, platform.reports.length], [40, 20])
+      assert.deepInclude(yield* events.statistics, { sent: 0, duplicates: 60, pending: 0 })
+    })
+  )
+
+  it.effect(
+    "EVENT-1 a durable event is in the file before publish returns: killed at once, the next start sends it",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const away = new FakePlatform()
+        away.mode = "down"
+        const { events } = yield* start(away, { files })
+        const ids: Array<string> = []
+        for (let n = 1; n <= 250; n++) {
+          assert.strictEqual(events.publishUnsafe("trust", trust(n)), "durable")
+          if (n !== 120) continue
+          const platform = new FakePlatform()
+          const next = yield* start(platform, { files: killed(files) })
+          yield* next.events.flush()
+          assert.deepStrictEqual(platform.field("agent_id"), agents(1, 120))
+          ids.push(...platform.events.map((event) => event.eventId))
+          yield* next.close
+        }
+        const platform = new FakePlatform()
+        const next = yield* start(platform, { files: killed(files) })
+        yield* next.events.flush()
+        assert.deepStrictEqual(platform.field("agent_id"), agents(1, 250))
+        assert.deepStrictEqual(
+          platform.events.slice(0, 120).map((event) => event.eventId),
+          ids,
+          "ids are given once"
+        )
+      })
+  )
+
+  it.effect("EVENT-4 what did not get out is sent by the next start, before its own and in order", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const first = yield* start(platform, { files })
+      for (let n = 1; n <= 5; n++) first.events.publishUnsafe("trust", trust(n))
+      first.events.publishUnsafe("llmInteraction", interaction(1))
+      first.events.publishUnsafe("settlement", { reservationId: "r1", tokens: 5 })
+      const closing = yield* Effect.forkChild(first.close)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(closing)
+      assert.strictEqual(files.opened.size, 0, "no file stays open")
+
+      platform.mode = "up"
+      const second = yield* start(platform, { files })
+      second.events.publishUnsafe("trust", trust(6))
+      yield* second.events.flush()
+      const sent = platform.events.filter((event) => event.kind === "trust")
+      assert.deepStrictEqual(
+        sent.map((event) => event.fields["agent_id"]),
+        agents(1, 6)
+      )
+      assert.isTrue(platform.events.some((event) => event.kind === "llmInteraction"))
+      assert.deepStrictEqual(
+        platform.reports.map((report) => report.body),
+        ['{"tokens":5}']
+      )
+      yield* second.close
+      assert.deepStrictEqual(files.list(directory), ["producer"], "nothing is left behind")
+      assert.strictEqual(files.opened.size, 0)
+    })
+  )
+
+  it.effect("EVENT-4 closing the scope sends what waits, and takes no longer than its deadline", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const first = yield* start(platform, { files: new MemoryFiles() })
+      first.events.publishUnsafe("trust", trust(1))
+      yield* first.close
+      assert.strictEqual(platform.events.length, 1)
+      assert.strictEqual(first.events.publishUnsafe("trust", trust(2)), "dropped")
+
+      platform.mode = "deaf"
+      const second = yield* start(platform, { files: new MemoryFiles(), shutdownDeadline: "1 second" })
+      second.events.publishUnsafe("trust", trust(3))
+      const closing = yield* Effect.forkChild(second.close)
+      yield* TestClock.adjust("1100 millis")
+      yield* Fiber.join(closing)
+    })
+  )
+
+  it.effect("EVENT-2 without a writable folder it starts, says so in health, and sends from memory", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      files.broken = "EACCES"
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files })
+      const { status, storage } = yield* events.health
+      assert.deepStrictEqual([status, storage.mode], ["degraded", "memory"])
+      assert.match(storage.reason, /EACCES/)
+      assert.strictEqual(events.publishUnsafe("decision", decision(1)), "memory")
+      yield* events.flush()
+      assert.strictEqual(platform.events.length, 1)
+    })
+  )
+
+  it.effect("EVENT-1 a disk that stalls turns the buffer to memory, and back when it has recovered", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files })
+      events.publishUnsafe("trust", trust(0))
+      files.writeMillis = 51
+      assert.strictEqual(events.publishUnsafe("trust", trust(1)), "durable", "this one was written, slowly")
+      const writes = files.writes
+      assert.strictEqual(events.publishUnsafe("trust", trust(2)), "memory")
+      assert.strictEqual(events.publishUnsafe("trust", trust(3)), "memory")
+      assert.strictEqual(files.writes, writes, "a stalled disk is left alone")
+      const stalled = yield* events.health
+      assert.strictEqual(stalled.storage.mode, "memory")
+      assert.match(stalled.storage.reason, /51 ms/)
+
+      files.writeMillis = 0
+      files.clock += 1_001
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* events.health).storage.mode, "file")
+      const next = new FakePlatform()
+      const after = yield* start(next, { files: killed(files) })
+      yield* after.events.flush()
+      assert.deepStrictEqual(next.field("agent_id"), agents(0, 3), "what was in memory is in the file")
+    })
+  )
+
+  it.effect("EVENT-1 a full disk loses nothing that is in memory, and is used again when it has room", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files })
+      events.publishUnsafe("trust", trust(1))
+      files.capacity = files.used + 100
+      assert.strictEqual(
+        events.publishAllUnsafe([2, 3, 4].map((n) => ({ kind: "trust", event: trust(n) }))),
+        "memory"
+      )
+      files.capacity = Number.POSITIVE_INFINITY
+      files.clock += 1_001
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(events.publishUnsafe("trust", trust(5)), "durable")
+      const next = new FakePlatform()
+      const after = yield* start(next, { files: killed(files) })
+      yield* after.events.flush()
+      assert.deepStrictEqual(next.field("agent_id"), agents(1, 5))
+      assert.strictEqual((yield* after.events.statistics).unreadable, 0)
+    })
+  )
+
+  it.effect("EVENT-1 all durable events of one call are written with one write", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const { events } = yield* start(new FakePlatform(), { files })
+      events.publishUnsafe("trust", trust(1))
+      const writes = files.writes
+      const became = yield* events.publishAll([
+        { kind: "decision", event: decision(1) },
+        { kind: "trust", event: trust(2) },
+        { kind: "usage", event: { permissionId: "p1" } },
+        { kind: "llmInteraction", event: interaction(1) }
+      ])
+      assert.deepStrictEqual([became, files.writes - writes], ["durable", 1])
+    })
+  )
+
+  it.effect(
+    "keeps its bound in memory while the platform is away, and the order when it reads the file back",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const platform = new FakePlatform()
+        platform.mode = "down"
+        const { events } = yield* start(platform, { files, memoryBytes: 5_000, segmentBytes: 3_000 })
+        for (let n = 1; n <= 500; n++) assert.strictEqual(events.publishUnsafe("trust", trust(n)), "durable")
+        const { pendingBytes, pending } = yield* events.statistics
+        assert.isBelow(pendingBytes, 6_000)
+        assert.strictEqual(pending, 500)
+        platform.mode = "up"
+        const flushing = yield* Effect.forkChild(events.flush())
+        yield* TestClock.adjust("31 seconds")
+        yield* Fiber.join(flushing)
+        assert.deepStrictEqual(platform.field("agent_id"), agents(1, 500))
+        for (let n = 501; n <= 510; n++) events.publishUnsafe("trust", trust(n))
+        yield* events.flush()
+        assert.deepStrictEqual(platform.field("agent_id"), agents(1, 510))
+        assert.strictEqual((yield* events.statistics).pending, 0)
+      })
+  )
+
+  it.effect("EVENT-3 telemetry spills to the file under pressure, and never pushes a decision out", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, {
+        files,
+        memoryBytes: 10_000,
+        diskBytes: 60_000,
+        segmentBytes: 8_000
+      })
+      for (let n = 1; n <= 1_000; n++)
+        assert.notStrictEqual(events.publishUnsafe("llmInteraction", interaction(n, 200)), "durable")
+      for (let n = 1; n <= 20; n++)
+        assert.strictEqual(events.publishUnsafe("decision", decision(n)), "durable")
+      const { dropped, fileBytes } = yield* events.statistics
+      assert.isAbove(dropped, 500)
+      assert.isAbove(fileBytes, 20_000)
+      platform.mode = "up"
+      const flushing = yield* Effect.forkChild(events.flush({ deadline: "1 minute" }))
+      yield* TestClock.adjust("61 seconds")
+      yield* Fiber.join(flushing)
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual(platform.events.filter((event) => event.kind === "decision").length, 20)
+      const told = platform.reports.map((report) => JSON.parse(report.body))
+      const counts = told.flatMap((line) => Object.values<number>(line.data.counts))
+      assert.deepStrictEqual(new Set(told.map((line) => line.event_type)), new Set(["events_dropped"]))
+      assert.strictEqual(
+        counts.reduce((sum, count) => sum + count, 0),
+        dropped,
+        "the count is itself an event"
+      )
+      const kept = platform.events.filter((event) => event.kind === "llmInteraction")
+      assert.strictEqual(kept.length + dropped, 1_000)
+    })
+  )
+
+  it.effect("EVENT-1 without a file the oldest telemetry goes first", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, {
+        files: new MemoryFiles(),
+        directory: false,
+        memoryBytes: 10_000
+      })
+      for (let n = 1; n <= 90; n++) events.publishUnsafe("llmInteraction", interaction(n, 200))
+      yield* events.flush()
+      const kept = platform.field("interaction_id")
+      assert.strictEqual(kept.at(-1), "interaction-90")
+      assert.strictEqual(kept[0], `interaction-${91 - kept.length}`)
+      assert.strictEqual((yield* events.statistics).dropped, 90 - kept.length)
+    })
+  )
+
+  it.effect("EVENT-1 a durable event without room is dropped, counted and told, and nothing else is", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, {
+        files: new MemoryFiles(),
+        directory: false,
+        memoryBytes: 5_000
+      })
+      const became = Array.from({ length: 40 }, (_, n) => events.publishUnsafe("trust", trust(n + 1)))
+      const kept = became.filter((published) => published === "memory").length
+      assert.isAbove(kept, 5)
+      assert.deepStrictEqual(became.slice(kept), Array(40 - kept).fill("dropped"))
+      platform.mode = "up"
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, kept))
+      yield* TestClock.adjust("10 seconds")
+      const [line] = platform.reports
+      assert.deepInclude(JSON.parse(line?.body ?? "{}"), { event_type: "events_dropped" })
+    })
+  )
+
+  it.effect("EVENT-3 publishing never throws, whatever it is given", () =>
+    Effect.gen(function* () {
+      const { events } = yield* start(new FakePlatform(), { files: new MemoryFiles() })
+      const hostile = new Proxy({ agentId: "a", eventType: "task_failed" } as const, {
+        ownKeys: () => {
+          throw new Error("no")
+        }
+      })
+      assert.strictEqual(events.publishUnsafe("trust", hostile), "dropped")
+      assert.strictEqual(events.publishAllUnsafe([{ kind: "trust", event: hostile }]), "dropped")
+      assert.strictEqual(
+        events.publishUnsafe("trust", { ...trust(1), timestamp: Number.MAX_VALUE }),
+        "dropped"
+      )
+      assert.strictEqual((yield* events.statistics).dropped, 3)
+    })
+  )
+
+  it.effect("the sequence of a start has no gaps, its producer outlives it, its epoch does not", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      for (const run of [0, 1]) {
+        const { events, close } = yield* start(platform, { files })
+        for (let n = 1; n <= 10; n++) {
+          events.publishUnsafe("trust", trust(n))
+          events.publishUnsafe("llmInteraction", interaction(n))
+        }
+        yield* events.flush()
+        yield* close
+        const epoch = platform.events.slice(run * 20).map((event) => event.fields)
+        const sequence = epoch.map((fields) => Number(fields["sequence"])).sort((a, b) => a - b)
+        assert.deepStrictEqual(
+          sequence,
+          Array.from({ length: 20 }, (_, i) => i + 1)
+        )
+        assert.strictEqual(new Set(epoch.map((fields) => fields["producer_epoch"])).size, 1)
+      }
+      assert.strictEqual(new Set(platform.field("producer")).size, 1)
+      assert.strictEqual(new Set(platform.field("producer_epoch")).size, 2)
+    })
+  )
+
+  it.effect("what the platform refuses is counted and holds nothing up", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      platform.refuses.add("mission")
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      events.publishUnsafe("mission", { missionId: "m", eventType: "joined", participantId: "a" })
+      events.publishUnsafe("trust", trust(1))
+      yield* events.flush()
+      assert.deepInclude(yield* events.statistics, { sent: 1, refused: 1, pending: 0 })
+    })
+  )
+
+  it.effect("signs entries as they are sent, with the key that registering answered", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      let key: Redacted.Redacted<string> | undefined
+      const { events } = yield* start(platform, { files: new MemoryFiles(), eventKey: () => key })
+      events.publishUnsafe("trust", trust(1))
+      key = Redacted.make("event-key")
+      yield* events.flush()
+      const fields = platform.events[0]?.fields ?? {}
+      const expected = createHmac("sha256", "event-key")
+        .update(Streams.signatureInput("trust", fields))
+        .digest("base64url")
+      assert.deepStrictEqual(platform.signatures, [expected])
+    })
+  )
+
+  it.effect("events in a file with another key wait for that key, and are not lost", () =>
+    Effect.gen(function* () {
+      const [right, wrong] = ["right", "wrong"].map((word) => Redacted.make(`${word} key of many characters`))
+      assert(right !== undefined && wrong !== undefined)
+      const files = new MemoryFiles()
+      const first = yield* start(new FakePlatform(), { files, encryptionKey: right })
+      first.events.publishUnsafe("trust", trust(1))
+      const left = killed(files)
+      const platform = new FakePlatform()
+      const second = yield* start(platform, { files: left, encryptionKey: wrong })
+      second.events.publishUnsafe("trust", trust(2))
+      yield* second.events.flush()
+      assert.deepStrictEqual(platform.field("agent_id"), ["agent-2"])
+      assert.strictEqual((yield* second.events.health).locked, 1)
+      yield* second.close
+      const third = yield* start(platform, { files: left, encryptionKey: right })
+      yield* third.events.flush()
+      yield* TestClock.adjust("6 seconds")
+      assert.deepStrictEqual(platform.field("agent_id"), ["agent-2", "agent-1"])
+    })
+  )
+
+  it.effect("health changes are a stream that begins with the present", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      const seen = yield* Stream.runCollect(Stream.take(events.healthChanges, 3)).pipe(Effect.forkChild)
+      yield* TestClock.adjust(1)
+      platform.mode = "down"
+      events.publishUnsafe("trust", trust(1))
+      yield* TestClock.adjust("6 seconds")
+      platform.mode = "up"
+      yield* TestClock.adjust("31 seconds")
+      const statuses = yield* Fiber.join(seen)
+      assert.deepStrictEqual(
+        statuses.map((health) => health.status),
+        ["ok", "degraded", "ok"]
+      )
+    })
+  )
+
+  it.effect("what is published is an entry the platform decodes", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles(), organizationId: "org-1" })
+      events.publishUnsafe("decision", decision(1))
+      events.publishUnsafe("trust", { ...trust(1), organizationId: "org-2", timestamp: 1_790_000_000_000 })
+      yield* events.flush()
+      const [first, second] = platform.events
+      assert.deepInclude(Schema.decodeUnknownSync(Streams.DecisionEvent)(first?.fields), {
+        organizationId: "org-1",
+        mode: "degraded"
+      })
+      assert.deepInclude(Schema.decodeUnknownSync(Streams.TrustEvent)(second?.fields), {
+        organizationId: "org-2",
+        timestamp: new Date(1_790_000_000_000).toISOString()
+      })
+    })
+  )
+})
+
+const decision = (n: number) =>
+  ({
+    agentId: `agent-${n}`,
+    action: "query",
+    actorType: "agent",
+    resourceId: "resource-1",
+    permissionType: "read",
+    decision: "allow",
+    mode: "degraded",
+    reason: "trust 72"
+  }) as const
+
+describe("EventBuffer.layerMemory", () => {
+  it.effect("records what was published, by kind", () =>
+    Effect.gen(function* () {
+      const events = yield* EventBuffer
+      const recorder = yield* EventRecorder
+      assert.strictEqual(events.publishUnsafe("trust", trust(1)), "durable")
+      assert.strictEqual(
+        yield* events.publishAll([{ kind: "llmInteraction", event: interaction(1) }]),
+        "buffered"
+      )
+      assert.deepStrictEqual(yield* recorder.of("trust"), [trust(1)])
+      assert.strictEqual((yield* recorder.recorded).length, 2)
+      yield* recorder.clear
+      assert.deepStrictEqual(yield* recorder.recorded, [])
+    }).pipe(Effect.provide(EventBuffer.layerMemory))
+  )
+})

@@ -1,0 +1,75 @@
+/** The platform as the event buffer sees it: takes events once by id, and can be away, deaf or lose its answers. */
+import { Effect, Layer } from "effect"
+import type { Report, StreamEvent } from "../src/events/Event.ts"
+import {
+  accepted,
+  type Delivery,
+  DeliveryFailed,
+  duplicate,
+  EventTransport
+} from "../src/events/EventTransport.ts"
+import { ReportTransport } from "../src/events/ReportTransport.ts"
+
+export class FakePlatform {
+  /** What counted, in order. */
+  readonly events: Array<StreamEvent> = []
+  readonly reports: Array<Report> = []
+  readonly batches: Array<number> = []
+  /** `deaf`: nothing arrives and nothing is answered; `mute`: it arrives, and the answer is lost. */
+  mode: "up" | "down" | "deaf" | "mute" = "up"
+  /** Kinds of events that are refused for good. */
+  readonly refuses = new Set<string>()
+  signatures: Array<string> = []
+  attempts = 0
+  private known = new Set<string>()
+
+  private take(id: string, kind: string, keep: () => void): Delivery {
+    if (this.refuses.has(kind)) return { _tag: "Refused", reason: "not wanted" }
+    if (this.known.has(id)) return duplicate
+    this.known.add(id)
+    keep()
+    return accepted
+  }
+
+  private answer<A>(work: () => A): Effect.Effect<A, DeliveryFailed> {
+    return Effect.suspend(() => {
+      this.attempts += 1
+      const away = new DeliveryFailed({ to: "fake", reason: `it is ${this.mode}` })
+      if (this.mode === "down") return Effect.fail(away)
+      if (this.mode === "deaf") return Effect.never
+      const result = work()
+      return this.mode === "mute" ? Effect.fail(away) : Effect.succeed(result)
+    })
+  }
+
+  readonly layer = Layer.merge(
+    Layer.succeed(EventTransport, {
+      to: "fake",
+      send: (events, sign) =>
+        this.answer(() => {
+          this.batches.push(events.length)
+          return events.map((event) => {
+            if (sign !== undefined) this.signatures.push(sign(event.kind, event.fields))
+            return this.take(event.eventId, event.kind, () => this.events.push(event))
+          })
+        })
+    }),
+    Layer.succeed(ReportTransport, {
+      to: "fake",
+      send: (reports) =>
+        this.answer(() =>
+          reports.map((report) =>
+            this.take(report.eventId + report.path, report.kind, () => this.reports.push(report))
+          )
+        ).pipe(
+          Effect.map((deliveries) => ({ deliveries, failed: undefined })),
+          Effect.catch((failed) => Effect.succeed({ deliveries: [], failed }))
+        )
+    })
+  )
+
+  /** The field of all events that counted. */
+  field(name: string): ReadonlyArray<string | undefined> {
+    return this.events.map((event) => event.fields[name])
+  }
+}
