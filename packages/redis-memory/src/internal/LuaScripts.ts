@@ -201,12 +201,13 @@ const pushError = (L: LuaState, message: string) => {
 }
 
 const addPosition = (L: LuaState, level: number) => {
-  for (let each = level; each < level + 2; each++) {
+  for (let each = level; ; each++) {
     const debug = new lua.lua_Debug()
     if (lua.lua_getstack(L, each, debug) === 0) return
     lua.lua_getinfo(L, luaBytes("Sl"), debug)
-    if (debug.currentline <= 0) continue
-    pushString(L, debug.source === null ? "" : Buffer.from(debug.source).toString("latin1"))
+    const source = debug.source === null ? "" : Buffer.from(debug.source).toString("latin1")
+    if (source !== "@user_script") continue
+    pushString(L, source)
     lua.lua_setfield(L, -2, luaBytes("source"))
     pushString(L, String(debug.currentline))
     lua.lua_setfield(L, -2, luaBytes("line"))

@@ -103,7 +103,7 @@ const replyOnTop = (L: LuaState): Reply => {
     case lua.LUA_TSTRING:
       return stringAt(L, -1)
     case lua.LUA_TNUMBER:
-      return Math.trunc(lua.lua_tonumber(L, -1)) || 0
+      return toInteger(lua.lua_tonumber(L, -1))
     case lua.LUA_TBOOLEAN:
       return lua.lua_toboolean(L, -1) ? 1 : null
     case lua.LUA_TTABLE:
@@ -111,6 +111,12 @@ const replyOnTop = (L: LuaState): Reply => {
     default:
       return null
   }
+}
+
+/** Cut to 64 bits; what does not fit is the smallest integer, as a conversion in C has it. */
+const toInteger = (value: number): number | bigint => {
+  if (Math.abs(value) < 2 ** 63) return Math.trunc(value) || 0
+  return -(2n ** 63n)
 }
 
 const tableReply = (L: LuaState): Reply => {

@@ -1,7 +1,7 @@
 /** Consumer groups of streams: handing out, acking, taking over, looking into. */
 import type { Args, Blocked, Command, Context } from "../Machine.ts"
 import { Failure, nilList, ok, Pairs, type Reply, Streams, syntaxError } from "../Reply.ts"
-import { type Consumer, formatId, Group, maxId, type Pending, StreamValue } from "../StreamValue.ts"
+import { formatId, Group, maxId, type Pending, parseId, StreamValue } from "../StreamValue.ts"
 import { at, int } from "./arguments.ts"
 import { edge, entryReply, id, readOptions, readOrBlock, stream } from "./streams.ts"
 
@@ -21,7 +21,10 @@ const groupOptions = (args: Args, allowed: ReadonlyArray<string>) => {
   let entriesRead = -1
   for (let i = 4; i < args.length; i++) {
     const option = at(args, i).toLowerCase()
-    if (!allowed.includes(option)) throw syntaxError()
+    if (!allowed.includes(option)) {
+      const sub = at(args, 0).slice(0, 128)
+      throw new Failure(`ERR unknown subcommand or wrong number of arguments for '${sub}'. Try XGROUP HELP.`)
+    }
     seen.add(option)
     if (option !== "entriesread") continue
     entriesRead = int(at(args, ++i))
@@ -143,6 +146,7 @@ const history = (
   now: number
 ): Reply => {
   const replies: Array<Reply> = []
+  const { created } = group.consumer(to.consumer, now)
   for (const [each, pending] of group.pending()) {
     if (replies.length >= (to.count ?? Number.POSITIVE_INFINITY)) break
     if (each <= after || pending.consumer.name !== to.consumer) continue
@@ -153,7 +157,7 @@ const history = (
     }
     replies.push(entry === undefined ? [formatId(each), null] : entryReply(entry))
   }
-  if (replies.length > 0) context.db.touch(key)
+  if (created || replies.length > 0) context.db.touch(key)
   return replies
 }
 
@@ -162,11 +166,10 @@ const xreadgroup = (context: Context, args: Args): Reply | Blocked => {
   const [name, consumer] = [at(args, 1), at(args, 2)]
   const options = readOptions(args, 3, "xreadgroup")
   const to: Handing = { consumer, count: options.count || undefined, noAck: options.noAck }
-  const from = options.keys.map((_, i) => groupPosition(at(options.ids, i)))
-  for (const key of options.keys) {
-    const { group } = source(context, key, name)
-    if (group.consumer(consumer, context.now).created) context.db.touch(key)
-  }
+  const from = options.keys.map((key, i) => {
+    source(context, key, name)
+    return groupPosition(at(options.ids, i))
+  })
   const read = (now: number) => {
     const found = options.keys.flatMap((key, i): Array<readonly [string, Reply]> => {
       const after = from[i]
@@ -250,10 +253,19 @@ interface Claim {
   retryCount: number | undefined
   force: boolean
   justId: boolean
+  lastId: bigint
 }
 
+const claimed = ({ now }: Context): Claim => ({
+  deliveredAt: now,
+  retryCount: undefined,
+  force: false,
+  justId: false,
+  lastId: 0n
+})
+
 const claimOptions = (context: Context, args: Args, from: number): Claim => {
-  const claim: Claim = { deliveredAt: context.now, retryCount: undefined, force: false, justId: false }
+  const claim = claimed(context)
   for (let i = from; i < args.length; i++) {
     const option = at(args, i).toLowerCase()
     if (option === "force") claim.force = true
@@ -261,7 +273,7 @@ const claimOptions = (context: Context, args: Args, from: number): Claim => {
     else if (option === "idle") claim.deliveredAt = context.now - claimNumber("IDLE", at(args, ++i))
     else if (option === "time") claim.deliveredAt = claimNumber("TIME", at(args, ++i))
     else if (option === "retrycount") claim.retryCount = claimNumber("RETRYCOUNT", at(args, ++i))
-    else if (option === "lastid") id(at(args, ++i))
+    else if (option === "lastid") claim.lastId = id(at(args, ++i))
     else throw new Failure(`ERR Unrecognized XCLAIM option '${at(args, i)}'`)
   }
   if (claim.deliveredAt < 0 || claim.deliveredAt > context.now) claim.deliveredAt = context.now
@@ -280,7 +292,15 @@ const minIdleTime = (text: string, command: string) => {
 }
 
 /** Hands an entry that somebody else may have to `consumer`. */
-const take = (group: Group, each: bigint, old: Pending | undefined, consumer: Consumer, claim: Claim) => {
+const take = (
+  group: Group,
+  each: bigint,
+  old: Pending | undefined,
+  name: string,
+  claim: Claim,
+  now: number
+) => {
+  const { consumer } = group.consumer(name, now)
   const counted = old === undefined ? 1 : old.deliveries + (claim.justId ? 0 : 1)
   const deliveries = claim.retryCount ?? counted
   group.assign(each, { consumer, deliveredAt: claim.deliveredAt, deliveries })
@@ -289,12 +309,11 @@ const take = (group: Group, each: bigint, old: Pending | undefined, consumer: Co
 const xclaim = (context: Context, args: Args): Reply => {
   const { key, value, group } = claimSource(context, args)
   const minIdle = minIdleTime(at(args, 3), "XCLAIM")
-  let next = 4
-  const ids: Array<bigint> = []
-  while (next < args.length && /^\d/.test(at(args, next))) ids.push(id(at(args, next++)))
-  if (ids.length === 0) id(at(args, 4))
-  const claim = claimOptions(context, args, next)
-  const { consumer } = group.consumer(at(args, 2), context.now)
+  const texts = args.slice(4)
+  const options = texts.findIndex((text) => parseId(text, 0n) === undefined)
+  const ids = (options < 0 ? texts : texts.slice(0, options)).map((text) => id(text))
+  const claim = claimOptions(context, args, 4 + ids.length)
+  if (claim.lastId > group.lastId) group.lastId = claim.lastId
   const replies: Array<Reply> = []
   for (const each of ids) {
     const entry = value.find(each)
@@ -305,7 +324,7 @@ const xclaim = (context: Context, args: Args): Reply => {
     }
     if (old === undefined && !claim.force) continue
     if (old !== undefined && context.now - old.deliveredAt < minIdle) continue
-    take(group, each, old, consumer, claim)
+    take(group, each, old, at(args, 2), claim, context.now)
     replies.push(claim.justId ? formatId(each) : entryReply(entry))
   }
   context.db.touch(key)
@@ -330,26 +349,25 @@ const xautoclaim = (context: Context, args: Args): Reply => {
   const start = edge(at(args, 4), false)
   const { count, justId } = autoclaimOptions(args)
   const { key, value, group } = claimSource(context, args)
-  const { consumer, created } = group.consumer(at(args, 2), context.now)
-  const claim: Claim = { deliveredAt: context.now, retryCount: undefined, force: false, justId }
-  const [claimed, deleted]: [Array<Reply>, Array<Reply>] = [[], []]
+  const claim: Claim = { ...claimed(context), justId }
+  const [taken, deleted]: [Array<Reply>, Array<Reply>] = [[], []]
   const candidates = [...group.pending()].filter(([each]) => each >= start)
   let looked = 0
   for (const [each, pending] of candidates) {
-    if (looked >= count * 10 || claimed.length + deleted.length >= count) break
+    if (looked >= count * 10 || taken.length + deleted.length >= count) break
     looked += 1
     const entry = value.find(each)
     if (entry === undefined) {
       group.remove(each)
       deleted.push(formatId(each))
     } else if (context.now - pending.deliveredAt >= minIdle) {
-      take(group, each, pending, consumer, claim)
-      claimed.push(justId ? formatId(each) : entryReply(entry))
+      take(group, each, pending, at(args, 2), claim, context.now)
+      taken.push(justId ? formatId(each) : entryReply(entry))
     }
   }
-  if (created || claimed.length + deleted.length > 0) context.db.touch(key)
+  if (taken.length + deleted.length > 0) context.db.touch(key)
   const rest = candidates[looked]
-  return [rest === undefined ? "0-0" : formatId(rest[0]), claimed, deleted]
+  return [rest === undefined ? "0-0" : formatId(rest[0]), taken, deleted]
 }
 
 const info = (context: Context, key: string): StreamValue => {

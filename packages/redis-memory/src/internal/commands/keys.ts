@@ -11,10 +11,10 @@ const expire = (name: string, seconds: boolean, absolute: boolean): Command => (
   arity: -3,
   write: true,
   run: ({ db, now }, args) => {
+    const flags = expireFlags(args.slice(2))
     const time = int64(at(args, 1)) * (seconds ? 1000n : 1n) + (absolute ? 0n : BigInt(now))
     if (time >= 2n ** 63n || time < -(2n ** 63n))
       throw new Failure(`ERR invalid expire time in '${name}' command`)
-    const flags = expireFlags(args.slice(2))
     const key = at(args, 0)
     if (db.get(key) === undefined) return 0
     const until = Number(time)
@@ -25,10 +25,11 @@ const expire = (name: string, seconds: boolean, absolute: boolean): Command => (
 })
 
 const expireFlags = (flags: ReadonlyArray<string>) => {
-  const seen = new Set(flags.map((flag) => flag.toLowerCase()))
-  for (const flag of seen) {
-    if (!["nx", "xx", "gt", "lt"].includes(flag)) throw new Failure(`ERR Unsupported option ${flag}`)
+  for (const flag of flags) {
+    if (!["nx", "xx", "gt", "lt"].includes(flag.toLowerCase()))
+      throw new Failure(`ERR Unsupported option ${flag}`)
   }
+  const seen = new Set(flags.map((flag) => flag.toLowerCase()))
   if (seen.has("nx") && seen.size > 1) {
     throw new Failure("ERR NX and XX, GT or LT options at the same time are not compatible")
   }

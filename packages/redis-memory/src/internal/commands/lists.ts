@@ -1,8 +1,9 @@
 /** Lists: values in the order of their ends. */
+import { parseInt64 } from "../Bytes.ts"
 import type { ListValue } from "../Database.ts"
 import type { Args, Command, Context } from "../Machine.ts"
 import { Failure, nilList, ok, type Reply } from "../Reply.ts"
-import { at, int, int64, range } from "./arguments.ts"
+import { at, int, range } from "./arguments.ts"
 
 const items = ({ db }: Context, key: string) => db.typed(key, "list")?.items ?? []
 
@@ -27,8 +28,10 @@ const pop = (name: string, side: "left" | "right"): Command => ({
   run: ({ db }, args) => {
     const key = at(args, 0)
     if (args.length > 2) throw new Failure(`ERR wrong number of arguments for '${name}' command`)
-    const count = args[1] === undefined ? undefined : int64(args[1])
-    if (count !== undefined && count < 0n) throw new Failure("ERR value is out of range, must be positive")
+    const count = args[1] === undefined ? undefined : parseInt64(args[1])
+    if (args[1] !== undefined && (count === undefined || count < 0n)) {
+      throw new Failure("ERR value is out of range, must be positive")
+    }
     const list = db.typed(key, "list")
     if (list === undefined) return count === undefined ? null : nilList
     const wanted = Number(count ?? 1n)

@@ -32,13 +32,20 @@ const readFlags = (args: Args) => {
   const flags = new Set<string>()
   let next = 1
   while (flagNames.has(args[next]?.toLowerCase() ?? "")) flags.add(at(args, next++).toLowerCase())
+  return { flags, rest: args.slice(next) }
+}
+
+const checkFlags = (flags: ReadonlySet<string>, rest: Args) => {
+  if (rest.length === 0 || rest.length % 2 !== 0) throw syntaxError()
   if (flags.has("nx") && flags.has("xx")) {
     throw new Failure("ERR XX and NX options at the same time are not compatible")
   }
   if (Number(flags.has("gt")) + Number(flags.has("lt")) + Number(flags.has("nx")) > 1) {
     throw new Failure("ERR GT, LT, and/or NX options at the same time are not compatible")
   }
-  return { flags, next }
+  if (flags.has("incr") && rest.length > 2) {
+    throw new Failure("ERR INCR option supports a single increment-element pair")
+  }
 }
 
 /** The score a member gets, or `undefined` when the flags leave it alone. */
@@ -56,12 +63,8 @@ const nextScore = (
 }
 
 const zadd = (context: Context, args: Args): Reply => {
-  const { flags, next } = readFlags(args)
-  const rest = args.slice(next)
-  if (rest.length === 0 || rest.length % 2 !== 0) throw syntaxError()
-  if (flags.has("incr") && rest.length > 2) {
-    throw new Failure("ERR INCR option supports a single increment-element pair")
-  }
+  const { flags, rest } = readFlags(args)
+  checkFlags(flags, rest)
   const scores = rest.filter((_, i) => i % 2 === 0).map(float)
   const key = at(args, 0)
   const value: SortedSetValue = context.db.typed(key, "zset") ?? {

@@ -19,6 +19,14 @@ interface Trim {
   readonly by: "maxlen" | "minid"
   readonly about: boolean
   readonly limit: bigint
+  /** LIMIT was given, which only makes sense with `~`. */
+  readonly limited: boolean
+}
+
+const checkLimit = (trim: Trim | undefined) => {
+  if (trim?.limited && !trim.about) {
+    throw new Failure("ERR syntax error, LIMIT cannot be used without the special ~ option")
+  }
 }
 
 /** `MAXLEN|MINID [=|~] threshold [LIMIT n]` at `from`; answers where it ends. */
@@ -32,10 +40,10 @@ const readTrim = (args: Args, from: number): { readonly trim: Trim; readonly nex
   if (by === "maxlen" && limit < 0n) throw new Failure("ERR The MAXLEN argument must be >= 0.")
   if (args[next]?.toLowerCase() === "limit") {
     if (int64(at(args, next + 1)) < 0n) throw new Failure("ERR The LIMIT argument must be >= 0.")
-    if (!about) throw new Failure("ERR syntax error, LIMIT cannot be used without the special ~ option")
     next += 2
+    return { trim: { by, about, limit, limited: true }, next }
   }
-  return { trim: { by, about, limit }, next }
+  return { trim: { by, about, limit, limited: false }, next }
 }
 
 /** Redis drops whole nodes of a hundred entries when it need not be exact. */
@@ -93,15 +101,10 @@ const readAdd = (args: Args) => {
 
 const xadd = (context: Context, args: Args): Reply => {
   const { trim, create, idText, fields } = readAdd(args)
-  if (idText === undefined || fields.length === 0 || fields.length % 2 !== 0) {
-    if (idText !== undefined && idText !== "*") id(idText.endsWith("-*") ? idText.slice(0, -2) : idText)
-    throw wrongArity("xadd")
-  }
-  if (
-    idText !== "*" &&
-    id(idText.endsWith("-*") ? idText.slice(0, -2) : idText) === 0n &&
-    !idText.endsWith("*")
-  ) {
+  const given = idText === undefined || idText === "*" ? undefined : id(idText.replace(/-\*$/, ""))
+  checkLimit(trim)
+  if (idText === undefined || fields.length === 0 || fields.length % 2 !== 0) throw wrongArity("xadd")
+  if (given === 0n && !idText.endsWith("*")) {
     throw new Failure("ERR The ID specified in XADD must be greater than 0-0")
   }
   const key = at(args, 0)
@@ -120,6 +123,7 @@ const xtrim = (context: Context, args: Args): Reply => {
   if (!["maxlen", "minid"].includes(at(args, 1).toLowerCase())) throw syntaxError()
   const { trim, next } = readTrim(args, 1)
   if (next < args.length) throw syntaxError()
+  checkLimit(trim)
   const value = stream(context, at(args, 0))
   if (value === undefined) return 0
   const gone = applyTrim(value, trim)
@@ -129,8 +133,8 @@ const xtrim = (context: Context, args: Args): Reply => {
 
 const xdel = (context: Context, [key = "", ...texts]: Args): Reply => {
   const value = stream(context, key)
-  const ids = texts.map((text) => id(text))
   if (value === undefined) return 0
+  const ids = texts.map((text) => id(text))
   const gone = ids.filter((each) => value.delete(each)).length
   if (gone > 0) context.db.touch(key)
   return gone
@@ -157,8 +161,8 @@ const xrange = (context: Context, args: Args, backwards: boolean): Reply => {
     count = Math.max(0, Number(int64(at(args, i + 1))))
   }
   const value = stream(context, at(args, 0))
-  if (count === 0) return nilList
   if (value === undefined) return []
+  if (count === 0) return nilList
   return (backwards ? value.rangeBackwards(low, high, count) : value.range(low, high, count)).map(entryReply)
 }
 
@@ -219,12 +223,13 @@ const xread = (context: Context, args: Args): Reply | Blocked => {
   const options = readOptions(args, 0, "xread")
   const after = options.keys.map((key, i) => {
     const text = at(options.ids, i)
+    const value = stream(context, key)
     if (text === ">") {
       throw new Failure(
         "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
       )
     }
-    return text === "$" ? (stream(context, key)?.lastId ?? 0n) : id(text)
+    return text === "$" ? (value?.lastId ?? 0n) : id(text)
   })
   return readOrBlock(context, options, () => {
     const found = options.keys.flatMap((key, i): Array<readonly [string, Reply]> => {

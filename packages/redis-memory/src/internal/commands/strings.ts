@@ -1,7 +1,7 @@
 /** Strings: one value under a key, counters among them. */
 import type { Args, Command, Context } from "../Machine.ts"
 import { Failure, ok, type Reply, syntaxError, wrongArity } from "../Reply.ts"
-import { at, expireAt, int, int64, integerReply, range } from "./arguments.ts"
+import { at, expireAt, int, int64, integerReply } from "./arguments.ts"
 
 const text = ({ db }: Context, key: string): string | null => db.typed(key, "string")?.text ?? null
 
@@ -91,11 +91,14 @@ const append = (context: Context, args: Args): Reply => {
   return joined.length
 }
 
+/** Unlike a list's, a range that ends before the beginning still holds the first byte. */
 const getrange = (context: Context, args: Args): Reply => {
   const [start, stop] = [int(at(args, 1)), int(at(args, 2))]
   const value = text(context, at(args, 0)) ?? ""
-  const found = range(start, stop, value.length)
-  return found === undefined ? "" : value.slice(found[0], found[1] + 1)
+  if (start < 0 && stop < 0 && start > stop) return ""
+  const from = Math.max(0, start < 0 ? value.length + start : start)
+  const to = Math.max(0, stop < 0 ? value.length + stop : stop)
+  return value.slice(from, to + 1)
 }
 
 export const strings: ReadonlyArray<Command> = [
