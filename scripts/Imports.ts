@@ -210,7 +210,8 @@ const relativeFault = (path: string, place: Place, specifier: string): string | 
   if (place.isSource && !target.startsWith(`${place.folder}/src/`) && !target.endsWith(".json")) {
     return `\`${specifier}\` leaves \`src\`; what is published cannot import it`
   }
-  if (!/\.(?:ts|tsx|mts|json)$/.test(target)) return `\`${specifier}\` must end in \`.ts\``
+  const ending = place.isSource ? /\.(?:ts|tsx|mts|json)$/ : /\.(?:ts|tsx|mts|mjs|js|json)$/
+  if (!ending.test(target)) return `\`${specifier}\` must end in \`.ts\``
   return undefined
 }
 
