@@ -147,7 +147,7 @@ describe("CEL", () => {
   })
 
   it("refuses what is too long, too deep or too wide instead of overflowing", () => {
-    const deep = (open: string, close: string, n: number): string => open.repeat(n) + "1" + close.repeat(n)
+    const deep = (open: string, close: string, n: number): string => `${open.repeat(n)}1${close.repeat(n)}`
     for (const source of [
       deep("(", ")", 10_000),
       deep("[", "]", 8_000),
