@@ -44,7 +44,9 @@ export const SigningKey = Wire.struct({
   /** base64url of the 32 raw bytes. */
   publicKey: Schema.String,
   notBefore: Wire.Timestamp,
-  notAfter: Schema.optional(Schema.NullOr(Wire.Timestamp))
+  notAfter: Schema.optional(Schema.NullOr(Wire.Timestamp)),
+  /** The key itself, without this field, signed by the one before it: kind `key` (OUTAGE-5). */
+  signedBy: Schema.optional(Schema.NullOr(Signed))
 })
 export type SigningKey = typeof SigningKey.Type
 

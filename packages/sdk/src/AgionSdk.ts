@@ -1,0 +1,202 @@
+/**
+ * The whole SDK as one layer.
+ *
+ * ```ts
+ * const program = Effect.gen(function* () {
+ *   return yield* askModel(prompt).pipe(governed("chat", modelId, { content: prompt }))
+ * })
+ * program.pipe(Effect.provide(AgionSdk.layer({ agentId: "agent-1", gatewayUrl: "http://127.0.0.1:8080" })))
+ * ```
+ *
+ * `layer` builds whether the platform is there or not. What a program wants otherwise it provides: a failure
+ * policy or prices as a reference (`Layer.provide(FailurePolicy.layer(FailurePolicy.failClosed))`), another
+ * transport through `layerOver`, which leaves out connections.
+ *
+ * **Gotchas**: without `redisUrl` everything goes over HTTP, pushes by server-sent events.
+ */
+
+import type { Dlp } from "@agion/policy"
+import { Redis } from "@agion/redis"
+import { Config, Effect, Layer, Option, type Redacted } from "effect"
+import type { HttpClient } from "effect/http"
+import { AgentConfig } from "./AgentConfig.ts"
+import type * as CircuitBreaker from "./CircuitBreaker.ts"
+import { EventBuffer, type EventBufferOptions } from "./EventBuffer.ts"
+import { EventTransport } from "./events/EventTransport.ts"
+import { ReportTransport } from "./events/ReportTransport.ts"
+import { FailurePolicy } from "./FailurePolicy.ts"
+import { Governance } from "./Governance.ts"
+import { GovernanceHttp, type GovernanceHttpOptions } from "./GovernanceHttp.ts"
+import { Health } from "./Health.ts"
+import * as HttpPool from "./HttpPool.ts"
+import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
+import { PlatformKeys } from "./PlatformKeys.ts"
+import { PolicyEngine } from "./PolicyEngine.ts"
+import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
+import { Pushes } from "./Pushes.ts"
+import { Registrar } from "./Registrar.ts"
+import { Settings, SettingsInvalid, type SettingsOptions } from "./Settings.ts"
+import { TrustTracker } from "./TrustTracker.ts"
+
+/** Everything that a layer of the SDK provides. */
+export type Services =
+  | Settings
+  | GovernanceHttp
+  | PlatformKeys
+  | Pushes
+  | PolicyEngine
+  | PolicySync
+  | PermissionCache
+  | TrustTracker
+  | Governance
+  | EventBuffer
+  | Registrar
+  | Health
+  | AgentConfig
+
+/** What an agent may set of the parts. */
+export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
+  /** Where events and the last policies are kept; `false`: nowhere. Default: events in the user's state folder. */
+  readonly directory?: string | false
+  readonly http?: GovernanceHttpOptions
+  readonly cache?: PermissionCacheOptions
+  readonly policies?: PolicySyncOptions
+  readonly events?: Omit<EventBufferOptions, "organizationId" | "directory">
+  readonly dlp?: Dlp.Options
+}
+
+/** What an agent may set. */
+export interface AgionOptions extends PartsOptions {
+  /** Absent: everything goes over HTTP. */
+  readonly redisUrl?: string | Redacted.Redacted<string>
+  readonly breaker?: CircuitBreaker.CircuitBreakerOptions
+}
+
+/** The parts over whatever connections there are. */
+export const layerOver = (
+  options: PartsOptions
+): Layer.Layer<
+  Services,
+  SettingsInvalid,
+  HttpClient.HttpClient | Pushes | EventTransport | ReportTransport
+> => {
+  const { directory, ...rest } = options
+  const settings = Settings.layer({ ...rest, ...(typeof directory === "string" ? { directory } : {}) })
+  const http = GovernanceHttp.layer(options.http)
+  const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(Layer.provideMerge(http))
+  const registrar = Registrar.layer.pipe(Layer.provideMerge(known))
+  const events = Layer.unwrap(
+    Effect.map(Registrar, ({ eventKeyUnsafe }) =>
+      EventBuffer.layer({
+        organizationId: options.organizationId ?? "default",
+        ...(directory === undefined ? {} : { directory }),
+        eventKey: eventKeyUnsafe,
+        ...options.events
+      })
+    )
+  )
+  const judged = Layer.mergeAll(TrustTracker.layer, PolicyEngine.layer(options.dlp), events).pipe(
+    Layer.provideMerge(registrar)
+  )
+  const decided = Layer.mergeAll(
+    PermissionCache.layer(options.cache),
+    PolicySync.layer(options.policies)
+  ).pipe(Layer.provideMerge(judged))
+  const parts = Layer.mergeAll(Governance.layer, Health.layer, loudness).pipe(Layer.provideMerge(decided))
+  return parts.pipe(Layer.provideMerge(settings), Layer.provideMerge(handedOn))
+}
+
+/** Pushes are a service of the SDK, too. */
+const handedOn: Layer.Layer<Pushes, never, Pushes> = Layer.effect(Pushes, Pushes)
+
+/** What weakens governance says so (POLICY-8, GOVERN-5). */
+const loudness = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    const failure = yield* FailurePolicy
+    if (settings.enforcement === "observe")
+      yield* Effect.logWarning("policies are only observed: nothing is blocked but a suspended agent")
+    if (!settings.governance)
+      yield* Effect.logWarning("governance is switched off: calls are let through as ungoverned")
+    if (failure.loud)
+      yield* Effect.logWarning(`failure policy \`${failure.name}\`: calls are let through while nobody looks`)
+  })
+)
+
+/** The SDK over HTTP, and over Redis where there is one. */
+export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
+  const { redisUrl, breaker, ...parts } = options
+  const settings = Settings.layer({
+    agentId: options.agentId,
+    gatewayUrl: options.gatewayUrl,
+    ...(options.organizationId === undefined ? {} : { organizationId: options.organizationId }),
+    ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
+    ...(options.streamPrefix === undefined ? {} : { streamPrefix: options.streamPrefix })
+  })
+  const pool = HttpPool.layer({
+    ...(options.http?.timeout === undefined ? {} : { timeout: options.http.timeout }),
+    ...(breaker === undefined ? {} : { breaker })
+  })
+  const transports = Layer.unwrap(
+    Effect.map(Settings, ({ gatewayUrl, apiKey, names }) => {
+      const gateway = { url: gatewayUrl, ...(apiKey === null ? {} : { apiKey }) }
+      const reports = ReportTransport.layerHttp(gateway)
+      if (redisUrl === undefined)
+        return Layer.mergeAll(reports, EventTransport.layerHttp(gateway), Pushes.layerHttp)
+      return Layer.mergeAll(reports, EventTransport.layerRedis({ names }), Pushes.layerRedis).pipe(
+        Layer.provide(Redis.layer({ url: redisUrl }))
+      )
+    })
+  ).pipe(Layer.provide(settings))
+  return layerOver(parts).pipe(Layer.provide(transports), Layer.provide(pool))
+}
+
+/** The SDK that decides and reports everything and blocks nothing but a suspended agent (POLICY-8). Loud. */
+export const layerObserve = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> =>
+  layer({ ...options, enforcement: "observe" })
+
+const optional = <A>(config: Config.Config<A>) => Config.option(config)
+
+/** `keyId:publicKey`. */
+const signingKeyOf = (text: string) => {
+  const at = text.lastIndexOf(":")
+  return at <= 0
+    ? Effect.fail(
+        new SettingsInvalid({
+          setting: "AGION_SIGNING_KEY",
+          problem: "must be `keyId:publicKey`, as in `GET /signing-keys`"
+        })
+      )
+    : Effect.succeed({ keyId: text.slice(0, at), publicKey: text.slice(at + 1) })
+}
+
+/** What the environment says: `AGION_*` and `ENABLE_GOVERNANCE`. */
+const fromEnvironment = Effect.gen(function* () {
+  const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
+    Option.isNone(value) ? {} : ({ [name]: value.value } as { readonly [Name in K]: A })
+  const key = yield* optional(Config.String("AGION_SIGNING_KEY"))
+  const governance = yield* optional(Config.Boolean("ENABLE_GOVERNANCE"))
+  const observe = yield* optional(Config.Literals(["enforce", "observe"], "AGION_ENFORCEMENT"))
+  const options: AgionOptions = {
+    agentId: yield* Config.String("AGION_AGENT_ID"),
+    gatewayUrl: yield* Config.String("AGION_GATEWAY_URL"),
+    ...given("organizationId", yield* optional(Config.String("AGION_ORG_ID"))),
+    ...given("redisUrl", yield* optional(Config.Redacted("AGION_REDIS_URL"))),
+    ...given("apiKey", yield* optional(Config.Redacted("AGION_API_KEY"))),
+    ...given("environment", yield* optional(Config.String("AGION_ENV"))),
+    ...given("directory", yield* optional(Config.String("AGION_DIRECTORY"))),
+    ...given("governance", governance),
+    ...given("enforcement", observe),
+    ...(Option.isNone(key) ? {} : { signingKey: yield* signingKeyOf(key.value) })
+  }
+  return options
+})
+
+/**
+ * The SDK as the environment says: AGION_AGENT_ID, AGION_GATEWAY_URL, and if wanted AGION_ORG_ID,
+ * AGION_REDIS_URL, AGION_API_KEY, AGION_ENV, AGION_DIRECTORY, AGION_SIGNING_KEY (`keyId:publicKey`),
+ * AGION_ENFORCEMENT (enforce, observe), ENABLE_GOVERNANCE.
+ */
+export const layerConfig: Layer.Layer<Services, SettingsInvalid | Config.ConfigError> = Layer.unwrap(
+  Effect.map(fromEnvironment, layer)
+)

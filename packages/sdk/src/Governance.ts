@@ -1,0 +1,394 @@
+/**
+ * The governed call: judged here, permitted by the platform, run, settled and told of (GOVERN-1 to GOVERN-6).
+ *
+ * ```ts
+ * const answer = yield* governed("chat", modelId, { content: prompt, origin: "user" })((call) =>
+ *   askModel(call.content)
+ * )
+ * ```
+ *
+ * DLP and the policies whose facts are held come first, then the permission; where it has limits, amounts are
+ * reserved at the platform. Every end settles once and is told once: a success earns trust, a typed failure and
+ * an exception cost some, an interruption nothing (TRUST-5). Denials are typed errors; `denialsAsValues` makes
+ * values of them. Usage and events leave off the caller's path.
+ *
+ * **Gotchas**: content is scanned only when it is named in the options. What the call answers is scanned only
+ * when it is a stream of text.
+ */
+
+import type { Wire } from "@agion/domain"
+import { ActorId, ResourceId } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
+import { Context, Duration, Effect, Exit, Fiber, Layer, type Scope } from "effect"
+import type { Decision } from "./Decision.ts"
+import { CallTimedOut, type Denied, GovernanceUnavailable } from "./Denials.ts"
+import { EventBuffer } from "./EventBuffer.ts"
+import * as EventId from "./events/EventId.ts"
+import {
+  GovernanceHttp,
+  type PlatformRefused,
+  PlatformUnavailable,
+  type ReserveAnswer
+} from "./GovernanceHttp.ts"
+import {
+  type Call,
+  costOf,
+  type GovernedOptions,
+  judge,
+  refusalOf,
+  type Usage,
+  unaskable
+} from "./internal/Call.ts"
+import {
+  end,
+  type Held,
+  type Permit,
+  type Reporting,
+  recordBefore,
+  refused,
+  release
+} from "./internal/Outcome.ts"
+import { PermissionCache } from "./PermissionCache.ts"
+import { PolicyEngine } from "./PolicyEngine.ts"
+import { Prices } from "./Prices.ts"
+import { Settings } from "./Settings.ts"
+import { TrustTracker } from "./TrustTracker.ts"
+
+export type { GovernedOptions, Usage } from "./internal/Call.ts"
+
+/** What a call knows of itself while it runs. */
+export interface GovernedCall {
+  /** The content as it may go on: redacted where DLP says so. */
+  readonly content: string
+  /** The arguments as they may go on. */
+  readonly arguments: Wire.JsonObject
+  readonly decision: Decision
+  readonly executionId: string
+  /** Tells what was used so far; each call adds. */
+  readonly report: (usage: Usage) => void
+}
+
+/** What is governed: an effect, or a function that is given what the call knows. */
+export type Work<A, E, R> = Effect.Effect<A, E, R> | ((call: GovernedCall) => Effect.Effect<A, E, R>)
+
+/** The error of a time-out, where one was asked for. */
+export type TimeoutOf<O> = O extends { readonly timeout: Duration.Input } ? CallTimedOut : never
+
+/** Governed calls. */
+export class Governance extends Context.Service<
+  Governance,
+  {
+    /** Runs an effect as a governed call. */
+    readonly run: <A, O extends GovernedOptions<A> = GovernedOptions<A>>(
+      action: string,
+      resource: string,
+      options?: O
+    ) => <E, R>(work: Work<A, E, R>) => Effect.Effect<A, E | Denied | TimeoutOf<O>, R>
+    /**
+     * Opens a call whose end comes later, such as a stream's: permitted now, ended by `end`. When the scope
+     * closes before, what has started is charged by its estimate and what has not is given back.
+     */
+    readonly open: (
+      action: string,
+      resource: string,
+      options?: GovernedOptions<never>
+    ) => Effect.Effect<OpenCall, Denied, Scope.Scope>
+  }
+>()("@agion/sdk/Governance") {
+  static readonly layer: Layer.Layer<
+    Governance,
+    never,
+    Settings | GovernanceHttp | PolicyEngine | PermissionCache | TrustTracker | EventBuffer
+  > = Layer.suspend(() => Layer.effect(Governance, make))
+}
+
+/** A call that is under way. */
+export interface OpenCall extends GovernedCall {
+  /** Its work has begun. */
+  readonly start: () => void
+  /** Its work has ended so; a second call does nothing. */
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+/** Lets a part of an uninterruptible region be interrupted. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+interface Parts extends Reporting {
+  readonly http: GovernanceHttp["Service"]
+  readonly scope: Scope.Scope
+}
+
+const callOf = (permit: Permit): GovernedCall => ({
+  content: permit.call.content,
+  arguments: permit.call.arguments,
+  decision: permit.decision,
+  executionId: permit.call.executionId,
+  report: (usage) => {
+    permit.reported = addUsage(permit.reported, usage)
+  }
+})
+
+const sum = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : a + b
+
+const addUsage = (before: Usage | null, more: Usage): Usage => {
+  const tokens = sum(before?.tokens, more.tokens)
+  const costUsd = sum(before?.costUsd, more.costUsd)
+  return { ...(tokens === undefined ? {} : { tokens }), ...(costUsd === undefined ? {} : { costUsd }) }
+}
+
+const refuse = (
+  parts: Parts,
+  call: Call,
+  error: Denied,
+  decision: Decision | null
+): Effect.Effect<never, Denied> =>
+  Effect.suspend(() => {
+    refused(parts, call, error, decision)
+    return Effect.fail(error)
+  })
+
+/** How long a reservation is held beyond a call's time-out, and for calls without one. */
+const reservedFor = (call: Call): number => {
+  const { timeout } = call.options
+  const millis =
+    timeout === undefined ? 600_000 : Duration.toMillis(Duration.fromInputUnsafe(timeout)) + 60_000
+  return Math.min(86_400_000, Math.max(1000, Math.round(millis)))
+}
+
+/** Reserves what the call will use; the answer is the check (LIMIT-6). */
+const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> =>
+  Effect.suspend(() => {
+    const { settings } = parts
+    const entry = parts.cache.heldUnsafe(call.input)
+    const estimate = call.options.estimate ?? {}
+    const costUsd = costOf(parts, call.options, estimate, entry)
+    const askedAt = parts.cache.nowUnsafe()
+    const asking = parts.http.reserve({
+      organizationId: settings.organizationId,
+      actorId: ActorId.make(settings.agentId),
+      actorType: settings.actorType,
+      resourceId: ResourceId.make(call.resource),
+      permissionType: call.input.permissionType ?? "use",
+      ...(call.sends === undefined ? {} : { context: call.sends }),
+      fields: "entry",
+      amounts: {
+        requests: 1,
+        ...(estimate.tokens === undefined ? {} : { tokens: estimate.tokens }),
+        ...(costUsd === undefined ? {} : { costUsd })
+      },
+      ttlMs: reservedFor(call),
+      idempotencyKey: call.executionId
+    })
+    return unabandoned(parts, restore, asking).pipe(
+      Effect.matchEffect({
+        onSuccess: (answer) => reserved(parts, call, answer, askedAt),
+        onFailure: (error) =>
+          error instanceof PlatformUnavailable
+            ? permitted(parts, call, parts.cache.outageUnsafe(call.input, true), null)
+            : refuse(parts, call, unaskable(call, error), null)
+      })
+    )
+  })
+
+/** A caller that goes away while the platform reserves leaves a reservation behind: it is given back. */
+const unabandoned = (
+  parts: Parts,
+  restore: Restore,
+  asking: Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused>
+): Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused> =>
+  Effect.suspend(() => {
+    let abandoned = false
+    const giveBack = (answer: ReserveAnswer) => {
+      const id = answer.result.reservation?.id
+      if (abandoned && id !== undefined)
+        parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId: id } }])
+    }
+    return asking.pipe(
+      Effect.tap((answer) => Effect.sync(() => giveBack(answer))),
+      Effect.forkIn(parts.scope),
+      Effect.flatMap((fiber) =>
+        Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
+          Effect.sync(() => {
+            abandoned = true
+          })
+        )
+      )
+    )
+  })
+
+const reserved = (
+  parts: Parts,
+  call: Call,
+  answer: ReserveAnswer,
+  askedAt: number
+): Effect.Effect<Permit, Denied> => {
+  const decision = parts.cache.tookUnsafe(call.input, answer, askedAt)
+  const { reservation } = answer.result
+  const held: Held | null =
+    reservation === null
+      ? null
+      : {
+          reservationId: reservation.id,
+          tokens: reservation.amounts.tokens,
+          costUsd: reservation.amounts.costUsd
+        }
+  return permitted(parts, call, decision, held)
+}
+
+/** A decision becomes a permit or a refusal. */
+const permitted = (
+  parts: Parts,
+  call: Call,
+  decision: Decision,
+  held: Held | null
+): Effect.Effect<Permit, Denied> => {
+  if (!decision.allowed) return refuse(parts, call, refusalOf(call, decision), decision)
+  if (
+    (decision.mode === "stale" || decision.mode === "degraded") &&
+    recordBefore(parts, call, decision) === "dropped"
+  )
+    return refuse(parts, call, unrecorded(call, decision), decision)
+  return Effect.succeed({ call, decision, held, reported: null, started: false, ended: false })
+}
+
+const unrecorded = (call: Call, decision: Decision): Denied =>
+  new GovernanceUnavailable({
+    action: call.action,
+    resource: call.resource,
+    reason: "Platform unavailable: the decision could not be recorded",
+    denial: null,
+    decisionId: decision.decisionId,
+    rule: "unrecorded"
+  })
+
+const isLimited = (parts: Parts, call: Call): boolean => {
+  const constraints = parts.cache.heldUnsafe(call.input)?.facts?.permission?.constraints
+  return constraints !== undefined && PermissionCheck.needsReservation(constraints)
+}
+
+/** Judges, asks, reserves. */
+const permit = (
+  parts: Parts,
+  restore: Restore,
+  action: string,
+  resource: string,
+  options: GovernedOptions<never>
+): Effect.Effect<Permit, Denied> =>
+  Effect.suspend(() => {
+    const call = judge(parts, action, resource, options)
+    if (call.refusal === null) return permission(parts, restore, call)
+    if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
+      return refuse(parts, call, call.refusal, null)
+    return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
+      const again = judge(parts, action, resource, { ...options, executionId: call.executionId })
+      return again.refusal === null
+        ? permission(parts, restore, again)
+        : refuse(parts, again, again.refusal, null)
+    })
+  })
+
+/** Whether the organization only observes comes with the first entry: nothing is refused here before (POLICY-8). */
+const meetOrganization = (parts: Parts, call: Call): Effect.Effect<void> =>
+  Effect.ignore(
+    parts.cache.check({ resourceId: call.resource, permissionType: call.input.permissionType ?? "use" })
+  )
+
+const permission = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> => {
+  if (!parts.settings.governance || !isLimited(parts, call)) {
+    const checked = restore(parts.cache.checkJudged(call.input, call))
+    return Effect.matchEffect(checked, {
+      onSuccess: (decision) =>
+        decision.allowed && decision.source === "platform" && isLimited(parts, call)
+          ? reserve(parts, restore, call)
+          : permitted(parts, call, decision, null),
+      onFailure: (error) => refuse(parts, call, unaskable(call, error), null)
+    })
+  }
+  return reserve(parts, restore, call)
+}
+
+/** Runs the work of a permit and tells of its end; work that never started gives back what it held. */
+const perform = <A, E, R>(
+  parts: Parts,
+  restore: Restore,
+  granted: Permit,
+  work: Work<A, E, R>,
+  options: GovernedOptions<A>
+): Effect.Effect<A, E | CallTimedOut, R> => {
+  const effect = Effect.suspend(() => {
+    granted.started = true
+    return typeof work === "function" ? work(callOf(granted)) : work
+  })
+  const { timeout } = options
+  const timed: Effect.Effect<A, E | CallTimedOut, R> =
+    timeout === undefined
+      ? effect
+      : Effect.timeoutOrElse(effect, {
+          duration: timeout,
+          orElse: () => Effect.fail(timedOut(granted.call, timeout))
+        })
+  return Effect.onExit(restore(timed), (exit) =>
+    Effect.sync(() => {
+      if (!granted.started) return release(parts, granted)
+      const said = Exit.isSuccess(exit) ? (options.usage?.(exit.value) ?? null) : null
+      end(parts, granted, exit, said === null ? null : addUsage(granted.reported, said))
+    })
+  )
+}
+
+const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
+  new CallTimedOut({
+    action: call.action,
+    resource: call.resource,
+    afterMs: Duration.toMillis(Duration.fromInputUnsafe(timeout))
+  })
+
+const noOptions: GovernedOptions<unknown> = {}
+
+const make = Effect.gen(function* () {
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const wallNow = () => clock.currentTimeMillisUnsafe()
+  const parts: Parts = {
+    settings: yield* Settings,
+    http: yield* GovernanceHttp,
+    engine: yield* PolicyEngine,
+    cache: yield* PermissionCache,
+    trust: yield* TrustTracker,
+    events: yield* EventBuffer,
+    priceOf: yield* Prices,
+    scope: yield* Effect.scope,
+    wallNow,
+    newId: EventId.make(wallNow),
+    violations: new Map()
+  }
+  const run =
+    <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O) =>
+    <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R> => {
+      const given: GovernedOptions<A> = options ?? noOptions
+      // Between the permit and the first step nothing may interrupt: a reservation would be left behind.
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(permit(parts, restore, action, resource, given), (granted) =>
+          perform(parts, restore, granted, work, given)
+        )
+      ) as Effect.Effect<A, E | Denied | TimeoutOf<O>, R>
+    }
+  return Governance.of({
+    run,
+    open: (action, resource, options = noOptions) =>
+      Effect.acquireRelease(permit(parts, Effect.interruptible, action, resource, options), (granted) =>
+        Effect.sync(() => {
+          if (granted.started) end(parts, granted, Exit.interrupt(), null)
+          else release(parts, granted)
+        })
+      ).pipe(
+        Effect.map((granted) => ({
+          ...callOf(granted),
+          start: () => {
+            granted.started = true
+          },
+          end: (exit) => end(parts, granted, exit, granted.reported)
+        }))
+      )
+  })
+})

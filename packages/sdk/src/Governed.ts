@@ -1,0 +1,115 @@
+/**
+ * `governed` as a function and as a combinator, for effects and for streams. See `Governance` for what it does.
+ *
+ * ```ts
+ * const answer = yield* askModel(prompt).pipe(governed("chat", modelId, { content: prompt }))
+ * ```
+ */
+
+import type { Dlp } from "@agion/policy"
+import { Effect, Exit, Stream } from "effect"
+import { type Denied, PolicyViolation } from "./Denials.ts"
+import {
+  Governance,
+  type GovernedCall,
+  type GovernedOptions,
+  type OpenCall,
+  type TimeoutOf,
+  type Work
+} from "./Governance.ts"
+import { PolicyEngine } from "./PolicyEngine.ts"
+
+/** Governs an effect, or a function that is given what the call knows (its redacted content, `report`). */
+export const governed =
+  <A, O extends GovernedOptions<A> = GovernedOptions<A>>(action: string, resource: string, options?: O) =>
+  <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R | Governance> =>
+    Effect.flatMap(Governance, (governance) => governance.run<A, O>(action, resource, options)(work))
+
+/** What a program may say of a governed stream. */
+export interface GovernedStreamOptions extends GovernedOptions<never> {
+  /** Scan text in the stream: a secret ends it, an e-mail address is redacted. Default: true. */
+  readonly scan?: boolean
+}
+
+/** Governs a stream: permitted before its first element, settled at its end; text in it is scanned (GOVERN-4). */
+export const governedStream =
+  (action: string, resource: string, options: GovernedStreamOptions = {}) =>
+  <A, E, R>(
+    work: Stream.Stream<A, E, R> | ((call: GovernedCall) => Stream.Stream<A, E, R>)
+  ): Stream.Stream<A, E | Denied, R | Governance | PolicyEngine> =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const governance = yield* Governance
+        const engine = yield* PolicyEngine
+        const call = yield* governance.open(action, resource, options)
+        const stream = Stream.suspend(() => {
+          call.start()
+          return typeof work === "function" ? work(call) : work
+        })
+        const watch = options.scan === false ? undefined : engine.dlp.stream()
+        return watch === undefined
+          ? ending(stream, call)
+          : ending(scanned(stream, watch, { action, resource, decisionId: call.decision.decisionId }), call)
+      })
+    )
+
+/** Tells how the stream ended; one that was left early is charged by its estimate. */
+const ending = <A, E, R>(stream: Stream.Stream<A, E, R>, call: OpenCall): Stream.Stream<A, E, R> =>
+  stream.pipe(
+    Stream.concat(
+      Stream.suspend(() => {
+        call.end(Exit.void)
+        return Stream.empty
+      })
+    ),
+    Stream.onError((cause) => Effect.sync(() => call.end(Exit.failCause(cause))))
+  )
+
+interface About {
+  readonly action: string
+  readonly resource: string
+  readonly decisionId: string
+}
+
+const blocked = (about: About, findings: ReadonlyArray<Dlp.Finding>): PolicyViolation => {
+  const subjects = [
+    ...new Set(findings.filter((finding) => finding.action === "block").map(({ kind }) => kind))
+  ]
+  return new PolicyViolation({
+    ...about,
+    reason: `Content blocked: ${subjects.join(", ")}`,
+    denial: {
+      step: "dlp",
+      seen: subjects.join(", "),
+      needed: null,
+      retryAfterMs: null,
+      remedy: "change_content",
+      subjects
+    },
+    subjects
+  })
+}
+
+/** Holds text back until it is known to be clean; other elements pass when no text is held. */
+const scanned = <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  watch: Dlp.DlpStream,
+  about: About
+): Stream.Stream<A, E | PolicyViolation, R> => {
+  // Only text is rebuilt, and text is what came in: the element type stays what it was.
+  const text = (emit: string): ReadonlyArray<A> => (emit === "" ? [] : [emit as A])
+  const seen: Array<Dlp.Finding> = []
+  const step = (made: Dlp.StreamStep): Effect.Effect<ReadonlyArray<A>, PolicyViolation> => {
+    seen.push(...made.findings)
+    return made.blocked ? Effect.fail(blocked(about, seen)) : Effect.succeed(text(made.emit))
+  }
+  return stream.pipe(
+    Stream.mapEffect((element) =>
+      typeof element === "string"
+        ? Effect.suspend(() => step(watch.push(element)))
+        : Effect.succeed<ReadonlyArray<A>>([element])
+    ),
+    Stream.concat(Stream.fromEffect(Effect.suspend(() => step(watch.end())))),
+    Stream.flattenIterable
+  )
+}

@@ -1,0 +1,283 @@
+/**
+ * What policies and DLP say of a call, in this process and in microseconds.
+ *
+ * ```ts
+ * const policies = yield* PolicyEngine
+ * const judgement = yield* policies.check({ action: "chat", content: prompt, origin: "user" })
+ * ```
+ *
+ * The set is `PolicySync`'s to bring; the detectors of DLP are there before it, and always (DLP-1). A policy
+ * that reads a fact which only the platform holds is not evaluated here but listed as `deferred` (GOVERN-8).
+ *
+ * **Gotchas**: `check` changes nothing and reports nothing; `governed` does.
+ */
+import { createHmac, randomBytes } from "node:crypto"
+import { Dlp, type PermissionCheck, PolicySet } from "@agion/policy"
+import { Clock, Context, Effect, Layer, PubSub, Stream } from "effect"
+import { policyInput, verdictOf } from "./internal/PolicyFacts.ts"
+import { Settings } from "./Settings.ts"
+
+/** A set of policies in force. */
+export interface ActiveSet {
+  readonly set: PolicySet.PolicySet
+  readonly version: number
+  readonly digest: string
+}
+
+/** Another set is in force. */
+export interface PolicyChange {
+  readonly version: number
+  readonly previousVersion: number | null
+  /** How many policies are evaluated when they apply. */
+  readonly policies: number
+  /** Epoch milliseconds. */
+  readonly at: number
+}
+
+/** A call as policies look at it; what is left out is not there. */
+export interface PolicyQuery {
+  readonly action: string
+  readonly content?: string
+  readonly arguments?: PermissionCheck.View
+  readonly origin?: "agent" | "user" | "tool"
+  readonly tool?: string
+  readonly model?: string
+  readonly tokens?: number
+  readonly costUsd?: number
+  readonly context?: PermissionCheck.View
+  readonly metadata?: PermissionCheck.View
+  /** The resource's fields as policies see them, snake_case; absent: policies that read them are deferred. */
+  readonly resource?: PermissionCheck.View
+  /** The actor's fields beside its id, snake_case; absent: policies that read them are deferred. */
+  readonly actor?: PermissionCheck.View
+}
+
+/** What policies and DLP say. */
+export interface PolicyJudgement {
+  readonly allowed: boolean
+  readonly decision: PolicySet.Decision | "block"
+  /** Why, the strongest first; empty when allowed without a word. */
+  readonly reasons: ReadonlyArray<string>
+  readonly warnings: ReadonlyArray<string>
+  /** The content as it may go on: redacted where DLP says so. */
+  readonly content: string
+  readonly findings: ReadonlyArray<Dlp.Finding>
+  /** Policies that only the platform can evaluate. */
+  readonly deferred: ReadonlyArray<string>
+  readonly policiesEvaluated: number
+}
+
+/** What is not known of a call here. */
+export interface Unheld {
+  readonly actor: boolean
+  readonly resource: boolean
+  readonly usage: boolean
+  readonly trust: boolean
+}
+
+/** What local policies say of a call. */
+export interface LocalVerdict {
+  readonly verdict: PermissionCheck.PolicyVerdict
+  readonly deferred: ReadonlyArray<string>
+}
+
+/** Policies and DLP. */
+export class PolicyEngine extends Context.Service<
+  PolicyEngine,
+  {
+    readonly check: (query: PolicyQuery) => Effect.Effect<PolicyJudgement>
+    /** Clause by clause, why the policies that apply decide as they do. */
+    readonly explain: (query: PolicyQuery) => Effect.Effect<PolicySet.Explanation>
+    /** Every swap from now on. */
+    readonly changes: Stream.Stream<PolicyChange>
+    /** The version of the set in force; null: none has arrived. */
+    readonly version: Effect.Effect<number | null>
+    readonly dlp: Dlp.Dlp
+    /** Rises with each swap; 0: no set has arrived. */
+    readonly generationUnsafe: () => number
+    /** Puts a set in force, at once and whole (POLICY-7). */
+    readonly swapUnsafe: (next: ActiveSet, at: number) => void
+    readonly judgeUnsafe: (
+      facts: PermissionCheck.Facts,
+      about: { readonly resourceId: string; readonly metadata: PermissionCheck.View; readonly unheld: Unheld }
+    ) => LocalVerdict
+  }
+>()("@agion/sdk/PolicyEngine") {
+  static readonly layer = (options: Dlp.Options = {}): Layer.Layer<PolicyEngine, never, Settings> =>
+    Layer.effect(PolicyEngine, make(options))
+}
+
+/** Nothing is known but the call itself. */
+export const allUnheld: Unheld = { actor: true, resource: true, usage: true, trust: true }
+/** Everything came with an entry. */
+export const allHeld: Unheld = { actor: false, resource: false, usage: false, trust: false }
+
+const trustFacts = ["actor.trust_score", "actor.tier"]
+const partOf = (prefix: string) => PolicySet.platformFacts.filter((fact) => fact.startsWith(prefix))
+const actorFacts = partOf("actor.").filter((fact) => !trustFacts.includes(fact))
+const resourceFactNames = partOf("resource.")
+const contextFacts = partOf("context.")
+
+/** The paths of what is not held. */
+const unheldFacts = (unheld: Unheld): ReadonlyArray<string> => [
+  ...(unheld.trust ? trustFacts : []),
+  ...(unheld.actor ? actorFacts : []),
+  ...(unheld.resource ? resourceFactNames : []),
+  ...(unheld.usage ? contextFacts : [])
+]
+
+const keyOf = (unheld: Unheld): number =>
+  (unheld.actor ? 1 : 0) | (unheld.resource ? 2 : 0) | (unheld.usage ? 4 : 0) | (unheld.trust ? 8 : 0)
+
+const noVerdict: LocalVerdict = { verdict: { decision: "allow", reasons: [], evaluated: 0 }, deferred: [] }
+const noNames: ReadonlyArray<string> = []
+
+/** DLP with pseudonyms that hold as long as this process lives (DLP-4). */
+const dlpOf = (options: Dlp.Options): Dlp.Dlp => {
+  const secret = randomBytes(32)
+  const keyedHash = (value: string) => createHmac("sha256", secret).update(value).digest("hex")
+  return Dlp.make({ keyedHash, ...options })
+}
+
+/** The words of the wire for what a query says. */
+const contextOf = (query: PolicyQuery): PermissionCheck.View => ({
+  ...query.context,
+  action: query.action,
+  ...(query.content === undefined ? {} : { content: query.content }),
+  ...(query.origin === undefined ? {} : { origin: query.origin }),
+  ...(query.tool === undefined ? {} : { tool: query.tool }),
+  ...(query.model === undefined ? {} : { model: query.model }),
+  ...(query.arguments === undefined ? {} : { arguments: query.arguments })
+})
+
+const factsOf = (
+  query: PolicyQuery,
+  agentId: string,
+  agentType: string,
+  now: number
+): PermissionCheck.Facts => ({
+  now,
+  timeZone: "UTC",
+  enforcement: "enforce",
+  actor: {
+    id: agentId,
+    type: agentType,
+    suspended: false,
+    trustScore: typeof query.actor?.["trust_score"] === "number" ? query.actor["trust_score"] : 0,
+    view: query.actor ?? {}
+  },
+  resource: null,
+  permission: null,
+  usage: {
+    windowRequests: 0,
+    dayRequests: 0,
+    dayTokens: 0,
+    dayCostMicroUsd: 0,
+    actorRequestsToday: 0,
+    actorTokensToday: 0,
+    actorCostUsdToday: 0
+  },
+  call: {
+    permissionType: query.action,
+    requests: 1,
+    tokens: query.tokens ?? null,
+    costMicroUsd: query.costUsd === undefined ? null : Math.round(query.costUsd * 1e6),
+    context: contextOf(query)
+  }
+})
+
+const unheldOf = (query: PolicyQuery): Unheld => ({
+  actor: query.actor === undefined,
+  resource: query.resource === undefined,
+  usage: true,
+  trust: query.actor?.["trust_score"] === undefined
+})
+
+const judgementOf = (dlp: Dlp.Dlp, query: PolicyQuery, local: LocalVerdict): PolicyJudgement => {
+  const content = query.content ?? ""
+  const scanned = dlp.scan(content)
+  const scannedArguments = query.arguments === undefined ? undefined : dlp.scanValue(query.arguments)
+  const blocked = scanned.decision === "block" || scannedArguments?.decision === "block"
+  const findings = [...scanned.findings, ...(scannedArguments?.findings ?? [])]
+  const kinds = [...new Set(findings.filter((finding) => finding.action === "block").map(({ kind }) => kind))]
+  const { decision, reasons, evaluated } = local.verdict
+  const denied = decision === "deny" || decision === "require_approval"
+  return {
+    allowed: !blocked && !denied,
+    decision: decision === "deny" ? "deny" : blocked ? "block" : decision,
+    reasons: [
+      ...reasons.filter((reason) => reason.decision === decision && denied).map(({ name }) => name),
+      ...(blocked ? [`Content blocked: ${kinds.join(", ")}`] : [])
+    ],
+    warnings: reasons
+      .filter((reason) => reason.decision === "warn")
+      .map(({ name, message }) => `${name}: ${message}`),
+    content: scanned.decision === "allow" ? content : dlp.redact(content, scanned.findings),
+    findings,
+    deferred: local.deferred,
+    policiesEvaluated: evaluated
+  }
+}
+
+const make = Effect.fnUntraced(function* (options: Dlp.Options) {
+  const settings = yield* Settings
+  const dlp = dlpOf(options)
+  const changes = yield* PubSub.sliding<PolicyChange>(64)
+  let active: ActiveSet | null = null
+  let generation = 0
+  const masks = new Map<number, PolicySet.Unheld>()
+
+  const maskOf = (set: PolicySet.PolicySet, unheld: Unheld): PolicySet.Unheld | undefined => {
+    const key = keyOf(unheld)
+    if (key === 0) return undefined
+    let mask = masks.get(key)
+    if (mask === undefined) {
+      mask = set.unheld(unheldFacts(unheld))
+      masks.set(key, mask)
+    }
+    return mask
+  }
+  const evaluate = (input: PolicySet.PolicyInput, unheld: Unheld): LocalVerdict => {
+    if (active === null || active.set.size === 0) return noVerdict
+    const verdict = active.set.evaluate(input, { unheld: maskOf(active.set, unheld) })
+    if (verdict.evaluated === 0 && verdict.deferred.length === 0) return noVerdict
+    return {
+      verdict: verdictOf(verdict),
+      deferred: verdict.deferred.length === 0 ? noNames : verdict.deferred.map(({ name }) => name)
+    }
+  }
+  const inputOf = (query: PolicyQuery, now: number): PolicySet.PolicyInput => {
+    const facts = factsOf(query, settings.agentId, settings.actorType, now)
+    const input = policyInput(facts, "", query.metadata ?? {})
+    return query.resource === undefined ? input : { ...input, resource: query.resource }
+  }
+  return PolicyEngine.of({
+    check: (query) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        judgementOf(dlp, query, evaluate(inputOf(query, now), unheldOf(query)))
+      ),
+    explain: (query) =>
+      Effect.map(
+        Clock.currentTimeMillis,
+        (now) =>
+          active?.set.explain(inputOf(query, now), { unheld: maskOf(active.set, unheldOf(query)) }) ?? {
+            policies: []
+          }
+      ),
+    changes: Stream.fromPubSub(changes),
+    version: Effect.sync(() => active?.version ?? null),
+    dlp,
+    generationUnsafe: () => generation,
+    swapUnsafe: (next, at) => {
+      const previousVersion = active?.version ?? null
+      masks.clear()
+      active = next
+      generation++
+      PubSub.publishUnsafe(changes, { version: next.version, previousVersion, policies: next.set.size, at })
+    },
+    judgeUnsafe: (facts, about) =>
+      active === null || active.set.size === 0
+        ? noVerdict
+        : evaluate(policyInput(facts, about.resourceId, about.metadata), about.unheld)
+  })
+})

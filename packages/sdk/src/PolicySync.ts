@@ -1,0 +1,228 @@
+/**
+ * Brings the organization's policies to `PolicyEngine`: fetched, verified, compiled beside, swapped at once.
+ *
+ * A push asks for the bundle; every 30 seconds it is asked for anyway, with its ETag. A bundle counts only when
+ * the platform's pinned key signed it; one that is older than the set in force, or does not compile, is refused
+ * whole and the old set stays (POLICY-7). With a directory the last good bundle is kept there and loaded at the
+ * start, so that an agent that starts during an outage has policies.
+ *
+ * **Gotchas**: only the signed payload is read; what stands beside it in the answer is for other readers.
+ */
+import { readFile, rename, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Policy, type PolicyBundle, Signed } from "@agion/domain"
+import { PolicySet } from "@agion/policy"
+import { Clock, Context, type Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { GovernanceHttp } from "./GovernanceHttp.ts"
+import { PlatformKeys } from "./PlatformKeys.ts"
+import { PolicyEngine } from "./PolicyEngine.ts"
+import { Pushes } from "./Pushes.ts"
+import { Settings, type SettingsShape } from "./Settings.ts"
+
+/** A bundle that did not become the set in force. */
+export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRefused", {
+  reason: Schema.Literals(["signature", "unreadable", "older", "does not compile"]),
+  detail: Schema.String
+}) {
+  override get message() {
+    return `a policy bundle is refused (${this.reason}): ${this.detail}; the set in force stays`
+  }
+}
+
+/** How the last synchronisation went. */
+export interface PolicySyncState {
+  /** The version in force; null: none. */
+  readonly version: number | null
+  /** Epoch milliseconds of the last answer that confirmed the set in force; null: never. */
+  readonly syncedAt: number | null
+  /** Why the last attempt failed; null: it did not. */
+  readonly problem: string | null
+  /** Bundles refused since the start. */
+  readonly refused: number
+  /** The set in force came from the directory and has not been confirmed. */
+  readonly fromDisk: boolean
+}
+
+/** How policies are kept up to date. */
+export interface PolicySyncOptions {
+  /** How often to ask without a push. Default: 30 seconds. */
+  readonly poll?: Duration.Input
+}
+
+/** Keeps the policy set up to date. */
+export class PolicySync extends Context.Service<
+  PolicySync,
+  {
+    /** Asks now; answers the version in force. Never fails: see `state`. */
+    readonly sync: Effect.Effect<number | null>
+    readonly state: Effect.Effect<PolicySyncState>
+    readonly stateUnsafe: () => PolicySyncState
+  }
+>()("@agion/sdk/PolicySync") {
+  static readonly layer = (
+    options: PolicySyncOptions = {}
+  ): Layer.Layer<PolicySync, never, Settings | GovernanceHttp | PlatformKeys | PolicyEngine | Pushes> =>
+    Layer.effect(PolicySync, make(options))
+}
+
+/** What the payload of a bundle says. */
+const BundleValue = Schema.Struct({
+  version: Schema.Int,
+  digest: Schema.String,
+  policies: Schema.Array(Policy)
+})
+const decodeValue = Schema.decodeUnknownOption(BundleValue)
+
+/** A stored policy as a set reads it; one without an expression is not evaluated. */
+const toSetPolicy = (policy: Policy): ReadonlyArray<PolicySet.Policy> =>
+  policy.policyExpr === null || policy.policyLanguage !== "cel"
+    ? []
+    : [
+        {
+          id: policy.id,
+          name: policy.name,
+          version: policy.version,
+          priority: policy.priority,
+          type: policy.type,
+          enforcement: policy.enforcement ?? undefined,
+          enforcementLevel: policy.enforcementLevel,
+          scope: {
+            agents: policy.scope.agents ?? undefined,
+            actions: policy.scope.actions ?? undefined,
+            resourceTypes: policy.scope.resourceTypes ?? undefined,
+            resourceIds: policy.scope.resourceIds ?? undefined,
+            tags: policy.scope.tags ?? undefined
+          },
+          status: policy.status,
+          expr: policy.policyExpr,
+          message: policy.description === "" ? undefined : policy.description,
+          description: policy.description
+        }
+      ]
+
+const refused = (reason: BundleRefused["reason"], detail: string) =>
+  Effect.fail(new BundleRefused({ reason, detail }))
+
+/** Where the last good bundle of an organization is kept. */
+const fileOf = (settings: SettingsShape): string | null =>
+  settings.directory === null
+    ? null
+    : join(settings.directory, `policies-${encodeURIComponent(settings.organizationId)}.json`)
+
+const SignedText = Schema.fromJsonString(Signed)
+
+/** The bundle that an earlier run has kept; undefined when there is none that can be read. */
+const load = (file: string): Effect.Effect<Signed | undefined> =>
+  Effect.promise(() => readFile(file, "utf8").catch(() => "")).pipe(
+    Effect.map((text) => Option.getOrUndefined(Schema.decodeUnknownOption(SignedText)(text)))
+  )
+
+/** Keeps a bundle; a folder that cannot be written to is no reason to stop. */
+const keep = (file: string, signed: Signed): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    try {
+      const text = Schema.encodeSync(SignedText)(signed)
+      await writeFile(`${file}.new`, text, { mode: 0o600 })
+      await rename(`${file}.new`, file)
+    } catch {
+      // Kept in memory all the same.
+    }
+  })
+
+/** The same, as it changes. */
+type State = { -readonly [K in keyof PolicySyncState]: PolicySyncState[K] }
+
+/** Verifies, compiles beside, and swaps. */
+const install = Effect.fnUntraced(function* (
+  engine: PolicyEngine["Service"],
+  keys: PlatformKeys["Service"],
+  state: State,
+  signed: Signed
+) {
+  const payload = yield* Effect.catchTag(keys.open(signed), "SignatureRefused", (error) =>
+    refused("signature", error.message)
+  )
+  const value = payload.kind === "bundle" ? Option.getOrUndefined(decodeValue(payload.value)) : undefined
+  if (value === undefined) return yield* refused("unreadable", "its payload is no bundle")
+  if (state.version !== null && value.version < state.version)
+    return yield* refused("older", `version ${value.version}, in force is ${state.version}`)
+  const set = yield* PolicySet.compile(value.policies.flatMap(toSetPolicy)).pipe(
+    Effect.catchTag("PolicyCompileErrors", (error) => refused("does not compile", error.message))
+  )
+  const at = yield* Clock.currentTimeMillis
+  state.version = value.version
+  engine.swapUnsafe({ set, version: value.version, digest: value.digest }, at)
+  return value.version
+})
+
+const signedOf = (bundle: PolicyBundle): Signed => ({
+  payload: bundle.payload,
+  keyId: bundle.keyId,
+  signature: bundle.signature
+})
+
+const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
+  const settings = yield* Settings
+  const http = yield* GovernanceHttp
+  const keys = yield* PlatformKeys
+  const engine = yield* PolicyEngine
+  const pushes = yield* Pushes
+  const file = fileOf(settings)
+  const state: State = { version: null, syncedAt: null, problem: null, refused: 0, fromDisk: false }
+  const wake = yield* Queue.sliding<void>(1)
+  let etag: string | undefined
+
+  const fetched = Effect.gen(function* () {
+    const [bundle, response] = yield* http.ask((api) =>
+      api.policies.bundle({
+        query: { organizationId: settings.organizationId, agentId: settings.agentId },
+        headers: etag === undefined ? {} : { "if-none-match": etag },
+        responseMode: "decoded-and-response"
+      })
+    )
+    if (bundle !== undefined) {
+      yield* install(engine, keys, state, signedOf(bundle))
+      etag = response.headers["etag"]
+      if (file !== null) yield* keep(file, signedOf(bundle))
+    }
+    state.syncedAt = yield* Clock.currentTimeMillis
+    state.problem = null
+    state.fromDisk = false
+  })
+  const sync = fetched.pipe(
+    Effect.catch((error) =>
+      Effect.suspend(() => {
+        const isNew = state.problem !== error.message
+        state.problem = error.message
+        if (!(error instanceof BundleRefused)) return Effect.void
+        state.refused++
+        return isNew ? Effect.logWarning(error.message) : Effect.void
+      })
+    ),
+    Effect.map(() => state.version)
+  )
+  if (file !== null) {
+    const kept = yield* load(file)
+    if (kept !== undefined) {
+      const installed = yield* Effect.option(install(engine, keys, state, kept))
+      state.fromDisk = Option.isSome(installed)
+    }
+  }
+  yield* pushes.listen((push) => {
+    const news =
+      push._tag === "Policies" ||
+      push._tag === "Up" ||
+      (push._tag === "Epoch" && (push.message.kind === "policy" || push.message.kind === "organization"))
+    if (news) Queue.offerUnsafe(wake, undefined)
+  })
+  yield* sync.pipe(
+    Effect.andThen(Effect.timeoutOption(Queue.take(wake), options.poll ?? "30 seconds")),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return PolicySync.of({
+    sync,
+    state: Effect.sync(() => ({ ...state })),
+    stateUnsafe: () => state
+  })
+})

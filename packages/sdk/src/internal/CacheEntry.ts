@@ -1,0 +1,235 @@
+/**
+ * What a cached answer holds, and how it is decided again without the platform (CACHE-2).
+ *
+ * Times are milliseconds of a clock that only moves forward, but for `wallNow`, which hours and days look at.
+ */
+import type { ActorType, CheckEntry, CheckResult, PermissionType } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
+import { Effect } from "effect"
+import { type Decision, ofResult } from "../Decision.ts"
+import type { ActorTrust } from "../TrustTracker.ts"
+import type { EntryKey, Held } from "./EntryTable.ts"
+import type { OrganizationEpoch } from "./Epochs.ts"
+import { resourceFacts } from "./PolicyFacts.ts"
+
+/** Approved entries live for so long (CACHE-1). */
+export const approvedFor = 30_000
+/** Denied entries live for so long. */
+export const deniedFor = 5000
+
+/** What this process has used since the entry was made. */
+export interface Spend {
+  requests: number
+  tokens: number
+  costMicroUsd: number
+  /** When requests were made within the last minute, oldest first; kept only under a rate limit. */
+  readonly times: Array<number>
+}
+
+/** Facts that came with an answer. */
+export interface HeldFacts {
+  readonly entry: CheckEntry
+  readonly resource: PermissionCheck.ResourceFacts | null
+  readonly permission: PermissionCheck.PermissionFacts | null
+}
+
+/** Where an entry stands once pushes have spoken. */
+export type Standing =
+  /** Nothing has been heard against it. */
+  | "held"
+  /** Something was missed: what it allowed is not known any more. */
+  | "forgotten"
+  /** A push has named it, and the platform has not been asked since. */
+  | "suspect"
+
+/** An answer of the platform and what has become of it. */
+export interface CacheEntry extends EntryKey, Held {
+  readonly actorType: ActorType
+  readonly permissionType: PermissionType
+  readonly organization: OrganizationEpoch
+  readonly actor: ActorTrust
+  /** The answer as a hit gives it; it speaks for calls without a context. */
+  readonly decision: Decision
+  /** The same, ready to be yielded. */
+  readonly hit: Effect.Effect<Decision>
+  /** The answer holds for every call without a context, as long as the entry lives. */
+  readonly plain: boolean
+  /** It holds for every call that local policies and DLP have judged. */
+  readonly plainJudged: boolean
+  /** Null: the platform sent none. */
+  readonly facts: HeldFacts | null
+  /** The actor's score must be at least this for the answer to stand. */
+  readonly trustFloor: number
+  /** The policy set under which `plain` was found. */
+  readonly generation: number
+  readonly askedAt: number
+  readonly spend: Spend
+  /** Until when a denial by rate, limits or hours stands; null: it has no end. */
+  readonly deniedUntil: number | null
+  /** When `forgotten`: until when it was known to be current. */
+  knownUntil: number
+  expiresAt: number
+  standing: Standing
+  /** `stamp` at the last refresh ahead of expiry: who was not used since is not refreshed. */
+  refreshedStamp: number
+}
+
+/** Steps whose denial ends by itself or depends on the call. */
+const passing = new Set(["hours", "rate", "tokens", "cost"])
+
+/** The steps of the check that depend on nothing that a call brings. */
+const standingSteps = new Set(["agent", "resource", "permission"])
+
+const factsOf = (result: CheckResult): HeldFacts | null => {
+  const { entry, permission } = result
+  if (entry === undefined) return null
+  return {
+    entry,
+    resource: entry.resource === null ? null : resourceFacts(entry.resource, entry.ancestorStatus),
+    permission:
+      permission === null
+        ? null
+        : { id: permission.id, status: permission.status, constraints: permission.constraints }
+  }
+}
+
+const lifeOf = (result: CheckResult): number => {
+  if (result.allowed) return approvedFor
+  const denial = result.metadata.denial
+  if (denial === undefined || !passing.has(denial.step)) return deniedFor
+  return Math.min(deniedFor, denial.retryAfterMs ?? deniedFor)
+}
+
+/** An answer to be held. `inScope` tells whether any local policy looks at such calls. */
+export const makeEntry = (options: {
+  readonly key: EntryKey
+  readonly result: CheckResult
+  /** The call that was asked about had a context: its answer says nothing about others. */
+  readonly withContext: boolean
+  readonly organization: OrganizationEpoch
+  readonly actor: ActorTrust
+  readonly askedAt: number
+  readonly generation: number
+  readonly inScope: (facts: HeldFacts) => boolean
+}): CacheEntry => {
+  const { key, result, askedAt } = options
+  const decision = ofResult(result, "cache")
+  const facts = factsOf(result)
+  const step = result.metadata.denial?.step
+  const constraints = result.permission?.constraints ?? {}
+  const plain = result.allowed
+    ? !options.withContext &&
+      result.metadata.observed === undefined &&
+      PermissionCheck.isUnlimited(constraints) &&
+      (facts === null || !options.inScope(facts))
+    : !options.withContext || (step !== undefined && standingSteps.has(step))
+  const wait = result.metadata.denial?.retryAfterMs ?? null
+  return {
+    organizationId: key.organizationId,
+    actorId: key.actorId,
+    actorType: key.actorType,
+    resourceId: key.resourceId,
+    permissionType: key.permissionType,
+    stamp: 0,
+    live: false,
+    organization: options.organization,
+    actor: options.actor,
+    decision,
+    hit: Effect.succeed(decision),
+    plain: plain && step !== "trust",
+    plainJudged: result.allowed
+      ? result.metadata.observed === undefined && PermissionCheck.isUnlimited(constraints)
+      : step !== undefined && standingSteps.has(step),
+    facts,
+    trustFloor: result.allowed ? result.metadata.trustScoreChecked : 0,
+    generation: options.generation,
+    askedAt,
+    spend: { requests: 0, tokens: 0, costMicroUsd: 0, times: [] },
+    deniedUntil: step !== undefined && passing.has(step) ? askedAt + (wait ?? 60_000) : null,
+    knownUntil: askedAt,
+    expiresAt: askedAt + lifeOf(result),
+    standing: "held",
+    refreshedStamp: 0
+  }
+}
+
+/** The part of an entry that usage and facts are made of. */
+export type Spending = Pick<CacheEntry, "spend" | "askedAt">
+
+/** Usage as of the entry, with what this process has used since. */
+export const usageOf = (entry: Spending, facts: HeldFacts, now: number): PermissionCheck.Usage => {
+  const { usage } = facts.entry
+  const { spend } = entry
+  while (spend.times.length > 0 && (spend.times[0] ?? now) <= now - 60_000) spend.times.shift()
+  // What the platform counted has left the window a minute after the entry was made.
+  const counted = now - entry.askedAt < 60_000 ? usage.windowRequests : 0
+  return {
+    windowRequests: counted + spend.times.length,
+    dayRequests: usage.dayRequests + spend.requests,
+    dayTokens: usage.dayTokens + spend.tokens,
+    dayCostMicroUsd: usage.dayCostMicroUsd + spend.costMicroUsd,
+    actorRequestsToday: usage.actorRequestsToday + spend.requests,
+    actorTokensToday: usage.actorTokensToday + spend.tokens,
+    actorCostUsdToday: usage.actorCostUsdToday + spend.costMicroUsd / 1e6
+  }
+}
+
+/** Adds what a call has used. */
+export const addSpend = (
+  entry: CacheEntry,
+  amounts: { readonly requests: number; readonly tokens: number; readonly costMicroUsd: number },
+  now: number
+): void => {
+  entry.spend.requests += amounts.requests
+  entry.spend.tokens += amounts.tokens
+  entry.spend.costMicroUsd += amounts.costMicroUsd
+  if (entry.facts?.permission?.constraints.rateLimitRpm != null)
+    for (let i = 0; i < amounts.requests; i++) entry.spend.times.push(now)
+}
+
+/** The facts of a call on an entry, as `PermissionCheck` and policies see them. */
+export const checkFacts = (
+  entry: Spending & Pick<CacheEntry, "actorId" | "actorType" | "actor">,
+  facts: HeldFacts,
+  call: PermissionCheck.Call,
+  clocks: { readonly now: number; readonly wallNow: number },
+  enforcement: "enforce" | "observe"
+): PermissionCheck.Facts => ({
+  now: clocks.wallNow,
+  timeZone: facts.entry.timeZone,
+  enforcement: enforcement === "observe" ? "observe" : facts.entry.enforcement,
+  actor: {
+    id: entry.actorId,
+    type: entry.actorType,
+    suspended: facts.entry.agentStatus === "suspended",
+    trustScore: entry.actor.score,
+    view: facts.entry.actor
+  },
+  resource: facts.resource,
+  permission: facts.permission,
+  usage: usageOf(entry, facts, clocks.now),
+  call
+})
+
+const numberIn = (context: PermissionCheck.View, name: string): number | null => {
+  const value = context[name]
+  return typeof value === "number" ? value : null
+}
+
+const nothing: PermissionCheck.View = {}
+
+/** A call of one request with a context in the words of the wire. */
+export const callOf = (
+  permissionType: PermissionType,
+  context: PermissionCheck.View | undefined
+): PermissionCheck.Call => {
+  const given = context ?? nothing
+  const usd = numberIn(given, "estimated_cost")
+  return {
+    permissionType,
+    requests: 1,
+    tokens: numberIn(given, "request_tokens"),
+    costMicroUsd: usd === null ? null : PermissionCheck.microUsd(usd),
+    context: given
+  }
+}

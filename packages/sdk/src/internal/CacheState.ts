@@ -1,0 +1,225 @@
+/** The state of the permission cache, and what pushes do to it: plain functions, no effects. */
+import type { EpochMessage } from "@agion/domain"
+import type { PermissionCheck } from "@agion/policy"
+import type { ActorTrust } from "../TrustTracker.ts"
+import type { CacheEntry } from "./CacheEntry.ts"
+import { EntryTable } from "./EntryTable.ts"
+import { type OrganizationEpoch, onLost, onPush, unknownEpoch } from "./Epochs.ts"
+
+/** Why the platform was asked although there is a cache. */
+export type MissReason = "absent" | "expired" | "unconfirmed" | "dropped" | "limits" | "context" | "trust"
+
+/** Counts since the start; all of them rise but `size`. */
+export interface Counters {
+  hits: number
+  misses: number
+  /** Decisions on warm approvals while the platform was away. */
+  stale: number
+  /** Decisions on trust alone while the platform was away. */
+  degraded: number
+  /** Entries that went because the cache was full. */
+  evicted: number
+  /** Entries that pushes dropped. */
+  invalidated: number
+  /** Entries that were renewed ahead of their expiry or after a push. */
+  refreshed: number
+  readonly reasons: Record<MissReason, number>
+}
+
+/** A question that is under way; a push that names it meanwhile makes its answer worthless. */
+export interface Flight {
+  readonly organizationId: string
+  readonly actorId: string
+  readonly resourceId: string
+  tainted: boolean
+}
+
+/** Degraded mode of one actor (OUTAGE-2, OUTAGE-3). */
+export interface DegradedState {
+  open: boolean
+  /** When degraded calls were let through, oldest first. */
+  readonly calls: Array<number>
+}
+
+export interface CacheState {
+  readonly table: EntryTable<CacheEntry>
+  readonly organizations: Map<string, OrganizationEpoch>
+  /** Actors of organizations that nobody pushes to us. */
+  readonly strangers: Map<string, ActorTrust>
+  readonly degraded: Map<ActorTrust, DegradedState>
+  /** Records of resources that are held beside entries. */
+  readonly resources: Map<string, PermissionCheck.ResourceFacts>
+  /** Resources whose records are to be held. */
+  readonly wanted: Set<string>
+  readonly flights: Set<Flight>
+  readonly counters: Counters
+}
+
+/** An empty cache. */
+export const makeState = (capacity: number): CacheState => {
+  const counters: Counters = {
+    hits: 0,
+    misses: 0,
+    stale: 0,
+    degraded: 0,
+    evicted: 0,
+    invalidated: 0,
+    refreshed: 0,
+    reasons: { absent: 0, expired: 0, unconfirmed: 0, dropped: 0, limits: 0, context: 0, trust: 0 }
+  }
+  return {
+    table: new EntryTable<CacheEntry>(capacity, () => {
+      counters.evicted++
+    }),
+    organizations: new Map(),
+    strangers: new Map(),
+    degraded: new Map(),
+    resources: new Map(),
+    wanted: new Set(),
+    flights: new Set(),
+    counters
+  }
+}
+
+/** What is known of an organization's epoch; one object an organization, which entries hold on to. */
+export const organizationOf = (state: CacheState, organizationId: string): OrganizationEpoch => {
+  let organization = state.organizations.get(organizationId)
+  if (organization === undefined) {
+    organization = unknownEpoch()
+    state.organizations.set(organizationId, organization)
+  }
+  return organization
+}
+
+const taint = (state: CacheState, concerns: (flight: Flight) => boolean): void => {
+  for (const flight of state.flights) if (concerns(flight)) flight.tainted = true
+}
+
+const expired = Number.NEGATIVE_INFINITY
+
+/** Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). */
+export const forgetAll = (state: CacheState, organizationId: string): void => {
+  taint(state, (flight) => flight.organizationId === organizationId)
+  const { confirmedAt } = organizationOf(state, organizationId)
+  for (const entry of state.table.of(organizationId)) {
+    state.counters.invalidated++
+    entry.expiresAt = expired
+    if (entry.standing === "held") {
+      entry.standing = "forgotten"
+      entry.knownUntil = Math.max(entry.askedAt, entry.knownUntil, confirmedAt)
+    }
+  }
+  state.resources.clear()
+}
+
+/** A push has named entries: they are asked for again before anything is let through on them. */
+const suspect = (
+  state: CacheState,
+  organizationId: string,
+  actorId: string | undefined,
+  names: (entry: CacheEntry) => boolean,
+  dropped: Array<CacheEntry>
+): void => {
+  for (const entry of state.table.of(organizationId, actorId)) {
+    if (!names(entry)) continue
+    state.counters.invalidated++
+    entry.expiresAt = expired
+    entry.standing = "suspect"
+    dropped.push(entry)
+  }
+}
+
+/** Entries to ask for again, of what a message names. */
+const dropNamed = (state: CacheState, organizationId: string, message: EpochMessage): Array<CacheEntry> => {
+  const dropped: Array<CacheEntry> = []
+  const { ids, kind } = message
+  switch (kind) {
+    case "heartbeat":
+      return dropped
+    case "permission":
+      // [permission, actor, resource] for each.
+      for (let i = 0; i + 2 < ids.length; i += 3) {
+        const [actorId, resourceId] = [ids[i + 1] ?? "", ids[i + 2] ?? ""]
+        taint(state, (flight) => flight.actorId === actorId && flight.resourceId === resourceId)
+        suspect(state, organizationId, actorId, (entry) => entry.resourceId === resourceId, dropped)
+      }
+      return dropped
+    case "resource": {
+      const named = new Set(ids)
+      for (const id of named) state.resources.delete(id)
+      taint(state, (flight) => named.has(flight.resourceId))
+      suspect(state, organizationId, undefined, (entry) => named.has(entry.resourceId), dropped)
+      return dropped
+    }
+    case "agent":
+      for (const actorId of ids) {
+        taint(state, (flight) => flight.actorId === actorId)
+        suspect(state, organizationId, actorId, () => true, dropped)
+      }
+      return dropped
+    case "trust":
+      for (const trust of message.trust ?? [])
+        if (trust.tierChanged) expireActor(state, organizationId, trust.actorId)
+      if (message.trust === undefined) for (const id of ids) expireActor(state, organizationId, id)
+      return dropped
+    case "policy":
+    case "organization":
+      expireAll(state, organizationId)
+      return dropped
+  }
+}
+
+/** A change of tier drops an actor's decisions; what they allow is compared with the new score (TRUST-9). */
+const expireActor = (state: CacheState, organizationId: string, actorId: string): void => {
+  taint(state, (flight) => flight.actorId === actorId)
+  for (const entry of state.table.of(organizationId, actorId)) {
+    state.counters.invalidated++
+    entry.expiresAt = expired
+  }
+}
+
+/** Policies decide otherwise now; approvals are what they were. */
+const expireAll = (state: CacheState, organizationId: string): void => {
+  taint(state, (flight) => flight.organizationId === organizationId)
+  for (const entry of state.table.of(organizationId)) {
+    state.counters.invalidated++
+    entry.expiresAt = expired
+  }
+}
+
+/** Takes in a push; answers the entries that must be asked for again. */
+export const takePush = (
+  state: CacheState,
+  organizationId: string,
+  message: EpochMessage,
+  now: number
+): ReadonlyArray<CacheEntry> => {
+  const organization = organizationOf(state, organizationId)
+  const before = organization.confirmedAt
+  const effect = onPush(organization, message, now)
+  if (effect === "nothing") return []
+  if (effect === "drop named") return dropNamed(state, organizationId, message)
+  // What was held was known to be current until the last confirmation before this one.
+  const confirmedAt = organization.confirmedAt
+  organization.confirmedAt = before
+  forgetAll(state, organizationId)
+  organization.confirmedAt = confirmedAt
+  // What this push itself names is known to have changed.
+  return dropNamed(state, organizationId, message)
+}
+
+/** The line is down. */
+export const takeLost = (state: CacheState, organizationId: string): void => {
+  onLost(organizationOf(state, organizationId))
+}
+
+/** Degraded calls let through within the last five minutes. */
+export const degradedOf = (state: CacheState, actor: ActorTrust, now: number): DegradedState => {
+  let degraded = state.degraded.get(actor)
+  if (degraded === undefined) {
+    degraded = { open: false, calls: [] }
+    state.degraded.set(actor, degraded)
+  }
+  while (degraded.calls.length > 0 && (degraded.calls[0] ?? now) <= now - 300_000) degraded.calls.shift()
+  return degraded
+}

@@ -1,0 +1,339 @@
+/**
+ * A governed call before it runs: what it says, what policies and DLP say of it here, and what the platform
+ * must be told. Plain functions; `Governance` does the rest.
+ */
+import type { Denial, PermissionType, Wire } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
+import type { Duration } from "effect"
+import type { Decision } from "../Decision.ts"
+import {
+  ApprovalRequired,
+  type Denied,
+  GovernanceUnavailable,
+  PermissionDenied,
+  PolicyViolation
+} from "../Denials.ts"
+import type { CheckInput, PermissionCache } from "../PermissionCache.ts"
+import { allHeld, type LocalVerdict, type PolicyEngine, type Unheld } from "../PolicyEngine.ts"
+import type { PriceOf } from "../Prices.ts"
+import type { SettingsShape } from "../Settings.ts"
+import type { TrustTracker } from "../TrustTracker.ts"
+import { type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
+
+/** What a call used; what is left out was not said. */
+export interface Usage {
+  readonly tokens?: number
+  /** US dollars. Absent: by `Prices`. */
+  readonly costUsd?: number
+}
+
+/** What a program may say of a call. */
+export interface GovernedOptions<A = never> {
+  /** Default: `use`. */
+  readonly permission?: PermissionType
+  /** What the call sends: scanned by DLP, and visible to policies as `request.content`. */
+  readonly content?: string
+  /** Visible to policies as `request.arguments`, and scanned. */
+  readonly arguments?: Wire.JsonObject
+  /** Where the content comes from; a violation by what a user wrote costs no trust. Default: `agent`. */
+  readonly origin?: "agent" | "user" | "tool"
+  readonly tool?: string
+  readonly model?: string
+  /** Further facts for policies, as `context.…`. */
+  readonly context?: Wire.JsonObject
+  /** Facts for policies, as `metadata.…`. */
+  readonly metadata?: Wire.JsonObject
+  /** What the call will use at most; reserved where the permission has limits. */
+  readonly estimate?: Usage
+  /** What the call used, by what it answered. */
+  readonly usage?: (value: A) => Usage | undefined
+  /** The call is interrupted after this and counts as an exception (TRUST-5). */
+  readonly timeout?: Duration.Input
+  /** Default: a new UUIDv7. */
+  readonly executionId?: string
+}
+
+/** The parts that every call reads. */
+export interface CallParts {
+  readonly settings: SettingsShape
+  readonly engine: PolicyEngine["Service"]
+  readonly cache: PermissionCache["Service"]
+  readonly trust: TrustTracker["Service"]
+  readonly priceOf: PriceOf
+  readonly wallNow: () => number
+  readonly newId: () => string
+}
+
+/** A call, judged here. */
+export interface Call {
+  readonly action: string
+  readonly resource: string
+  readonly options: GovernedOptions<never>
+  readonly input: CheckInput
+  readonly executionId: string
+  /** The content as it may go on. */
+  readonly content: string
+  readonly arguments: Wire.JsonObject
+  /** Why it must not run; null: nothing local stands against it. */
+  readonly refusal: Denied | null
+  /** What was held against it and, where an organization only observes, would have refused it. */
+  readonly violations: ReadonlyArray<PermissionCheck.Violation>
+  /** Names of the policies that said something. */
+  readonly policies: ReadonlyArray<string>
+  /** Local policies and DLP were overruled, because here is only observed. */
+  readonly observed: boolean
+  readonly sends: Wire.JsonObject | undefined
+  readonly platformOnly: boolean
+}
+
+const noArguments: Wire.JsonObject = {}
+const noViolations: ReadonlyArray<PermissionCheck.Violation> = []
+const noNames: ReadonlyArray<string> = []
+
+/** US dollars of a usage: as said, else by price. */
+export const costOf = (
+  parts: CallParts,
+  options: GovernedOptions<never>,
+  usage: Usage,
+  entry: CacheEntry | undefined
+): number | undefined => {
+  if (usage.costUsd !== undefined) return usage.costUsd
+  if (usage.tokens === undefined) return undefined
+  return parts.priceOf({
+    tokens: usage.tokens,
+    model: options.model,
+    resourceData: entry?.facts?.entry.resource?.resourceData
+  })
+}
+
+/** The call in the words of the wire, without its content and arguments. */
+const wordsOf = (
+  action: string,
+  options: GovernedOptions<never>,
+  costUsd: number | undefined
+): Record<string, Wire.JsonObject[string]> => {
+  const words: Record<string, Wire.JsonObject[string]> = { ...options.context, action }
+  if (options.origin !== undefined) words["origin"] = options.origin
+  if (options.tool !== undefined) words["tool"] = options.tool
+  if (options.model !== undefined) words["model"] = options.model
+  if (options.estimate?.tokens !== undefined) words["request_tokens"] = options.estimate.tokens
+  if (costUsd !== undefined) words["estimated_cost"] = costUsd
+  return words
+}
+
+/** Facts of a call on which no entry is held: only what this agent says of itself. */
+const bareFacts = (
+  parts: CallParts,
+  permission: PermissionType,
+  context: PermissionCheck.View
+): PermissionCheck.Facts => {
+  const { settings } = parts
+  const actor = parts.trust.actorUnsafe(settings.agentId, settings.actorType)
+  return {
+    now: parts.wallNow(),
+    timeZone: "UTC",
+    enforcement: settings.enforcement,
+    actor: {
+      id: settings.agentId,
+      type: settings.actorType,
+      suspended: false,
+      trustScore: actor.score,
+      view: {}
+    },
+    resource: null,
+    permission: null,
+    usage: PermissionCheck.noUsage,
+    call: callOf(permission, context)
+  }
+}
+
+const bareUnheld = (parts: CallParts): Unheld => ({
+  actor: true,
+  resource: true,
+  usage: true,
+  trust: !parts.trust.actorUnsafe(parts.settings.agentId, parts.settings.actorType).known
+})
+
+interface Scanned {
+  readonly kinds: ReadonlyArray<string>
+  readonly content: string
+  readonly arguments: Wire.JsonObject
+}
+
+/** DLP over content and arguments; `kinds` are those that block. */
+const scan = (engine: PolicyEngine["Service"], options: GovernedOptions<never>): Scanned => {
+  const content = options.content ?? ""
+  const args = options.arguments ?? noArguments
+  const text = content === "" ? undefined : engine.dlp.scan(content)
+  const values = options.arguments === undefined ? undefined : engine.dlp.scanValue(args)
+  const blocking = [...(text?.findings ?? []), ...(values?.findings ?? [])].filter(
+    (finding) => finding.action === "block"
+  )
+  const truncated = values?.truncated === true ? ["arguments too large"] : noNames
+  return {
+    kinds: [...new Set([...blocking.map(({ kind }) => kind as string), ...truncated])],
+    content:
+      text === undefined || text.decision === "allow" ? content : engine.dlp.redact(content, text.findings),
+    arguments:
+      values === undefined || values.decision === "allow"
+        ? args
+        : (engine.dlp.redactValue(args) as Wire.JsonObject)
+  }
+}
+
+/** A denial of a step that is decided here. */
+const denialOf = (step: "policy" | "dlp", seen: string | null, subjects: ReadonlyArray<string>): Denial => ({
+  step,
+  seen,
+  needed: null,
+  retryAfterMs: null,
+  remedy: step === "dlp" ? "change_content" : "smaller_request",
+  subjects
+})
+
+const localRefusal = (
+  about: { readonly action: string; readonly resource: string },
+  local: LocalVerdict,
+  kinds: ReadonlyArray<string>
+): Denied | null => {
+  const { decision, reasons } = local.verdict
+  const said = reasons.filter((reason) => reason.decision === decision)
+  const subjects = said.map(({ id }) => String(id))
+  const first = said[0]
+  if (decision === "deny")
+    return new PolicyViolation({
+      ...about,
+      reason: `Policy violation: ${first?.name ?? "unknown"}`,
+      denial: denialOf("policy", first?.message ?? null, subjects),
+      decisionId: "",
+      subjects
+    })
+  if (kinds.length > 0)
+    return new PolicyViolation({
+      ...about,
+      reason: `Content blocked: ${kinds.join(", ")}`,
+      denial: denialOf("dlp", kinds.join(", "), kinds),
+      decisionId: "",
+      subjects: kinds
+    })
+  if (decision !== "require_approval") return null
+  return new ApprovalRequired({
+    ...about,
+    reason: `Approval required: ${first?.name ?? "unknown"}`,
+    denial: {
+      ...denialOf("policy", first?.message ?? null, subjects),
+      remedy: "request_approval",
+      needed: "an approval"
+    },
+    decisionId: "",
+    subjects
+  })
+}
+
+const violationsOf = (
+  local: LocalVerdict,
+  kinds: ReadonlyArray<string>
+): ReadonlyArray<PermissionCheck.Violation> => {
+  if (local.verdict.reasons.length === 0 && kinds.length === 0) return noViolations
+  const violations: Array<PermissionCheck.Violation> = []
+  for (const { id, name, level, decision } of local.verdict.reasons)
+    if (decision === "deny" || (decision === "warn" && level === "soft"))
+      violations.push({ subject: String(id), name, level, blocks: decision === "deny" })
+  for (const kind of kinds) violations.push({ subject: kind, name: kind, level: "hard", blocks: true })
+  return violations
+}
+
+/** Judges a call by what is held here. */
+export const judge = (
+  parts: CallParts,
+  action: string,
+  resource: string,
+  options: GovernedOptions<never>
+): Call => {
+  const { cache, engine, settings } = parts
+  const permission = options.permission ?? "use"
+  const input: CheckInput = { resourceId: resource, permissionType: permission }
+  const entry = cache.heldUnsafe(input)
+  const held = entry?.facts ?? null
+  const scanned = scan(engine, options)
+  const estimatedCost =
+    options.estimate === undefined ? undefined : costOf(parts, options, options.estimate, entry)
+  const words = wordsOf(action, options, estimatedCost)
+  // Policies look at what the call brought, the platform is told what may leave.
+  const full = { ...words, ...contentOf(options.content, options.arguments) }
+  const facts =
+    entry === undefined || held === null
+      ? bareFacts(parts, permission, full)
+      : checkFacts(
+          entry,
+          held,
+          callOf(permission, full),
+          { now: cache.nowUnsafe(), wallNow: parts.wallNow() },
+          settings.enforcement
+        )
+  const unheld =
+    held === null ? bareUnheld(parts) : held.resource === null ? { ...allHeld, resource: true } : allHeld
+  const local = engine.judgeUnsafe(facts, { resourceId: resource, metadata: options.metadata ?? {}, unheld })
+  const refusal = localRefusal({ action, resource }, local, scanned.kinds)
+  const observing = facts.enforcement === "observe"
+  const inScope = local.verdict.evaluated + local.deferred.length > 0
+  const hasSet = engine.generationUnsafe() > 0
+  const tells =
+    held === null || inScope || !hasSet || estimatedCost !== undefined || options.estimate !== undefined
+  return {
+    action,
+    resource,
+    options,
+    input:
+      estimatedCost === undefined && options.estimate === undefined ? input : { ...input, context: words },
+    executionId: options.executionId ?? parts.newId(),
+    content: scanned.content,
+    arguments: scanned.arguments,
+    refusal: observing ? null : refusal,
+    violations: violationsOf(local, scanned.kinds),
+    policies: local.verdict.reasons.length === 0 ? noNames : local.verdict.reasons.map(({ name }) => name),
+    observed: observing && refusal !== null,
+    sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
+    platformOnly: held !== null && local.deferred.length > 0
+  }
+}
+
+const contentOf = (
+  content: string | undefined,
+  args: Wire.JsonObject | undefined
+): Record<string, Wire.JsonObject[string]> => ({
+  ...(content === undefined || content === "" ? {} : { content }),
+  ...(args === undefined || args === noArguments ? {} : { arguments: args })
+})
+
+/** A denial of the permission layer as its error. */
+export const refusalOf = (call: Call, decision: Decision): Denied => {
+  const { denial, reason, decisionId } = decision
+  const about = { action: call.action, resource: call.resource, reason, denial, decisionId }
+  const subjects = denial?.subjects ?? []
+  if (decision.source === "outage" && denial?.step === "outage")
+    return decision.rule === "known_denial" || decision.rule === "known_limit"
+      ? new PermissionDenied(about)
+      : new GovernanceUnavailable({ ...about, rule: decision.rule ?? "unknown" })
+  switch (denial?.step) {
+    case "dlp":
+      return new PolicyViolation({ ...about, subjects })
+    case "policy":
+      return denial.remedy === "request_approval"
+        ? new ApprovalRequired({ ...about, subjects })
+        : new PolicyViolation({ ...about, subjects })
+    default:
+      return new PermissionDenied(about)
+  }
+}
+
+/** The platform refuses to be asked: nothing can be decided. */
+export const unaskable = (call: Call, error: Error): Denied =>
+  new GovernanceUnavailable({
+    action: call.action,
+    resource: call.resource,
+    reason: error.message,
+    denial: null,
+    decisionId: "",
+    rule: "refused"
+  })

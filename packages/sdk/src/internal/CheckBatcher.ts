@@ -1,0 +1,81 @@
+/** Checks of one turn of the event loop become one call for each organization; duplicates are asked once. */
+import type { CheckRequest } from "@agion/domain"
+import { Deferred, Effect, Exit, type Scope } from "effect"
+
+/** The most that one call may hold. */
+const maxBatch = 1000
+
+interface Waiting<A, E> {
+  readonly request: CheckRequest
+  readonly answer: Deferred.Deferred<A, E>
+}
+
+/**
+ * A function that asks one by one over `ask`, which asks many. A caller that goes away takes nobody with it:
+ * the call runs in the scope in which the batcher was made.
+ */
+export const makeBatcher = Effect.fnUntraced(function* <A, E>(
+  ask: (requests: ReadonlyArray<CheckRequest>) => Effect.Effect<ReadonlyArray<A>, E>
+): Effect.fn.Return<(request: CheckRequest) => Effect.Effect<A, E>, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  let waiting = new Map<string, Waiting<A, E>>()
+
+  const send = (batch: ReadonlyArray<Waiting<A, E>>): Effect.Effect<void> =>
+    ask(batch.map(({ request }) => request)).pipe(
+      Effect.exit,
+      Effect.map((exit) => answerAll(batch, exit))
+    )
+
+  const flush = Effect.yieldNow.pipe(
+    Effect.andThen(
+      Effect.suspend(() => {
+        const batch = waiting
+        waiting = new Map()
+        return Effect.forEach(batchesOf(batch.values()), send, { concurrency: "unbounded", discard: true })
+      })
+    )
+  )
+
+  return (request) =>
+    Effect.suspend(() => {
+      const key = JSON.stringify(request)
+      const known = waiting.get(key)
+      if (known !== undefined) return Deferred.await(known.answer)
+      const answer = Deferred.makeUnsafe<A, E>()
+      waiting.set(key, { request, answer })
+      const awaiting = Deferred.await(answer)
+      return waiting.size > 1 ? awaiting : Effect.andThen(Effect.forkIn(flush, scope), awaiting)
+    })
+})
+
+const answerAll = <A, E>(batch: ReadonlyArray<Waiting<A, E>>, exit: Exit.Exit<ReadonlyArray<A>, E>): void => {
+  for (const [index, { answer }] of batch.entries())
+    Deferred.doneUnsafe(
+      answer,
+      Exit.isFailure(exit) ? Exit.failCause(exit.cause) : answerAt(exit.value, index)
+    )
+}
+
+const answerAt = <A, E>(answers: ReadonlyArray<A>, index: number): Exit.Exit<A, E> => {
+  const answer = answers[index]
+  return answer === undefined
+    ? Exit.die(new Error("the platform answered fewer checks than were asked"))
+    : Exit.succeed(answer)
+}
+
+/** One organization and at most 1,000 checks in each: an answer names the epoch of one organization. */
+const batchesOf = <A, E>(all: Iterable<Waiting<A, E>>): ReadonlyArray<ReadonlyArray<Waiting<A, E>>> => {
+  const open = new Map<string, Array<Waiting<A, E>>>()
+  const batches: Array<Array<Waiting<A, E>>> = []
+  for (const one of all) {
+    const organization = one.request.organizationId ?? ""
+    let batch = open.get(organization)
+    if (batch === undefined || batch.length === maxBatch) {
+      batch = []
+      open.set(organization, batch)
+      batches.push(batch)
+    }
+    batch.push(one)
+  }
+  return batches
+}

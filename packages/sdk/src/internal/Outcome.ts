@@ -1,0 +1,277 @@
+/**
+ * What is told of a governed call: its decision, how it ended, what it used (TRUST-5, GOVERN-2).
+ *
+ * Everything about one end of a call goes to the buffer in one piece, so that it costs one write.
+ */
+import type { Streams } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
+import { Cause, Exit } from "effect"
+import type { Decision } from "../Decision.ts"
+import { CallTimedOut, type Denied } from "../Denials.ts"
+import type { EventBuffer, Published } from "../EventBuffer.ts"
+import type { Publication, TrustInput } from "../events/Event.ts"
+import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
+
+/** Amounts held at the platform for a call. */
+export interface Held {
+  readonly reservationId: string
+  readonly tokens: number
+  readonly costUsd: number
+}
+
+/** A call that may run. */
+export interface Permit {
+  readonly call: Call
+  readonly decision: Decision
+  /** Null: nothing was reserved. */
+  readonly held: Held | null
+  /** What the call has reported so far; null: nothing. */
+  reported: Usage | null
+  started: boolean
+  /** Its end has been told. */
+  ended: boolean
+}
+
+/** What every report needs. */
+export interface Reporting extends CallParts {
+  readonly events: EventBuffer["Service"]
+  /** Violations by subject and resource, and the minute in which each was last told. */
+  readonly violations: Map<string, number>
+}
+
+/** How a call ended, in the words of TRUST-5. */
+type Ending = "succeeded" | "failed" | "died" | "timed out" | "interrupted"
+
+const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
+  if (Exit.isSuccess(exit)) return "succeeded"
+  const { cause } = exit
+  if (Cause.hasDies(cause)) return "died"
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "Some") return error.value instanceof CallTimedOut ? "timed out" : "failed"
+  return "interrupted"
+}
+
+const maxText = 500
+
+/** What went wrong, for people: the error's name and message, cut. */
+const causeText = (exit: Exit.Exit<unknown, unknown>): string => {
+  if (Exit.isSuccess(exit)) return ""
+  const error: unknown = Cause.squash(exit.cause)
+  const text =
+    error instanceof Error
+      ? error.message === ""
+        ? error.name
+        : `${error.name}: ${error.message}`
+      : typeof error === "object" && error !== null && "_tag" in error
+        ? String(error._tag)
+        : typeof error === "string"
+          ? error
+          : "an error"
+  return text.slice(0, maxText)
+}
+
+/** The trust event of an ending; none for an interruption. The reasons pass DLP: an error may quote what was sent. */
+const trustOf = (
+  parts: Reporting,
+  permit: Permit,
+  ending: Ending,
+  exit: Exit.Exit<unknown, unknown>
+): TrustInput | null => {
+  if (ending === "interrupted") return null
+  const { call, decision } = permit
+  const context: Record<string, string> = {
+    action: call.action,
+    resource_id: call.resource,
+    execution_id: call.executionId
+  }
+  if (decision.decisionId !== "") context["decision_id"] = decision.decisionId
+  if (ending === "failed") context["failure"] = parts.engine.dlp.redact(causeText(exit))
+  if (ending === "died" || ending === "timed out") context["error"] = parts.engine.dlp.redact(causeText(exit))
+  return {
+    agentId: parts.settings.agentId,
+    eventType:
+      ending === "succeeded" ? "task_completed" : ending === "timed out" ? "timeout_exceeded" : "task_failed",
+    severity: ending === "succeeded" ? "positive" : ending === "failed" ? "negative" : "critical",
+    context
+  }
+}
+
+/** What a call is charged: what it said, or by GOVERN-2 nothing, or its estimate. */
+const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null) => {
+  const { call, held } = permit
+  const entry = parts.cache.heldUnsafe(call.input)
+  if (said !== null) {
+    const tokens = said.tokens ?? 0
+    return { tokens, costUsd: costOf(parts, call.options, said, entry) ?? 0 }
+  }
+  if (ending === "failed") return { tokens: 0, costUsd: 0 }
+  if (held !== null) return { tokens: held.tokens, costUsd: held.costUsd }
+  const { estimate } = call.options
+  if (estimate === undefined) return { tokens: 0, costUsd: 0 }
+  return { tokens: estimate.tokens ?? 0, costUsd: costOf(parts, call.options, estimate, entry) ?? 0 }
+}
+
+const usagePublication = (
+  permit: Permit,
+  charge: { readonly tokens: number; readonly costUsd: number }
+): Publication | null => {
+  if (permit.held !== null)
+    return {
+      kind: "settlement",
+      event: {
+        reservationId: permit.held.reservationId,
+        requests: 1,
+        tokens: charge.tokens,
+        costUsd: charge.costUsd
+      }
+    }
+  if (permit.decision.permissionId === null) return null
+  return {
+    kind: "usage",
+    event: {
+      permissionId: permit.decision.permissionId,
+      requestCount: 1,
+      tokenCount: charge.tokens,
+      costUsd: charge.costUsd
+    }
+  }
+}
+
+/** The audit entry of a decision. */
+export const decisionPublication = (
+  parts: Reporting,
+  call: Call,
+  decision: Pick<Decision, "mode" | "reason" | "decisionId" | "permissionId" | "observed">,
+  verdict: "allow" | "deny" | "require_approval",
+  outcome: Ending | null
+): Publication => {
+  const context: Record<string, string | boolean> = {}
+  if (outcome !== null) context["outcome"] = outcome
+  if (decision.observed !== null) {
+    context["observed_allowed"] = decision.observed.allowed
+    context["observed_reason"] = decision.observed.reason
+  }
+  return {
+    kind: "decision",
+    event: {
+      agentId: parts.settings.agentId,
+      action: call.action,
+      actorType: parts.settings.actorType,
+      resourceId: call.resource,
+      permissionType: call.input.permissionType ?? "use",
+      decision: verdict,
+      mode: call.observed ? "observed" : decision.mode,
+      reason: call.observed ? `Observed: ${call.violations[0]?.name ?? decision.reason}` : decision.reason,
+      ...(call.policies.length === 0 ? {} : { policies: call.policies }),
+      ...(decision.decisionId === "" ? {} : { decisionId: decision.decisionId }),
+      ...(decision.permissionId === null ? {} : { permissionId: decision.permissionId }),
+      executionId: call.executionId,
+      ...(Object.keys(context).length === 0 ? {} : { context })
+    } satisfies Omit<Streams.DecisionEvent, "eventId">
+  }
+}
+
+/** Told before the action runs: without the platform nothing runs that was not recorded (OUTAGE-6). */
+export const recordBefore = (parts: Reporting, call: Call, decision: Decision): Published =>
+  parts.events.publishAllUnsafe([decisionPublication(parts, call, decision, "allow", null)])
+
+const isRecordedBefore = (decision: Decision): boolean =>
+  decision.mode === "stale" || decision.mode === "degraded"
+
+/** Tells of a call's end, once. */
+export const end = (
+  parts: Reporting,
+  permit: Permit,
+  exit: Exit.Exit<unknown, unknown>,
+  said: Usage | null
+): void => {
+  if (permit.ended) return
+  permit.ended = true
+  const ending = endingOf(exit)
+  const charge = chargeOf(parts, permit, ending, said ?? permit.reported)
+  const publications: Array<Publication> = []
+  const usage = usagePublication(permit, charge)
+  if (usage !== null) publications.push(usage)
+  const trust = trustOf(parts, permit, ending, exit)
+  if (trust !== null) {
+    publications.push({ kind: "trust", event: trust })
+    parts.trust.reportedUnsafe(trust.eventType, trust.context ?? {})
+  }
+  if (!isRecordedBefore(permit.decision))
+    publications.push(decisionPublication(parts, permit.call, permit.decision, "allow", ending))
+  parts.events.publishAllUnsafe(publications)
+  parts.cache.spentUnsafe(permit.call.input, {
+    requests: 1,
+    tokens: charge.tokens,
+    costMicroUsd: PermissionCheck.microUsd(charge.costUsd)
+  })
+}
+
+/** A reservation of a call that never started is given back. */
+export const release = (parts: Reporting, permit: Permit): void => {
+  if (permit.ended) return
+  permit.ended = true
+  if (permit.held !== null)
+    parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId: permit.held.reservationId } }])
+}
+
+const remembersAtMost = 10_000
+
+/** At most one policy_violation for each policy, resource and minute; none for what a user wrote (TRUST-5). */
+const violationPublications = (
+  parts: Reporting,
+  call: Call,
+  subjects: ReadonlyArray<string>,
+  decisionId: string
+): ReadonlyArray<Publication> => {
+  if (call.options.origin === "user") return []
+  const minute = Math.floor(parts.wallNow() / 60_000)
+  const told: Array<Publication> = []
+  for (const subject of subjects) {
+    const key = JSON.stringify([subject, call.resource])
+    if (parts.violations.get(key) === minute) continue
+    if (parts.violations.size >= remembersAtMost) parts.violations.clear()
+    parts.violations.set(key, minute)
+    const context: Record<string, string> = {
+      action: call.action,
+      resource_id: call.resource,
+      execution_id: call.executionId,
+      policy: subject
+    }
+    if (decisionId !== "") context["decision_id"] = decisionId
+    told.push({
+      kind: "trust",
+      event: {
+        agentId: parts.settings.agentId,
+        eventType: "policy_violation",
+        severity: "negative",
+        context
+      }
+    })
+    parts.trust.reportedUnsafe("policy_violation", {})
+  }
+  return told
+}
+
+/** Tells of a call that did not run. */
+export const refused = (parts: Reporting, call: Call, error: Denied, decision: Decision | null): void => {
+  const publications: Array<Publication> = []
+  if (error._tag === "PolicyViolation")
+    publications.push(...violationPublications(parts, call, error.subjects, error.decisionId))
+  publications.push(
+    decisionPublication(
+      parts,
+      call,
+      {
+        mode: "normal",
+        reason: error.reason,
+        decisionId: error.decisionId,
+        permissionId: decision?.permissionId ?? null,
+        observed: null
+      },
+      error._tag === "ApprovalRequired" ? "require_approval" : "deny",
+      null
+    )
+  )
+  parts.events.publishAllUnsafe(publications)
+}

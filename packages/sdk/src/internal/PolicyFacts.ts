@@ -1,0 +1,97 @@
+/** The facts of a call as policies see them (contract 2.1). */
+import { type Resource, tierOf, Wire } from "@agion/domain"
+import { LocalTime, type PermissionCheck, type PolicySet } from "@agion/policy"
+
+/** A record with snake_case names and without nulls: an absent field is "no such field". */
+export const viewOf = (record: { readonly [name: string]: unknown }): PermissionCheck.View => {
+  const view: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(record))
+    if (value !== null && value !== undefined) view[Wire.snakeCase(name)] = value
+  return view
+}
+
+/** A resource's record as `PermissionCheck` sees it. */
+export const resourceFacts = (
+  resource: Resource,
+  ancestorStatus: string | null
+): PermissionCheck.ResourceFacts => ({
+  id: resource.id,
+  name: resource.name,
+  resourceType: resource.resourceType,
+  status: resource.status,
+  healthStatus: resource.healthStatus,
+  ancestorStatus,
+  trustRequired: resource.trustTierRequired,
+  riskLevel: resource.riskLevel,
+  tags: resource.tags,
+  view: viewOf(resource)
+})
+
+const text = (context: PermissionCheck.View, name: string): string | undefined => {
+  const value = context[name]
+  return typeof value === "string" ? value : undefined
+}
+
+/** What is asked, of a call's context and what else is known of the call. */
+const requestOf = (facts: PermissionCheck.Facts, action: string): PermissionCheck.View => {
+  const { context } = facts.call
+  const request: Record<string, unknown> = {
+    content: text(context, "content") ?? "",
+    origin: text(context, "origin") ?? "agent",
+    action,
+    timestamp: new Date(facts.now)
+  }
+  if (facts.call.tokens !== null) request["tokens"] = facts.call.tokens
+  if (facts.call.costMicroUsd !== null) request["cost"] = facts.call.costMicroUsd / 1e6
+  for (const name of ["model", "tool", "arguments"])
+    if (context[name] !== undefined) request[name] = context[name]
+  return request
+}
+
+/** The input of a policy set. The platform's values win over what a call brings under their names. */
+export const policyInput = (
+  facts: PermissionCheck.Facts,
+  resourceId: string,
+  metadata: PermissionCheck.View
+): PolicySet.PolicyInput => {
+  const { actor, usage } = facts
+  const { context } = facts.call
+  const action = text(context, "action") ?? facts.call.permissionType
+  const local = LocalTime.at(facts.now, facts.timeZone)
+  return {
+    actor: {
+      ...actor.view,
+      id: actor.id,
+      type: actor.type,
+      trust_score: actor.trustScore,
+      tier: tierOf(actor.trustScore)
+    },
+    resource: facts.resource?.view ?? { id: resourceId },
+    request: requestOf(facts, action),
+    context: {
+      ...context,
+      hour: Math.floor(local.minute / 60),
+      weekday: local.weekday,
+      cost_today: usage.actorCostUsdToday,
+      tokens_today: usage.actorTokensToday,
+      requests_today: usage.actorRequestsToday
+    },
+    metadata,
+    agent_id: actor.id,
+    action,
+    now: facts.now
+  }
+}
+
+/** A set's verdict in the words of the check. */
+export const verdictOf = (verdict: PolicySet.Verdict): PermissionCheck.PolicyVerdict => ({
+  decision: verdict.decision,
+  reasons: verdict.matched.map(({ id, name, level, effect, message }) => ({
+    id,
+    name,
+    level,
+    decision: effect,
+    message
+  })),
+  evaluated: verdict.evaluated
+})
