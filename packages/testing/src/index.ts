@@ -2,5 +2,6 @@
 
 export * as RedisContract from "./contract/RedisContract.ts"
 export * as FaultProxy from "./FaultProxy.ts"
+export * as Platform from "./Platform.ts"
 export * as PostgresServer from "./PostgresServer.ts"
 export * as RedisServer from "./RedisServer.ts"

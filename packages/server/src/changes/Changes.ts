@@ -41,6 +41,10 @@ export class Changes extends Context.Service<
   {
     /** Raises the epoch and writes the outbox, inside the caller's transaction. Answers the new epoch. */
     readonly record: (change: Change) => Effect.Effect<number, SqlError.SqlError>
+    /** The same for every organization at once, as a policy of all of them needs. */
+    readonly recordAll: (
+      change: Omit<Change, "organizationId" | "trust">
+    ) => Effect.Effect<void, SqlError.SqlError>
     /**
      * Publishes without a change of any decision: no epoch, only the outbox. Inside the caller's transaction,
      * if there is one.
@@ -113,7 +117,10 @@ const make = Effect.gen(function* () {
       ON CONFLICT (id) DO UPDATE SET epoch = organizations.epoch + 1
       RETURNING epoch`
     const epoch = row?.epoch ?? 0
-    const trust = typeof change.trust === "function" ? yield* Effect.provideService(change.trust(epoch), SqlClient.SqlClient, sql) : change.trust
+    const trust =
+      typeof change.trust === "function"
+        ? yield* Effect.provideService(change.trust(epoch), SqlClient.SqlClient, sql)
+        : change.trust
     const message: EpochMessage = {
       previous: epoch - 1,
       epoch,
@@ -125,6 +132,27 @@ const make = Effect.gen(function* () {
     yield* write(change.organizationId, epoch, message, change.entries ?? [])
     yield* committed([{ organizationId: change.organizationId, message }])
     return epoch
+  })
+
+  const recordAll = Effect.fnUntraced(function* (change: Omit<Change, "organizationId" | "trust">) {
+    const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
+    // One UPDATE locks the rows in no order; two such changes wait for each other here.
+    yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.all'))`
+    yield* sql`SELECT id FROM organizations ORDER BY id FOR UPDATE`
+    const rows = yield* sql<{ id: string; epoch: number }>`
+      UPDATE organizations SET epoch = epoch + 1 RETURNING id, epoch`
+    const announced = rows.map(({ id, epoch }): Announced => {
+      const message = { previous: epoch - 1, epoch, kind: change.kind, ids: change.ids, timestamp }
+      return { organizationId: id, message }
+    })
+    yield* sql`
+      INSERT INTO outbox (organization_id, epoch, target, name, payload, origin)
+      SELECT t.id, t.epoch, 'epoch', '', t.payload, ${origin}
+      FROM unnest(${announced.map((one) => one.organizationId)}::text[],
+        ${announced.map((one) => one.message.epoch)}::int8[],
+        ${announced.map((one) => encodeMessage(one.message))}::text[]) AS t(id, epoch, payload)`
+    yield* write("*", 0, undefined, change.entries ?? [])
+    yield* committed(announced)
   })
 
   const write = (
@@ -146,6 +174,7 @@ const make = Effect.gen(function* () {
 
   return Changes.of({
     record,
+    recordAll,
     publish: (organizationId, entries) =>
       Effect.andThen(write(organizationId, 0, undefined, entries), committed([])),
     listen: (f) =>

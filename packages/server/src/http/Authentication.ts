@@ -29,7 +29,9 @@ export const identifyByKey =
       )
     return Effect.flatMap(lookup(key), (caller) =>
       caller === undefined
-        ? Effect.fail(new ApiError.Unauthorized({ message: "the key is not valid; it may have been removed" }))
+        ? Effect.fail(
+            new ApiError.Unauthorized({ message: "the key is not valid; it may have been removed" })
+          )
         : // One object a request: what the request is about is remembered by it.
           Effect.succeed({ ...caller })
     )

@@ -53,7 +53,7 @@ export const withEpoch = (
 
 /** Global middleware of the router: every failure and every bare refusal gets the contract's body. */
 export const errorBodies = HttpRouter.middleware(
-  (httpEffect) =>
+  (httpEffect): typeof httpEffect =>
     Effect.matchCauseEffect(httpEffect, {
       onFailure: (cause) => Effect.clockWith((clock) => ofCause(clock, cause)),
       onSuccess: (response) =>

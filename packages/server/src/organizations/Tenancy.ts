@@ -61,7 +61,10 @@ const make = Effect.gen(function* () {
     changes.touch(organizationId)
   }
 
-  const decide = (caller: CallerInfo, named: Named): Effect.Effect<OrganizationId | null, ApiError.Forbidden> => {
+  const decide = (
+    caller: CallerInfo,
+    named: Named
+  ): Effect.Effect<OrganizationId | null, ApiError.Forbidden> => {
     const own = caller.organizationId
     if (own === null) return Effect.succeed(named == null ? null : OrganizationId.make(named))
     if (named != null && named !== own) return Effect.fail(foreign(named))

@@ -3,6 +3,7 @@ import { systemPolicies } from "@agion/domain"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { tenantRole, tenantTable } from "../rowSecurity.ts"
+import { limitFunctions } from "./limitFunctions.ts"
 
 const tables = [
   // The epoch rises with every change that can alter a decision; policy_version with every change of a policy.
@@ -95,22 +96,16 @@ const tables = [
     total_tokens bigint NOT NULL DEFAULT 0,
     total_cost_micro bigint NOT NULL DEFAULT 0,
     day date,
-    day_started_at timestamptz,
     day_requests bigint NOT NULL DEFAULT 0,
     day_tokens bigint NOT NULL DEFAULT 0,
     day_cost_micro bigint NOT NULL DEFAULT 0,
     reserved_tokens bigint NOT NULL DEFAULT 0,
     reserved_cost_micro bigint NOT NULL DEFAULT 0,
+    -- Requests of the last minute, a number a second: second * 1000000 + count.
+    rate_window bigint[] NOT NULL DEFAULT '{}',
     last_used_at timestamptz
   ) WITH (fillfactor = 70)`,
   `CREATE INDEX permission_usage_actor ON permission_usage (organization_id, actor_id)`,
-  `CREATE TABLE rate_buckets (
-    permission_id uuid NOT NULL REFERENCES permissions (id) ON DELETE CASCADE,
-    organization_id text NOT NULL,
-    second bigint NOT NULL,
-    count bigint NOT NULL,
-    PRIMARY KEY (permission_id, second)
-  )`,
   `CREATE TABLE usage_ledger (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organization_id text NOT NULL,
@@ -134,6 +129,7 @@ const tables = [
     requests bigint NOT NULL,
     tokens bigint NOT NULL,
     cost_micro bigint NOT NULL,
+    -- The organization's day and the second of the rate window that it was counted in.
     day date NOT NULL,
     second bigint NOT NULL,
     expires_at timestamptz NOT NULL,
@@ -189,10 +185,13 @@ const tables = [
     name text NOT NULL,
     payload text NOT NULL,
     origin text NOT NULL,
+    -- Which transaction wrote it: ids are given before the commit and say nothing of its order.
+    tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     created_at timestamptz NOT NULL DEFAULT now(),
     published_at timestamptz
   )`,
   `CREATE INDEX outbox_waiting ON outbox (id) WHERE published_at IS NULL`,
+  `CREATE INDEX outbox_tx ON outbox (tx) WHERE target = 'epoch'`,
   `CREATE INDEX outbox_epochs ON outbox (organization_id, epoch) WHERE target = 'epoch'`,
   `CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL`,
   // Which events have been applied; an event id counts once.
@@ -222,7 +221,6 @@ const ofOrganizations = [
   "resources",
   "permissions",
   "permission_usage",
-  "rate_buckets",
   "usage_ledger",
   "reservations",
   "outbox",
@@ -232,12 +230,13 @@ const ofOrganizations = [
 
 export const core = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  for (const statement of [createRole, ...tables]) yield* sql.unsafe(statement)
+  for (const statement of [createRole, ...tables, ...limitFunctions]) yield* sql.unsafe(statement)
   yield* tenantTable("organizations", { column: "id" })
   for (const table of ofOrganizations) yield* tenantTable(table)
   for (const table of ["policies", "policy_versions"]) yield* tenantTable(table, { sharedReads: true })
   yield* tenantTable("policy_counters", { column: "scope" })
   for (const policy of systemPolicies) yield* sql`INSERT INTO policies ${sql.insert(systemRow(policy))}`
+  yield* sql`INSERT INTO organizations (id, name) VALUES ('default', 'Default')`
   yield* sql`INSERT INTO policy_counters (scope, version) VALUES ('*', 1)`
 })
 

@@ -1,0 +1,124 @@
+/**
+ * The governance server: everything over one database and one Redis, behind one port.
+ *
+ * ```ts
+ * const platform = Server.layer({ port: 8080, database: { _tag: "Memory" }, authentication: "off" })
+ * Layer.launch(Layer.provide(platform, RedisMemory.layer))
+ * ```
+ *
+ * **Gotchas**: with authentication off any request may speak for any organization: for loopback only.
+ */
+import { createServer } from "node:http"
+import { Streams } from "@agion/domain"
+import { NodeHttpServer } from "@effect/platform-node"
+import { ByteSize, Context, type Duration, Effect, Layer } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
+import { Changes } from "./changes/Changes.ts"
+import { Feed } from "./changes/Feed.ts"
+import * as Governance from "./changes/Governance.ts"
+import { Relay } from "./changes/Relay.ts"
+import * as Authentication from "./http/Authentication.ts"
+import * as Http from "./http/Http.ts"
+import { Secrets } from "./keys/Secrets.ts"
+import { Signing } from "./keys/Signing.ts"
+import { Organizations } from "./organizations/Organizations.ts"
+import { Tenancy } from "./organizations/Tenancy.ts"
+import { Checks } from "./permissions/Checks.ts"
+import { DecisionLog } from "./permissions/DecisionLog.ts"
+import { Permissions } from "./permissions/Permissions.ts"
+import { Snapshot } from "./permissions/Snapshot.ts"
+import { Bundle } from "./policies/Bundle.ts"
+import { Policies } from "./policies/Policies.ts"
+import { Resources } from "./resources/Resources.ts"
+import { Database, type DatabaseOptions } from "./sql/Database.ts"
+import { migrate } from "./sql/Migrations.ts"
+
+export interface ServerOptions {
+  /** 0: a free one. */
+  readonly port: number
+  /** Default: 127.0.0.1. */
+  readonly host?: string
+  readonly database: DatabaseOptions
+  readonly authentication: "off" | "keys"
+  /** Names of streams and channels. Default: the contract's. */
+  readonly names?: Streams.StreamNames
+  /** The largest body that is read, in bytes. Default: 8 MiB. */
+  readonly maxBodySize?: number
+  /** How long a stop waits for requests that are under way. Default: 2 seconds. */
+  readonly grace?: Duration.Input
+}
+
+/** The running server. */
+export class Server extends Context.Service<
+  Server,
+  {
+    /** `http://127.0.0.1:8080`. */
+    readonly url: string
+    readonly port: number
+  }
+>()("@agion/server/Server") {
+  /** Opens the database, brings it to the present schema, and serves until the scope closes. */
+  static readonly layer = (options: ServerOptions) => {
+    const database = migrated.pipe(Layer.provideMerge(Database.layer(options.database)))
+    const names = options.names
+    return served(options).pipe(
+      Layer.provideMerge(services(options)),
+      Layer.provideMerge(database),
+      names === undefined ? (layer) => layer : Layer.provide(Layer.succeed(Governance.Names, names))
+    )
+  }
+}
+
+const migrated = Layer.effectDiscard(Effect.orDie(migrate))
+
+/** What the handlers need, each built once. */
+const services = (options: ServerOptions) =>
+  Layer.mergeAll(
+    Checks.layer(),
+    Bundle.layer(),
+    Organizations.layer(),
+    Resources.layer(),
+    Permissions.layer()
+  ).pipe(
+    Layer.provideMerge(Snapshot.layer()),
+    Layer.provideMerge(
+      Layer.mergeAll(Policies.layer(), DecisionLog.layer(), Relay.layer(relayOptions(options)))
+    ),
+    Layer.provideMerge(Layer.mergeAll(Tenancy.layer(), Feed.layer())),
+    Layer.provideMerge(Layer.mergeAll(Changes.layer(), Signing.layer)),
+    Layer.provideMerge(Secrets.layer())
+  )
+
+const relayOptions = (options: ServerOptions) => ({ names: options.names ?? Streams.streamNames() })
+
+const served = (options: ServerOptions) => {
+  const host = options.host ?? "127.0.0.1"
+  const http = HttpRouter.serve(Http.routes, {
+    disableListenLog: true,
+    disableLogger: true,
+    routerConfig: { maxParamLength: 4096 }
+  }).pipe(
+    Layer.provide(Authentication.layer(Authentication.identifyNobody)),
+    Layer.provide(
+      Layer.succeed(
+        HttpIncomingMessage.MaxBodySize,
+        ByteSize.fromInputUnsafe(options.maxBodySize ?? 8_388_608)
+      )
+    )
+  )
+  const listening = NodeHttpServer.layer(createServer, {
+    port: options.port,
+    host,
+    gracefulShutdownTimeout: options.grace ?? "2 seconds"
+  })
+  return Layer.effect(
+    Server,
+    Effect.map(HttpServer.HttpServer, (server) => addressOf(server, host))
+  ).pipe(Layer.provideMerge(http), Layer.provideMerge(listening))
+}
+
+const addressOf = (server: HttpServer.HttpServer["Service"], host: string) => {
+  const { address } = server
+  const port = "port" in address ? address.port : 0
+  return { url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`, port }
+}

@@ -1,0 +1,106 @@
+/**
+ * What other replicas changed. Reads the outbox several times a second and announces their changes in this
+ * process, so that what it keeps in memory follows within a second (FRESH-1). A replica that has not read for a
+ * second may be behind, and must not decide.
+ *
+ * PGlite has one process: there is nothing to follow, and it is always fresh.
+ */
+import { type EpochMessage, EpochText } from "@agion/domain"
+import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import { Database } from "../sql/Database.ts"
+import { Changes } from "./Changes.ts"
+
+export interface FeedOptions {
+  /** How often to read. Default: 200 ms. */
+  readonly interval?: Duration.Input
+  /** How long after the last reading a replica still decides. Default: 1 second. */
+  readonly maxAge?: Duration.Input
+}
+
+export class Feed extends Context.Service<
+  Feed,
+  {
+    /** False while this replica may be further behind than it may be. */
+    readonly isFresh: () => boolean
+    /** Called when changes may have been missed: whatever is kept must be dropped. */
+    readonly onGap: (f: () => void) => void
+  }
+>()("@agion/server/Feed") {
+  static readonly layer = (
+    options?: FeedOptions
+  ): Layer.Layer<Feed, never, SqlClient.SqlClient | Database | Changes> =>
+    Layer.effect(Feed, make(options ?? {}))
+}
+
+interface Row {
+  readonly id: number
+  readonly organization_id: string
+  readonly payload: string
+}
+
+/** After so long without a reading, rows may have left the outbox unread. */
+const gapMillis = 300_000
+
+const decodeMessage = Schema.decodeUnknownSync(EpochText)
+
+const make = Effect.fnUntraced(function* (options: FeedOptions) {
+  const database = yield* Database
+  if (database.driver === "pglite") return Feed.of({ isFresh: () => true, onGap: () => {} })
+  const sql = yield* SqlClient.SqlClient
+  const changes = yield* Changes
+  const clock = yield* Clock.Clock
+  const interval = Duration.fromInputUnsafe(options.interval ?? "200 millis")
+  const maxAge = Duration.toMillis(options.maxAge ?? "1 second")
+  const gaps: Array<() => void> = []
+  let horizon = "0"
+  let recent = new Set<number>()
+  let readAt = Number.NEGATIVE_INFINITY
+
+  const start = Effect.gen(function* () {
+    const [row] = yield* sql<{
+      horizon: string
+    }>`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon`
+    horizon = row?.horizon ?? "0"
+  })
+
+  /** Rows of transactions that were not all visible at the last reading; those announced already are known by id. */
+  const read = Effect.gen(function* () {
+    const began = clock.currentTimeMillisUnsafe()
+    const [[next], rows] = yield* sql.withTransaction(
+      Effect.all([
+        sql<{ horizon: string }>`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon`,
+        sql<Row>`SELECT id, organization_id, payload FROM outbox
+          WHERE target = 'epoch' AND tx >= ${horizon}::xid8 AND origin <> ${changes.origin} ORDER BY id`
+      ])
+    )
+    if (began - readAt > gapMillis && readAt > 0) for (const gap of gaps) gap()
+    for (const row of rows) {
+      if (recent.has(row.id)) continue
+      const message: EpochMessage = decodeMessage(row.payload)
+      changes.announce({ organizationId: row.organization_id, message })
+    }
+    recent = new Set(rows.map((row) => row.id))
+    horizon = next?.horizon ?? horizon
+    readAt = began
+  })
+
+  yield* Effect.orDie(start)
+  yield* Effect.orDie(read)
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Effect.andThen(
+        Effect.sleep(interval),
+        Effect.catchCause(Effect.timeout(read, "2 seconds"), (cause) =>
+          Effect.logWarning("changes of other replicas cannot be read", cause)
+        )
+      )
+    )
+  )
+  return Feed.of({
+    isFresh: () => clock.currentTimeMillisUnsafe() - readAt <= maxAge,
+    onGap: (f) => {
+      gaps.push(f)
+    }
+  })
+})

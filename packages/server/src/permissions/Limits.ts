@@ -1,0 +1,269 @@
+/**
+ * What permissions have used: reported, reserved, settled. Each call is one statement, decided by the database
+ * under the permission's lock and on its clock (LIMIT-1 to LIMIT-4). Costs are micro-dollars.
+ */
+import { Constraints, type UsageTracking } from "@agion/domain"
+import { Effect, Schema } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+
+/** What `PermissionCheck` compares with the limits; reserved amounts included. */
+export interface Counted {
+  readonly windowRequests: number
+  readonly dayRequests: number
+  readonly dayTokens: number
+  readonly dayCostMicroUsd: number
+}
+
+interface Shown {
+  readonly totalRequests: number
+  readonly totalTokens: number
+  readonly totalCostMicroUsd: number
+  readonly dayRequests: number
+  readonly dayTokens: number
+  readonly dayCostMicroUsd: number
+  readonly dayStart: number | null
+  readonly lastUsedAt: number | null
+}
+
+/** A usage as it is read: what counts, and what a permission shows. */
+export interface ReadUsage {
+  readonly counted: Counted
+  readonly shown: UsageTracking
+}
+
+/** Whose permission it is and what limits it. */
+export interface Who {
+  readonly permissionId: string
+  readonly organizationId: string
+  readonly actorId: string
+  readonly actorType: string
+  readonly resourceId: string
+  readonly permissionType: string
+  readonly constraints: Constraints
+}
+
+/** For whom a caller may speak; null: for anybody. */
+export interface Speaker {
+  readonly organizationId: string | null
+  readonly agentId: string | null
+}
+
+/** A usage has changed. */
+export interface Counting {
+  readonly before: Counted | undefined
+  readonly after: Counted | undefined
+  readonly shown: UsageTracking
+  readonly who: Who | undefined
+}
+
+export type Charged =
+  | ({ readonly _tag: "Charged" } & Counting)
+  | { readonly _tag: "Duplicate" }
+  | { readonly _tag: "Missing" }
+
+/** What a reservation holds. */
+export interface Held {
+  readonly id: string
+  readonly requests: number
+  readonly tokens: number
+  readonly costMicroUsd: number
+  /** Epoch milliseconds. */
+  readonly expiresAt: number
+}
+
+export type Reserved =
+  | {
+      readonly _tag: "Reserved"
+      readonly before: Counted
+      readonly held: Held
+      readonly shown: UsageTracking
+    }
+  /** The key was used before: the same reservation. */
+  | { readonly _tag: "Existing"; readonly before: Counted; readonly held: Held }
+  | { readonly _tag: "Refused"; readonly limit: "rate" | "tokens" | "cost"; readonly before: Counted }
+  | { readonly _tag: "Missing" }
+
+export type Closed =
+  | ({ readonly _tag: "Closed" } & Counting)
+  /** It was closed before: settled or released. */
+  | { readonly _tag: "Already"; readonly status: string }
+  | { readonly _tag: "Missing" }
+
+/** What a call asks of the limits of its permission; null limits are none. */
+export interface ReserveCall {
+  readonly permissionId: string
+  readonly reservationId: string
+  readonly idempotencyKey: string | null
+  readonly requests: number
+  readonly tokens: number | null
+  readonly costMicroUsd: number | null
+  readonly rateLimit: number | null
+  readonly tokenLimit: number | null
+  readonly costLimitMicroUsd: number | null
+  readonly ttlMs: number
+  /** False: counted, not enforced (POLICY-8). */
+  readonly enforce: boolean
+}
+
+type Query<A> = Effect.Effect<A, SqlError.SqlError>
+
+/** The statements. */
+export interface Limits {
+  readonly charge: (
+    permissionId: string,
+    usage: {
+      readonly eventId: string | null
+      readonly requests: number
+      readonly tokens: number
+      readonly costMicroUsd: number
+      readonly occurredAt: string | null
+    },
+    speaker: Speaker
+  ) => Query<Charged>
+  readonly reserve: (call: ReserveCall) => Query<Reserved>
+  /** Null amounts stay as estimated. */
+  readonly settle: (
+    reservationId: string,
+    actual: { readonly tokens: number | null; readonly costMicroUsd: number | null },
+    speaker: Speaker
+  ) => Query<Closed>
+  readonly release: (reservationId: string, speaker: Speaker) => Query<Closed>
+  readonly read: (permissionIds: ReadonlyArray<string>) => Query<ReadonlyMap<string, ReadUsage>>
+  /** What an actor used today over all its permissions in an organization. */
+  readonly spent: (
+    organizationId: string,
+    actorId: string
+  ) => Query<{ readonly requests: number; readonly tokens: number; readonly costMicroUsd: number }>
+}
+
+/** What the functions answer. */
+interface Answer extends Partial<Held> {
+  readonly outcome: string
+  readonly before?: Counted
+  readonly after?: Counted
+  readonly shown?: Shown
+  readonly who?: Omit<Who, "constraints"> & { readonly constraints: unknown }
+}
+
+const none: Counted = { windowRequests: 0, dayRequests: 0, dayTokens: 0, dayCostMicroUsd: 0 }
+
+const toShown = (shown: Shown): UsageTracking => ({
+  totalRequests: shown.totalRequests,
+  totalTokens: shown.totalTokens,
+  totalCostUsd: shown.totalCostMicroUsd / 1e6,
+  currentDayRequests: shown.dayRequests,
+  currentDayTokens: shown.dayTokens,
+  currentDayCostUsd: shown.dayCostMicroUsd / 1e6,
+  lastUsedAt: toTime(shown.lastUsedAt),
+  currentDayStart: toTime(shown.dayStart)
+})
+
+const toTime = (millis: number | null): string | null =>
+  millis === null ? null : new Date(Math.round(millis)).toISOString()
+
+const nothingShown: Shown = {
+  totalRequests: 0,
+  totalTokens: 0,
+  totalCostMicroUsd: 0,
+  dayRequests: 0,
+  dayTokens: 0,
+  dayCostMicroUsd: 0,
+  dayStart: null,
+  lastUsedAt: null
+}
+
+const toHeld = (answer: Answer): Held => ({
+  id: answer.id ?? "",
+  requests: answer.requests ?? 0,
+  tokens: answer.tokens ?? 0,
+  costMicroUsd: answer.costMicroUsd ?? 0,
+  expiresAt: answer.expiresAt ?? 0
+})
+
+const toReserved = (answer: Answer): Reserved => {
+  const before = answer.before ?? none
+  switch (answer.outcome) {
+    case "reserved":
+      return { _tag: "Reserved", before, held: toHeld(answer), shown: toShown(answer.shown ?? nothingShown) }
+    case "existing":
+      return { _tag: "Existing", before, held: toHeld(answer) }
+    case "rate":
+    case "tokens":
+    case "cost":
+      return { _tag: "Refused", limit: answer.outcome, before }
+    default:
+      return { _tag: "Missing" }
+  }
+}
+
+const decodeConstraints = Schema.decodeUnknownSync(Constraints)
+
+const toCounting = ({ before, after, shown, who }: Answer): Counting => ({
+  before,
+  after,
+  shown: toShown(shown ?? nothingShown),
+  who: who === undefined ? undefined : { ...who, constraints: decodeConstraints(who.constraints) }
+})
+
+const toClosed = (answer: Answer): Closed => {
+  if (answer.outcome === "missing") return { _tag: "Missing" }
+  if (answer.outcome !== "done") return { _tag: "Already", status: answer.outcome }
+  return { _tag: "Closed", ...toCounting(answer) }
+}
+
+export const make = (sql: SqlClient.SqlClient): Limits => {
+  const answer = (rows: ReadonlyArray<{ readonly answer: Answer }>): Answer =>
+    rows[0]?.answer ?? { outcome: "missing" }
+
+  return {
+    charge: (permissionId, usage, speaker) =>
+      Effect.map(
+        sql<{ answer: Answer }>`SELECT agion_charge(${permissionId}::uuid, ${usage.eventId}::text,
+          ${usage.requests}::int8, ${usage.tokens}::int8, ${usage.costMicroUsd}::int8,
+          ${usage.occurredAt}::timestamptz, ${speaker.organizationId}::text, ${speaker.agentId}::text) AS answer`,
+        (rows): Charged => {
+          const charged = answer(rows)
+          if (charged.outcome === "charged") return { _tag: "Charged", ...toCounting(charged) }
+          return charged.outcome === "duplicate" ? { _tag: "Duplicate" } : { _tag: "Missing" }
+        }
+      ),
+    reserve: (call) =>
+      Effect.map(
+        sql<{ answer: Answer }>`SELECT agion_reserve(${call.permissionId}::uuid, ${call.reservationId}::uuid,
+          ${call.idempotencyKey}::text, ${call.requests}::int8, ${call.tokens}::int8, ${call.costMicroUsd}::int8,
+          ${call.rateLimit}::int8, ${call.tokenLimit}::int8, ${call.costLimitMicroUsd}::int8,
+          ${call.ttlMs}::int8, ${call.enforce}) AS answer`,
+        (rows) => toReserved(answer(rows))
+      ),
+    settle: (reservationId, actual, speaker) =>
+      Effect.map(
+        sql<{ answer: Answer }>`SELECT agion_settle(${reservationId}::uuid, ${actual.tokens}::int8,
+          ${actual.costMicroUsd}::int8, ${speaker.organizationId}::text, ${speaker.agentId}::text) AS answer`,
+        (rows) => toClosed(answer(rows))
+      ),
+    release: (reservationId, speaker) =>
+      Effect.map(
+        sql<{ answer: Answer }>`SELECT agion_release(${reservationId}::uuid, ${speaker.organizationId}::text,
+          ${speaker.agentId}::text) AS answer`,
+        (rows) => toClosed(answer(rows))
+      ),
+    read: (permissionIds) =>
+      Effect.map(
+        sql<{ permission_id: string; facts: Counted; shown: Shown }>`
+          SELECT * FROM agion_read_usage(${permissionIds}::uuid[])`,
+        (rows) =>
+          new Map(rows.map((row) => [row.permission_id, { counted: row.facts, shown: toShown(row.shown) }]))
+      ),
+    spent: (organizationId, actorId) =>
+      Effect.map(
+        sql<{ requests: number; tokens: number; cost: number }>`
+          SELECT coalesce(sum(day_requests), 0)::int8 AS requests,
+            coalesce(sum(day_tokens), 0)::int8 AS tokens,
+            coalesce(sum(day_cost_micro), 0)::int8 AS cost
+          FROM permission_usage
+          WHERE organization_id = ${organizationId} AND actor_id = ${actorId}
+            AND day = agion_today(${organizationId})`,
+        ([row]) => ({ requests: row?.requests ?? 0, tokens: row?.tokens ?? 0, costMicroUsd: row?.cost ?? 0 })
+      )
+  }
+}

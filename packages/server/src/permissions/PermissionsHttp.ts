@@ -1,0 +1,109 @@
+/** The routes of permissions: asking, granting, checking, using. */
+import { Api, Caller, type CheckRequest, ResourceId } from "@agion/domain"
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { SqlClient } from "effect/sql"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import { dying } from "../sql/Failure.ts"
+import { type Asked, Checks } from "./Checks.ts"
+import * as Ledger from "./Ledger.ts"
+import { Permissions } from "./Permissions.ts"
+import type { Owned } from "./PermissionsSql.ts"
+import { Snapshot } from "./Snapshot.ts"
+
+/** The handlers of group `permissions`. */
+export const layer = HttpApiBuilder.group(
+  Api,
+  "permissions",
+  Effect.fnUntraced(function* (handlers) {
+    const permissions = yield* Permissions
+    const checks = yield* Checks
+    const tenancy = yield* Tenancy
+    const sql = yield* SqlClient.SqlClient
+    const place = yield* whereChecked
+
+    /** The answer of a move is the permission. */
+    const moved = <E, R>(move: Effect.Effect<Owned, E, R>) =>
+      Effect.flatMap(move, ({ organizationId, permission }) =>
+        Effect.as(tenancy.about(organizationId), permission)
+      )
+
+    const findOwned = Effect.fnUntraced(function* (id: Parameters<typeof permissions.get>[0]) {
+      const found = yield* permissions.get(id, yield* tenancy.scope)
+      yield* tenancy.about(found.organizationId)
+      return found
+    })
+
+    return handlers.handleAll({
+      request: ({ payload }) =>
+        Effect.flatMap(Caller, (caller) => moved(permissions.request(caller, payload))),
+      check: ({ payload }) => Effect.flatMap(place(payload), checks.check),
+      checkBatch: Effect.fnUntraced(function* ({ payload }) {
+        const fields = payload.fields
+        const asked = yield* Effect.forEach(payload.checks, (check) =>
+          place(fields == null || check.fields != null ? check : { ...check, fields })
+        )
+        return { results: yield* checks.batch(asked) }
+      }),
+      reserve: ({ payload }) => Effect.flatMap(place(payload), (asked) => checks.reserve(asked, payload)),
+      settle: ({ params, payload }) =>
+        Effect.flatMap(Caller, (caller) => checks.settle(caller, params.id, payload)),
+      release: ({ params }) => Effect.flatMap(Caller, (caller) => checks.release(caller, params.id)),
+      active: Effect.fnUntraced(function* ({ query }) {
+        const active = yield* permissions.active(
+          query.actorId,
+          query.actorType ?? null,
+          yield* tenancy.filter(undefined)
+        )
+        return { permissions: active, total: active.length }
+      }),
+      list: Effect.fnUntraced(function* ({ query }) {
+        const organizationId = yield* tenancy.filter(query.organizationId)
+        const limit = query.limit ?? 100
+        const offset = query.offset ?? 0
+        const { rows, total } = yield* permissions.list({ ...query, organizationId, limit, offset })
+        return { permissions: rows, total, limit, offset }
+      }),
+      get: ({ params }) => Effect.map(findOwned(params.id), (found) => found.permission),
+      update: ({ params, payload }) =>
+        Effect.flatMap(Caller, (caller) => moved(permissions.update(caller, params.id, payload))),
+      approve: ({ params, payload }) =>
+        Effect.flatMap(Caller, (caller) => moved(permissions.approve(caller, params.id, payload))),
+      deny: ({ params, payload }) =>
+        Effect.flatMap(Caller, (caller) => moved(permissions.deny(caller, params.id, payload))),
+      revoke: ({ params, payload }) =>
+        Effect.flatMap(Caller, (caller) => moved(permissions.revoke(caller, params.id, payload))),
+      usage: Effect.fnUntraced(function* ({ params, payload }) {
+        const organizationId = yield* checks.use(yield* Caller, params.id, payload)
+        if (organizationId !== undefined) yield* tenancy.about(organizationId)
+      }),
+      ledger: Effect.fnUntraced(function* ({ params, query }) {
+        yield* findOwned(params.id)
+        return yield* dying(Ledger.list(sql, params.id, query.limit ?? 100, query.offset ?? 0))
+      })
+    })
+  })
+)
+
+/**
+ * Settles which organization a check is about (contract 2.3): the key's, the named, the resource's, where the
+ * actor was last seen. A check is a sight of the actor too.
+ */
+const whereChecked = Effect.gen(function* () {
+  const tenancy = yield* Tenancy
+  const snapshot = yield* Snapshot
+  return Effect.fnUntraced(function* (request: CheckRequest) {
+    const caller = yield* Caller
+    // Ids are compared as text in memory; the database spells them in small letters.
+    const resourceId = ResourceId.make(request.resourceId.toLowerCase())
+    const named =
+      caller.organizationId === null && request.organizationId == null
+        ? yield* snapshot.ownerOf(resourceId)
+        : request.organizationId
+    const organizationId =
+      named == null ? yield* tenancy.ofActor(named, request.actorId) : yield* tenancy.of(named)
+    if (caller.organizationId === null) yield* tenancy.note(request.actorId, organizationId)
+    const asked: Asked = { ...request, resourceId, organizationId }
+    return asked
+  })
+})
