@@ -102,6 +102,27 @@ export const listAudit = (filter: AuditFilter, limit: number, offset: number): S
     })
   })
 
+/** The newest lines that match, newest first. */
+export const newestAudit = (
+  filter: AuditFilter,
+  limit: number
+): Sql<{ readonly rows: ReadonlyArray<AuditRow> }> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<AuditRow>`
+      SELECT * FROM audit_events WHERE ${conditions(sql, filter)} ORDER BY occurred_at DESC, id DESC LIMIT ${limit}`
+    return { rows }
+  })
+
+/** A line by its event id. */
+export const findAudit = (organizationId: string, eventId: string): Sql<AuditRow | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<AuditRow>`
+      SELECT * FROM audit_events WHERE organization_id = ${organizationId} AND event_id = ${eventId}`
+    return rows[0]
+  })
+
 /** What an entity was told, and how often it violated a policy. */
 export interface AuditCounts {
   readonly total: number

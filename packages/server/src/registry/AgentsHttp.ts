@@ -5,6 +5,7 @@ import {
   Api,
   ApiError,
   Caller,
+  type CallerInfo,
   type RegisterAgent,
   type UpdateAgent,
   Wire

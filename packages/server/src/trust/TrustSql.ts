@@ -328,3 +328,14 @@ export const violators = (
       entityId: row.entity_id
     }))
   })
+
+/** How many policy violations an entity has had since an instant. */
+export const violationsOf = (organizationId: string, entityId: string, from: string): Sql<number> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ count: number }>`
+      SELECT count(*) AS count FROM trust_history
+      WHERE organization_id = ${organizationId} AND entity_id = ${entityId} AND event_type = 'policy_violation'
+        AND occurred_at >= ${from}::timestamptz`
+    return rows[0]?.count ?? 0
+  })

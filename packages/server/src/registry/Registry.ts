@@ -1,0 +1,240 @@
+/**
+ * What agents look up by purpose: prompts, models, resource configurations. Credentials and connection strings
+ * are encrypted at rest and leave only with the look-up that asks for one row; lists and updates leave them out.
+ */
+import type {
+  CreateModel,
+  CreatePrompt,
+  CreateResourceConfig,
+  UpdateModel,
+  UpdatePrompt,
+  UpdateResourceConfig
+} from "@agion/domain"
+import { Clock, Context, Effect, Layer, Schema } from "effect"
+import { SqlClient, SqlError } from "effect/sql"
+import { uuidv7 } from "../changes/Governance.ts"
+import { contextOf, Secrets, type SecretUnreadable } from "../keys/Secrets.ts"
+import { json } from "../sql/Database.ts"
+import type { Page } from "../sql/page.ts"
+import type { Rows, Table, Values } from "./RegistrySql.ts"
+import * as RegistrySql from "./RegistrySql.ts"
+
+/** What is encrypted together in one row. */
+export interface RowSecrets {
+  readonly connectionString?: string
+  readonly credentials?: { readonly [key: string]: Schema.Json }
+}
+
+/** Another row of the organization has that location, purpose or name. */
+export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { key: Schema.String }) {
+  override get message() {
+    return `\`${this.key}\` is taken in this organization; update that one or choose another`
+  }
+}
+
+type Sql<A, E = never> = Effect.Effect<A, E | SqlError.SqlError>
+
+export class Registry extends Context.Service<
+  Registry,
+  {
+    readonly createPrompt: (
+      organizationId: string,
+      prompt: typeof CreatePrompt.Type
+    ) => Sql<Rows["prompts"], NameTaken>
+    readonly updatePrompt: (
+      id: string,
+      organizationId: string | null,
+      change: typeof UpdatePrompt.Type
+    ) => Sql<Rows["prompts"] | undefined, NameTaken>
+    readonly createModel: (
+      organizationId: string,
+      model: typeof CreateModel.Type
+    ) => Sql<Rows["models"], NameTaken>
+    readonly updateModel: (
+      id: string,
+      organizationId: string | null,
+      change: typeof UpdateModel.Type
+    ) => Sql<Rows["models"] | undefined, NameTaken>
+    readonly createConfig: (
+      organizationId: string,
+      config: typeof CreateResourceConfig.Type
+    ) => Sql<Rows["resource_configs"], NameTaken>
+    readonly updateConfig: (
+      id: string,
+      organizationId: string | null,
+      change: typeof UpdateResourceConfig.Type
+    ) => Sql<Rows["resource_configs"] | undefined, NameTaken | SecretUnreadable>
+    /** The row of a location, purpose or name. */
+    readonly find: <T extends Table>(
+      table: T,
+      key: string,
+      organizationId: string | null
+    ) => Sql<Rows[T] | undefined>
+    readonly list: <T extends Table>(
+      table: T,
+      organizationId: string | null,
+      limit: number,
+      offset: number
+    ) => Sql<Page<Rows[T]>>
+    readonly remove: (table: Table, id: string, organizationId: string | null) => Sql<boolean>
+    /** What is encrypted in a row. */
+    readonly secretsOf: (
+      table: "models" | "resource_configs",
+      row: { readonly id: string; readonly secrets: Uint8Array | null }
+    ) => Sql<RowSecrets, SecretUnreadable>
+  }
+>()("@agion/server/Registry") {
+  static readonly layer: Layer.Layer<Registry, never, SqlClient.SqlClient | Secrets> = Layer.suspend(() =>
+    Layer.effect(Registry, make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const secrets = yield* Secrets
+  const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+
+  const encrypt = (table: "models" | "resource_configs", id: string, held: RowSecrets) =>
+    held.credentials === undefined && held.connectionString === undefined
+      ? Effect.succeed(null)
+      : secrets.encrypt(json(held), contextOf(table, "secrets", id))
+
+  const secretsOf: Registry["Service"]["secretsOf"] = Effect.fnUntraced(function* (table, row) {
+    if (row.secrets === null) return {}
+    const held: RowSecrets = JSON.parse(
+      yield* secrets.decrypt(row.secrets, contextOf(table, "secrets", row.id))
+    )
+    return held
+  })
+
+  const insert = Effect.fnUntraced(function* <T extends Table>(table: T, values: Values) {
+    const row = yield* withSql(RegistrySql.insertRow(table, values))
+    return row === undefined ? yield* new NameTaken({ key: String(values[RegistrySql.lookUps[table]]) }) : row
+  })
+
+  const update = <T extends Table>(table: T, id: string, organizationId: string | null, values: Values) =>
+    withSql(RegistrySql.updateRow(table, id, organizationId, values)).pipe(
+      Effect.catch(
+        (error): Effect.Effect<never, NameTaken | SqlError.SqlError> =>
+          SqlError.isSqlError(error) && error.reason._tag === "UniqueViolation"
+            ? Effect.fail(new NameTaken({ key: String(values[RegistrySql.lookUps[table]]) }))
+            : Effect.fail(error)
+      )
+    )
+
+  const newId = Effect.map(Clock.currentTimeMillis, uuidv7)
+
+  /** The secrets of a configuration with what changes of them. */
+  const changedSecrets = Effect.fnUntraced(function* (
+    id: string,
+    organizationId: string | null,
+    change: typeof UpdateResourceConfig.Type
+  ) {
+    if (change.credentials == null && change.connectionString == null) return {}
+    const rows = yield* sql<{ id: string; secrets: Uint8Array | null }>`
+      SELECT id, secrets FROM resource_configs
+      WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId}) FOR UPDATE`
+    const [row] = rows
+    const held = row === undefined ? {} : yield* secretsOf("resource_configs", row)
+    return {
+      secrets: yield* encrypt("resource_configs", id, {
+        ...held,
+        ...(change.credentials == null ? {} : { credentials: change.credentials }),
+        ...(change.connectionString == null ? {} : { connectionString: change.connectionString })
+      })
+    }
+  })
+
+  return Registry.of({
+    createPrompt: Effect.fnUntraced(function* (organizationId, prompt) {
+      return yield* insert("prompts", {
+        id: yield* newId,
+        organization_id: organizationId,
+        name: prompt.name,
+        location: prompt.location,
+        content: prompt.content,
+        variables: json(prompt.variables ?? []),
+        metadata: json(prompt.metadata ?? {})
+      })
+    }),
+    updatePrompt: (id, organizationId, change) =>
+      update("prompts", id, organizationId, {
+        ...given("name", change.name),
+        ...given("location", change.location),
+        ...given("content", change.content),
+        ...givenJson("variables", change.variables),
+        ...givenJson("metadata", change.metadata)
+      }),
+    createModel: Effect.fnUntraced(function* (organizationId, model) {
+      const id = yield* newId
+      return yield* insert("models", {
+        id,
+        organization_id: organizationId,
+        name: model.name,
+        purpose: model.purpose,
+        provider: model.provider,
+        model_name: model.modelName,
+        parameters: json(model.parameters ?? {}),
+        secrets: yield* encrypt(
+          "models",
+          id,
+          model.credentials == null ? {} : { credentials: model.credentials }
+        ),
+        metadata: json(model.metadata ?? {})
+      })
+    }),
+    updateModel: Effect.fnUntraced(function* (id, organizationId, change) {
+      const held =
+        change.credentials == null
+          ? {}
+          : { secrets: yield* encrypt("models", id, { credentials: change.credentials }) }
+      return yield* update("models", id, organizationId, {
+        ...given("name", change.name),
+        ...given("purpose", change.purpose),
+        ...given("provider", change.provider),
+        ...given("model_name", change.modelName),
+        ...givenJson("parameters", change.parameters),
+        ...givenJson("metadata", change.metadata),
+        ...held
+      })
+    }),
+    createConfig: Effect.fnUntraced(function* (organizationId, config) {
+      const id = yield* newId
+      const held: RowSecrets = {
+        ...(config.credentials == null ? {} : { credentials: config.credentials }),
+        ...(config.connectionString == null ? {} : { connectionString: config.connectionString })
+      }
+      return yield* insert("resource_configs", {
+        id,
+        organization_id: organizationId,
+        name: config.name,
+        resource_type: config.resourceType,
+        secrets: yield* encrypt("resource_configs", id, held),
+        config: json(config.config ?? {}),
+        metadata: json(config.metadata ?? {})
+      })
+    }),
+    updateConfig: (id, organizationId, change) =>
+      sql.withTransaction(
+        Effect.flatMap(changedSecrets(id, organizationId, change), (held) =>
+          update("resource_configs", id, organizationId, {
+            ...given("name", change.name),
+            ...given("resource_type", change.resourceType),
+            ...givenJson("config", change.config),
+            ...givenJson("metadata", change.metadata),
+            ...held
+          })
+        )
+      ),
+    find: (table, key, organizationId) => withSql(RegistrySql.findRow(table, key, organizationId)),
+    list: (table, organizationId, limit, offset) =>
+      withSql(RegistrySql.listRows(table, organizationId, limit, offset)),
+    remove: (table, id, organizationId) => withSql(RegistrySql.deleteRow(table, id, organizationId)),
+    secretsOf
+  })
+})
+
+const given = (column: string, value: string | null | undefined): Values =>
+  value == null ? {} : { [column]: value }
+
+const givenJson = (column: string, value: unknown): Values => (value == null ? {} : { [column]: json(value) })
