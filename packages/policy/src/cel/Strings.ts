@@ -116,8 +116,6 @@ export const quote = (text: string): string =>
 
 /** Text of a double as the language writes it. */
 export const formatDouble = (v: number): string => {
-  if (Number.isNaN(v)) return "NaN"
-  if (!Number.isFinite(v)) return v > 0 ? "+Inf" : "-Inf"
   return Object.is(v, -0) ? "-0" : String(v)
 }
 

@@ -284,6 +284,8 @@ const byOracle = (source: string, input: Json): unknown => {
   }
 }
 
+const ADAPTED = /(?:context|metadata)[\w.]* [-+*/] -?\d+\b(?!\.)|(?<![\w.])\d+ [-+*/] (?:context|metadata)/
+
 const show = (v: unknown): string => (v === FAILED ? "failure" : JSON.stringify(Cel.toJson(v)))
 
 /** Differences between closures and oracle for some expressions of one seed. */
@@ -301,8 +303,12 @@ export const againstOracle = (seed: number, count: number): ReadonlyArray<string
     const v = made.program.evaluate(input)
     // The oracle reads any text as a double and answers NaN; the language fails.
     if (v instanceof Cel.Fault && v.message === "the text is no double") continue
+    // It folds a double negation away before it looks at what is negated; ours fails on what is no bool.
+    if (v instanceof Cel.Fault && v.message.startsWith("`!` does not go with")) continue
     const ours = v instanceof Cel.Fault ? FAILED : v
     const theirs = byOracle(source, input)
+    // Our extension of the type rules: an integer literal adapts to a number of an open part.
+    if (theirs === FAILED && ADAPTED.test(source)) continue
     const agree = ours === FAILED || theirs === FAILED ? ours === theirs : same(ours, theirs)
     if (!agree)
       out.push(
@@ -341,7 +347,7 @@ export const flatAgainstClosures = (
     programs.forEach((p, id) => {
       if (!p.ok) return
       const v = p.program.evaluate(input)
-      const closure = v instanceof Cel.Fault ? v.code : String(v)
+      const closure = v instanceof Cel.Fault ? v.code : typeof v === "boolean" ? String(v) : "not_a_boolean"
       if (decided(verdict, id) !== closure) {
         out.push(
           `${p.program.source}\n  on ${JSON.stringify(input)}\n  flat ${decided(verdict, id)}, closure ${closure}`
