@@ -15,19 +15,33 @@ export const fromBytes = (bytes: string): string =>
 
 const trimZeros = (digits: string) => (digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits)
 
+/** The first `precision` digits and the power of ten; C rounds a tie to the even digit, JavaScript up. */
+const significant = (value: number, precision: number) => {
+  const split = (text: string) => {
+    const [digits = "0", power = "0"] = text.split("e")
+    return { digits: digits.replace(".", ""), power: Number(power) }
+  }
+  const exact = split(value.toExponential(precision + 40))
+  const isTie = /^50*$/.test(exact.digits.slice(precision))
+  if (!isTie || Number(exact.digits[precision - 1]) % 2 === 1)
+    return split(value.toExponential(precision - 1))
+  return { digits: exact.digits.slice(0, precision), power: exact.power }
+}
+
 /** `printf("%.<precision>g", value)`. */
 export const formatG = (value: number, precision: number): string => {
   if (Number.isNaN(value)) return "nan"
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf"
   if (value === 0) return Object.is(value, -0) ? "-0" : "0"
   if (Number.isSafeInteger(value) && Math.abs(value) < 10 ** Math.min(precision, 15)) return String(value)
-  const [mantissa = "0", exponent = "0"] = value.toExponential(precision - 1).split("e")
-  const power = Number(exponent)
+  if (value < 0) return `-${formatG(-value, precision)}`
+  const { digits, power } = significant(value, precision)
   if (power < -4 || power >= precision) {
-    const digits = String(Math.abs(power)).padStart(2, "0")
-    return `${trimZeros(mantissa)}e${power < 0 ? "-" : "+"}${digits}`
+    const exponent = String(Math.abs(power)).padStart(2, "0")
+    return `${trimZeros(`${digits.charAt(0)}.${digits.slice(1)}`)}e${power < 0 ? "-" : "+"}${exponent}`
   }
-  return trimZeros(value.toFixed(Math.min(100, Math.max(0, precision - 1 - power))))
+  if (power < 0) return trimZeros(`0.${"0".repeat(-power - 1)}${digits}`)
+  return trimZeros(`${digits.slice(0, power + 1)}.${digits.slice(power + 1)}`)
 }
 
 /** A number as Redis writes a score. */

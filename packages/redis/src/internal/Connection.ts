@@ -90,6 +90,10 @@ export const destroy = (client: IoRedis) => {
 
 const fail = (cause: unknown) => new EffectRedis.RedisError({ cause })
 
+/** What went wrong, in the client's words, for a log. */
+export const reason = ({ cause }: EffectRedis.RedisError) =>
+  cause instanceof Error ? cause.message : String(cause)
+
 const timedOut = (command: string, millis: number) =>
   fail(new Cause.TimeoutError(`no reply to \`${command}\` within ${millis} ms; it may have been executed`))
 
@@ -148,7 +152,7 @@ export const openLasting = Effect.fnUntraced(function* (
   )
   const status = yield* watchStatus(client)
   yield* withLimit("CONNECT", from.connectTimeout, () => client.connect()).pipe(
-    Effect.catch((error) => Effect.logWarning("Redis does not answer yet; trying on", error))
+    Effect.catch((error) => Effect.logWarning(`Redis does not answer yet (${reason(error)}); trying on`))
   )
   yield* Effect.forkScoped(heartbeat(client, from))
   const send = sender(client, from.commandTimeout)

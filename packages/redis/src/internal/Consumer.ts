@@ -6,6 +6,7 @@ import { Clock, Duration, Effect, Exit, type Pull, Random, Scope, Stream } from 
 import type { Redis } from "effect/persistence"
 import { RedisClient, type RedisError } from "../RedisClient.ts"
 import type { ConsumeOptions, Entry } from "../RedisStream.ts"
+import { reason } from "./Connection.ts"
 import type { InFlight } from "./InFlight.ts"
 import { countDeliveries, type Read, readClaim, readStreams } from "./StreamReplies.ts"
 
@@ -143,7 +144,9 @@ const recover = Effect.fnUntraced(function* (reader: Reader, error: RedisError) 
   yield* disconnect(reader)
   reader.failures += 1
   if (reader.failures === 1) {
-    yield* Effect.logWarning(`reading \`${reader.streams.join("`, `")}\` was interrupted; trying on`, error)
+    yield* Effect.logWarning(
+      `reading \`${reader.streams.join("`, `")}\` was interrupted (${reason(error)}); trying on`
+    )
   }
   const longest = Math.min(2000, 20 * 2 ** Math.min(reader.failures, 10))
   yield* Effect.sleep(longest * (0.5 + (yield* Random.next) / 2))

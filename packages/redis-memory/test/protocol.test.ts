@@ -1,0 +1,105 @@
+import { RedisMemory } from "@agion/redis-memory"
+import { assert, it, layer } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { encodeCall, open } from "../../testing/src/contract/RawSocket.ts"
+import { formatG, formatScore } from "../src/internal/Bytes.ts"
+import { ProtocolError, RequestReader } from "../src/internal/Resp.ts"
+
+const Words = Schema.Array(
+  Schema.Array(Schema.String).check(Schema.isMinLength(1), Schema.isMaxLength(5))
+).check(Schema.isMinLength(1))
+const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })))
+
+it.prop("requests are the same however the network cuts them", [Words, Cuts], ([words, cuts]) => {
+  const bytes = Buffer.from(words.map((each) => encodeCall(...each)).join(""), "utf8")
+  const reader = new RequestReader(1024 * 1024)
+  const read: Array<ReadonlyArray<string>> = []
+  let at = 0
+  for (const size of [...cuts, bytes.length]) {
+    read.push(...reader.read(bytes.subarray(at, at + size)))
+    at += size
+  }
+  assert.deepStrictEqual(
+    read.map((each) => each.map((word) => Buffer.from(word, "latin1").toString("utf8"))),
+    words.map((each) => each.map((word) => Buffer.from(word, "utf8").toString("utf8")))
+  )
+})
+
+const Junk = Schema.Array(
+  Schema.Literals([
+    "*",
+    "$",
+    "1",
+    "-1",
+    "3",
+    "\r\n",
+    "\r",
+    "\n",
+    "PING",
+    "\u00ff",
+    "\u0000",
+    '"',
+    "'",
+    ":",
+    "99999999999"
+  ])
+)
+
+it.prop("any bytes are requests or a protocol error, nothing else", [Junk], ([junk]) => {
+  const reader = new RequestReader(64)
+  try {
+    for (const piece of junk) reader.read(Buffer.from(piece, "latin1"))
+  } catch (error) {
+    assert.instanceOf(error, ProtocolError)
+  }
+})
+
+it("a request larger than the limit is refused before it is held", () => {
+  const reader = new RequestReader(1000)
+  assert.throws(() => reader.read(Buffer.from(`*1\r\n$${2000}\r\n`)))
+  const second = new RequestReader(1000)
+  const many = Buffer.from(`*100\r\n${"$10\r\n0123456789\r\n".repeat(99)}`)
+  assert.throws(() => second.read(many))
+})
+
+it.prop("numbers are written as C writes them and read back exactly", [Schema.Finite], ([value]) => {
+  assert.strictEqual(Number(formatScore(value)), value)
+})
+
+it("numbers look as they do in Redis", () => {
+  const shown = [0.1, 3, 1e15, 1e17, 1.5e-7, -2.25, 2 ** 53, 1e100].map(formatScore)
+  assert.deepStrictEqual(shown, [
+    ...["0.10000000000000001", "3", "1000000000000000", "1e+17", "1.4999999999999999e-07", "-2.25"],
+    ...["9007199254740992", "1e+100"]
+  ])
+  assert.deepStrictEqual(
+    [0.1, 1e14, 1e15, 123456789012345].map((value) => formatG(value, 14)),
+    [...["0.1", "1e+14", "1e+15", "1.2345678901234e+14"]]
+  )
+})
+
+layer(RedisMemory.layerServer(), { excludeTestServices: true })("a port under attack", (it) => {
+  it.effect.prop(
+    "still answers others",
+    [Junk],
+    ([junk]) =>
+      Effect.gen(function* () {
+        const { port = 0 } = yield* RedisMemory
+        const bad = yield* open(port)
+        yield* bad.write(junk.join(""))
+        const good = yield* open(port)
+        yield* good.write(encodeCall("PING"))
+        yield* good.hear(/^\+PONG\r\n$/)
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 30 } }
+  )
+
+  it.effect("listens on loopback only", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(
+        Effect.provide(Effect.void, RedisMemory.layerServer({ host: "0.0.0.0" }))
+      )
+      assert.include(failure.message, "0.0.0.0")
+    })
+  )
+})

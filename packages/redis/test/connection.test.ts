@@ -1,0 +1,131 @@
+import { spawnSync } from "node:child_process"
+import { Redis, RedisClient, RedisPubSub, RedisStream } from "@agion/redis"
+import { FaultProxy, RedisServer } from "@agion/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer, Queue, Stream } from "effect"
+import { Redis as EffectRedis } from "effect/persistence"
+
+const quick = { commandTimeout: "200 millis", connectTimeout: "500 millis", heartbeat: "100 millis" } as const
+
+const build = (port: number) => Layer.build(Redis.layer({ url: `redis://127.0.0.1:${port}`, ...quick }))
+
+const until = (status: "connected" | "disconnected") =>
+  Effect.flatMap(RedisClient, (client) =>
+    client.statusChanges.pipe(
+      Stream.filter((each) => each === status),
+      Stream.take(1),
+      Stream.runDrain
+    )
+  )
+
+it("importing the package does not load ioredis", () => {
+  const code = `import("@agion/redis").then(() => process.stdout.write(String(Object.keys(require("node:module")._cache).some((path) => path.includes("ioredis")))))`
+  const run = spawnSync(process.execPath, ["--conditions=@agion/source", "-e", code], { encoding: "utf8" })
+  assert.strictEqual(run.stdout, "false", run.stderr)
+})
+
+it.live("builds with Redis away, refuses at once, and says that nothing was sent", () =>
+  Effect.gen(function* () {
+    const services = yield* build(1)
+    yield* Effect.gen(function* () {
+      const redis = yield* EffectRedis.Redis
+      const client = yield* RedisClient
+      assert.strictEqual(yield* client.status, "disconnected")
+      assert.strictEqual(RedisClient.outcome(yield* Effect.flip(redis.send("PING"))), "unsent")
+      const [reply] = yield* client.pipeline([["PING"]])
+      assert.strictEqual(reply?._tag, "Failure")
+      const queue = yield* (yield* RedisPubSub).subscribe({ channels: ["a"] })
+      assert.deepStrictEqual(yield* Queue.take(queue), { _tag: "Lost" })
+    }).pipe(Effect.provideContext(services))
+  })
+)
+
+describe.skipIf(!RedisServer.isThere())("on a real server", () => {
+  it.live("comes back by itself when Redis does, with what was subscribed", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      yield* server.kill
+      const services = yield* build(server.port)
+      yield* Effect.gen(function* () {
+        const pubsub = yield* RedisPubSub
+        const queue = yield* pubsub.subscribe({ channels: ["a"] })
+        assert.deepStrictEqual(yield* Queue.take(queue), { _tag: "Lost" })
+        yield* server.restart()
+        assert.deepStrictEqual(yield* Queue.take(queue), { _tag: "Gap", reason: "reconnected" })
+        yield* until("connected")
+        yield* pubsub.publish("a", "1")
+        assert.propertyVal(yield* Queue.take(queue), "message", "1")
+      }).pipe(Effect.provideContext(services))
+    })
+  )
+
+  it.live("FRESH-3 notices a half-open link, answers in time, and recovers", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const proxy = yield* FaultProxy.make({ port: server.port })
+      const services = yield* build(proxy.port)
+      yield* Effect.gen(function* () {
+        const redis = yield* EffectRedis.Redis
+        const queue = yield* (yield* RedisPubSub).subscribe({ patterns: ["a*"] })
+        yield* proxy.apply({ _tag: "BlackHole" })
+        assert.strictEqual(RedisClient.outcome(yield* Effect.flip(redis.send("SET", "k", "v"))), "unknown")
+        assert.deepStrictEqual(yield* Queue.take(queue), { _tag: "Lost" })
+        yield* until("disconnected")
+        yield* proxy.apply({ _tag: "None" })
+        yield* proxy.cut
+        assert.deepStrictEqual(yield* Queue.take(queue), { _tag: "Gap", reason: "reconnected" })
+        yield* until("connected")
+        assert.strictEqual(yield* redis.send("PING"), "PONG")
+      }).pipe(Effect.provideContext(services))
+    })
+  )
+
+  it.live("a stalled server makes a command's outcome unknown, never refused", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const services = yield* build(server.port)
+      yield* server.pause
+      const failure = yield* Effect.provideContext(
+        Effect.flatMap(EffectRedis.Redis, (redis) => Effect.flip(redis.send("INCR", "n"))),
+        services
+      )
+      assert.strictEqual(RedisClient.outcome(failure), "unknown")
+      yield* server.resume
+    })
+  )
+
+  it.live("EVENT-6 a consumer goes on after Redis came back without its data", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const services = yield* build(server.port)
+      yield* Effect.gen(function* () {
+        const streams = yield* RedisStream
+        const seen = yield* Queue.unbounded<string>()
+        yield* streams.consume({ streams: ["s"], group: "g", consumer: "c", block: "100 millis" }).pipe(
+          Stream.runForEach((entry) => Queue.offer(seen, RedisStream.decodeFields(entry.fields)["n"] ?? "")),
+          Effect.forkScoped
+        )
+        yield* streams.append("s", { n: "1" })
+        assert.strictEqual(yield* Queue.take(seen), "1")
+        yield* server.restart({ withoutData: true })
+        yield* until("connected")
+        yield* Effect.retry(streams.appendGuarded([{ stream: "s", eventId: "2", fields: { n: "2" } }]), {
+          times: 100
+        })
+        assert.strictEqual(yield* Queue.take(seen), "2")
+      }).pipe(Effect.provideContext(services))
+    })
+  )
+
+  it.live("reads its address from REDIS_URL", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const provider = ConfigProvider.fromUnknown({ REDIS_URL: server.url })
+      const services = yield* Layer.build(Redis.layerConfig).pipe(
+        Effect.provideService(ConfigProvider.ConfigProvider, provider)
+      )
+      const redis = yield* Effect.provideContext(EffectRedis.Redis, services)
+      assert.strictEqual(yield* redis.send("PING"), "PONG")
+    })
+  )
+})

@@ -1,0 +1,48 @@
+/** Events through a network that swallows replies after Redis has done the work. */
+import { type GuardedAppend, Redis, RedisStream } from "@agion/redis"
+import { FaultProxy, RedisServer } from "@agion/testing"
+import { Effect, Layer, Schedule } from "effect"
+import { Redis as EffectRedis } from "effect/persistence"
+
+const events = (stream: string, count: number): ReadonlyArray<GuardedAppend.Guarded> =>
+  Array.from({ length: count }, (_, i) => ({ stream, eventId: `e${i}`, fields: { n: String(i) } }))
+
+/** The caller's own retry: again and again until an answer comes. */
+const untilAnswered = { schedule: Schedule.spaced("5 millis"), times: 1000 } as const
+
+const sendGuarded = (stream: string, count: number) =>
+  Effect.gen(function* () {
+    const service = yield* RedisStream
+    const all = events(stream, count)
+    for (let i = 0; i < all.length; i += 5) {
+      yield* Effect.retry(service.appendGuarded(all.slice(i, i + 5)), untilAnswered)
+    }
+  })
+
+const sendPlain = (stream: string, count: number) =>
+  Effect.gen(function* () {
+    const service = yield* RedisStream
+    for (const event of events(stream, count)) {
+      yield* Effect.retry(service.append(stream, event.fields), untilAnswered)
+    }
+  })
+
+/** What is in the stream after all events were sent through the bad network: books of the test's own, read past the proxy. */
+export const countArrived = Effect.fnUntraced(function* (count: number, guarded: boolean) {
+  const server = yield* RedisServer.make()
+  const proxy = yield* FaultProxy.make({ port: server.port })
+  const options = { commandTimeout: "300 millis", heartbeat: "100 millis" } as const
+  const bad = yield* Layer.build(Redis.layer({ url: `redis://127.0.0.1:${proxy.port}`, ...options }))
+  yield* proxy.apply({ _tag: "DropReplies", every: 7 })
+  yield* Effect.provideContext(guarded ? sendGuarded("events", count) : sendPlain("events", count), bad)
+  const good = yield* Layer.build(Redis.layer({ url: server.url }))
+  const redis = yield* Effect.provideContext(EffectRedis.Redis, good)
+  const stored = yield* redis.send<ReadonlyArray<[string, ReadonlyArray<string>]>>(
+    "XRANGE",
+    "events",
+    "-",
+    "+"
+  )
+  const names = stored.map(([, [, n]]) => n)
+  return { arrived: new Set(names).size, duplicates: names.length - new Set(names).size }
+})
