@@ -1,0 +1,68 @@
+/** Agents in processes of their own, on a folder that they share. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { Effect, Layer } from "effect"
+import { EventBuffer, type EventBufferOptions } from "../src/EventBuffer.ts"
+import { FakePlatform } from "./FakePlatform.ts"
+
+export const folder = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "agion-events-"))),
+  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+)
+
+const fixture = join(import.meta.dirname, "fixtures", "publisher.ts")
+
+/** An agent in a process of its own; ends with the scope. */
+export const agent = (directory: string, first: number, count: number, then = "wait") =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(
+        process.execPath,
+        ["--conditions=@agion/source", fixture, directory, `${first}`, `${count}`, then],
+        {
+          stdio: ["ignore", "pipe", "inherit"]
+        }
+      )
+    ),
+    (child) => Effect.promise(() => end(child))
+  )
+
+export const end = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill("SIGKILL")
+  await once(child, "exit")
+}
+
+/** Reads what the agent says until `enough` says so, or it ends; answers the numbers of the events it called durable. */
+export const reads = (child: ChildProcess, enough: (line: string, durable: number) => boolean) =>
+  Effect.promise(async () => {
+    const durable: Array<number> = []
+    if (child.stdout === null) return durable
+    for await (const line of createInterface({ input: child.stdout })) {
+      const [became, n] = line.split(" ")
+      if (became === "durable") durable.push(Number(n))
+      if (enough(line, durable.length)) break
+    }
+    return durable
+  })
+
+/** Starts on the folder and answers what the platform got. */
+export const next = (directory: string, options: EventBufferOptions = {}) =>
+  Effect.gen(function* () {
+    const platform = new FakePlatform()
+    const layer = EventBuffer.layer({ ...options, directory }).pipe(Layer.provide(platform.layer))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const events = yield* EventBuffer
+        yield* events.flush({ deadline: "15 seconds" })
+      }).pipe(Effect.provide(layer))
+    )
+    return platform
+  })
+
+export const numbers = (platform: FakePlatform) =>
+  platform.field("agent_id").map((id) => Number(id?.slice("agent-".length)))
