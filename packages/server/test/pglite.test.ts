@@ -1,0 +1,15 @@
+import { Platform } from "@agion/testing"
+import { layer } from "@effect/vitest"
+import { badInput } from "./suites/badInput.ts"
+import { checks } from "./suites/checks.ts"
+import { permissions } from "./suites/permissions.ts"
+import { policies } from "./suites/policies.ts"
+import { resources } from "./suites/resources.ts"
+
+layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("on PGlite", (it) => {
+  resources(it)
+  permissions(it)
+  checks(it)
+  policies(it)
+  badInput(it)
+})

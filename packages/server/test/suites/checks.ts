@@ -1,0 +1,295 @@
+import { Platform } from "@agion/testing"
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { assertRefused, check, grant, type It, nowhere, policy, question, resource, unique } from "./words.ts"
+
+/** A resource with a permission for an agent, all new. */
+const setting = Effect.fnUntraced(function* (more: object = {}, of: object = {}) {
+  const organization = unique("org")
+  const agent = unique("agent")
+  const model = yield* resource(organization, of)
+  const permission = yield* grant(agent, model.id, more)
+  return { organization, agent, model, permission }
+})
+
+const reserveBody = (s: { organization: string; agent: string; model: { id: string } }, more: object) => ({
+  ...question(s.organization, s.agent, s.model.id),
+  ...more
+})
+
+export const checks = (it: It) => {
+  it.effect("CHECK-3 a denial names its step, what was seen and needed, and what would allow it", () =>
+    Effect.gen(function* () {
+      const organization = unique("org")
+      const model = yield* resource(organization, { trust_tier_required: 60 })
+      const missing = yield* check(organization, unique("agent"), nowhere)
+      assert.deepInclude(missing, { allowed: false, reason: "Resource not found", permission: null })
+      const agent = unique("agent")
+      const none = yield* check(organization, agent, model.id)
+      assert.deepInclude(none.metadata.denial, {
+        step: "permission",
+        seen: "none",
+        remedy: "request_approval"
+      })
+      yield* grant(agent, model.id)
+      const low = yield* check(organization, agent, model.id)
+      assert.strictEqual(low.reason, "Trust score too low: 40 < 60")
+      assert.deepInclude(low.metadata.denial, {
+        step: "trust",
+        seen: "40",
+        needed: "60",
+        remedy: "more_trust"
+      })
+      assert.deepInclude(low.metadata, { trust_score: 40, trust_score_checked: 60 })
+      assert.match(low.metadata.decision_id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
+      assert.isString(low.metadata.signed.signature)
+    })
+  )
+
+  it.effect("CHECK-4 a check changes nothing: it neither counts nor makes a score", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { rate_limit_rpm: 3 } })
+      for (let n = 0; n < 6; n++)
+        assert.strictEqual(
+          (yield* check(s.organization, s.agent, s.model.id)).constraints.remaining_requests,
+          3
+        )
+      const { usage_tracking } = (yield* platform.get(`/permissions/${s.permission.id}`)).body
+      assert.strictEqual(usage_tracking.total_requests, 0)
+    })
+  )
+
+  it.effect("a resource of another organization is not found, and the answer is still 200", () =>
+    Effect.gen(function* () {
+      const s = yield* setting()
+      const denied = yield* check(unique("org"), s.agent, s.model.id)
+      assert.deepInclude(denied, { allowed: false, reason: "Resource not found" })
+    })
+  )
+
+  it.effect("without an organization a check is about the resource's", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting()
+      const { organization_id: _, ...body } = question(s.organization, s.agent, s.model.id)
+      assert.isTrue((yield* platform.post("/permissions/check", body)).body.allowed)
+      const upper = { ...body, resource_id: s.model.id.toUpperCase() }
+      assert.isTrue((yield* platform.post("/permissions/check", upper)).body.allowed)
+    })
+  )
+
+  it.effect("a batch answers in order what single checks answer, without permissions where it says so", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 100 } })
+      const other = yield* setting()
+      const questions = [
+        question(s.organization, s.agent, s.model.id, { request_tokens: 50 }),
+        question(s.organization, s.agent, s.model.id, { request_tokens: 101 }),
+        question(other.organization, other.agent, other.model.id),
+        question(other.organization, other.agent, s.model.id)
+      ]
+      const batch = (yield* platform.post("/permissions/check/batch", {
+        checks: questions,
+        fields: "decision"
+      })).body
+      assert.deepStrictEqual(
+        batch.results.map((one: { allowed: boolean; reason: string }) => [one.allowed, one.reason]),
+        [
+          [true, "Allowed"],
+          [false, "Token limit would be exceeded"],
+          [true, "Allowed"],
+          [false, "Resource not found"]
+        ]
+      )
+      assert.isNull(batch.results[0].permission)
+      assertRefused(
+        yield* platform.post("/permissions/check/batch", { checks: new Array(1001).fill(questions[0]) }),
+        400
+      )
+    })
+  )
+
+  it.effect("LIMIT-3 token and cost limits count what is used and what is reserved", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 100, cost_limit_per_day_usd: 1 } })
+      const reserve = (tokens: number, cost_usd: number, more: object = {}) =>
+        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens, cost_usd }, ...more }))
+      const first = (yield* reserve(60, 0.5, { idempotency_key: "k" })).body
+      assert.deepInclude(first.reservation.amounts, { requests: 1, tokens: 60, cost_usd: 0.5 })
+      assert.strictEqual(
+        (yield* reserve(60, 0.5, { idempotency_key: "k" })).body.reservation.id,
+        first.reservation.id
+      )
+      assert.deepInclude((yield* reserve(41, 0.1)).body, {
+        allowed: false,
+        reason: "Token limit would be exceeded",
+        reservation: null
+      })
+      assert.strictEqual((yield* reserve(1, 0.6)).body.reason, "Cost limit would be exceeded")
+      const second = (yield* reserve(40, 0.1)).body
+      assert.isTrue(second.allowed)
+      // The truth replaces the estimate, once.
+      for (let n = 0; n < 2; n++)
+        assert.strictEqual(
+          (yield* platform.post(`/permissions/reservations/${first.reservation.id}/settle`, {
+            tokens: 10,
+            cost_usd: 0.1
+          })).status,
+          204
+        )
+      for (let n = 0; n < 2; n++)
+        assert.strictEqual(
+          (yield* platform.post(`/permissions/reservations/${second.reservation.id}/release`, undefined))
+            .status,
+          204
+        )
+      assertRefused(
+        yield* platform.post(`/permissions/reservations/${second.reservation.id}/settle`, {}),
+        409
+      )
+      assertRefused(yield* platform.post(`/permissions/reservations/${nowhere}/settle`, {}), 404)
+      const left = yield* check(s.organization, s.agent, s.model.id)
+      assert.deepInclude(left.constraints, { remaining_tokens_today: 90, remaining_budget_today: 0.9 })
+      const { usage_tracking } = (yield* platform.get(`/permissions/${s.permission.id}`)).body
+      assert.deepInclude(usage_tracking, { total_requests: 1, total_tokens: 10, total_cost_usd: 0.1 })
+    })
+  )
+
+  it.effect("LIMIT-1 at most so many requests in any 60 seconds; LIMIT-2 settling does not count again", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { rate_limit_rpm: 4 } })
+      const reserve = (requests: number) =>
+        platform.post("/permissions/reserve", reserveBody(s, { amounts: { requests } }))
+      const held = (yield* reserve(2)).body
+      yield* platform.post(`/permissions/reservations/${held.reservation.id}/settle`, { requests: 2 })
+      yield* platform.post(`/permissions/${s.permission.id}/usage`, { request_count: 1 })
+      assert.strictEqual(
+        (yield* check(s.organization, s.agent, s.model.id)).constraints.remaining_requests,
+        1
+      )
+      const denied = (yield* reserve(2)).body
+      assert.deepInclude(denied, { allowed: false, reason: "Rate limit exceeded: 4 RPM" })
+      assert.strictEqual(denied.metadata.denial.step, "rate")
+      assert.isTrue((yield* reserve(1)).body.allowed)
+      assert.strictEqual(
+        (yield* check(s.organization, s.agent, s.model.id)).reason,
+        "Rate limit exceeded: 4 RPM"
+      )
+    })
+  )
+
+  it.effect("LIMIT-3 64 concurrent reservers never get past a limit", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 1000, rate_limit_rpm: 1000 } })
+      const answers = yield* Effect.forEach(
+        Array.from({ length: 200 }, (_, n) => 5 + (n % 7)),
+        (tokens) => platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens } })),
+        { concurrency: 64 }
+      )
+      const granted = answers.filter(({ body }) => body.allowed)
+      const sum = granted.reduce((total, { body }) => total + body.reservation.amounts.tokens, 0)
+      assert.isAtMost(sum, 1000)
+      // What is left is less than the largest that was asked for.
+      assert.isAbove(sum, 1000 - 11)
+    })
+  )
+
+  it.effect("LIMIT-4 an hour outside the allowed ones is denied, in the organization's time zone", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { allowed_days: [] } })
+      yield* platform.put(`/organizations/${s.organization}`, { time_zone: "Asia/Tokyo" }).pipe(Effect.ignore)
+      const denied = yield* check(s.organization, s.agent, s.model.id)
+      assert.match(denied.reason, /^Outside allowed hours/)
+      assert.strictEqual(denied.metadata.denial.step, "hours")
+    })
+  )
+
+  it.effect("DLP-2 content with a key is blocked, and a mention of keys is not", () =>
+    Effect.gen(function* () {
+      const s = yield* setting()
+      const key = ["AKIA", "QYLPMN5HHHFPZAM2"].join("")
+      const blocked = yield* check(s.organization, s.agent, s.model.id, { content: `use ${key} please` })
+      assert.deepInclude(blocked, { allowed: false, reason: "Content blocked: api_key" })
+      assert.strictEqual(blocked.metadata.denial.step, "dlp")
+      const fine = yield* check(s.organization, s.agent, s.model.id, { content: "keys start with sk-" })
+      assert.isTrue(fine.allowed)
+    })
+  )
+
+  it.effect("POLICY-2 the level weakens: hard denies, soft warns", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting()
+      const put = (more: object) => platform.put(`/policies/${made.body.id}`, more)
+      const made = yield* platform.post(
+        "/policies",
+        policy("context.purpose == 'good'", { organization_id: s.organization, name: "Good only" })
+      )
+      const ask = (purpose: string) => check(s.organization, s.agent, s.model.id, { purpose })
+      assert.isTrue((yield* ask("good")).allowed)
+      assert.deepInclude(yield* ask("bad"), { allowed: false, reason: "Policy violation: Good only" })
+      yield* put({ enforcement_level: "soft" })
+      const warned = yield* ask("bad")
+      assert.isTrue(warned.allowed)
+      assert.match(warned.metadata.warnings[0], /^Good only/)
+      yield* put({ enforcement: "require_approval", enforcement_level: "hard" })
+      assert.strictEqual((yield* ask("good")).reason, "Approval required: Good only")
+      yield* put({ enabled: false })
+      assert.isTrue((yield* ask("bad")).allowed)
+    })
+  )
+
+  it.effect("POLICY-4 a policy that cannot be evaluated denies", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting()
+      yield* platform.post("/policies", policy("context.missing == 1", { organization_id: s.organization }))
+      const denied = yield* check(s.organization, s.agent, s.model.id)
+      assert.isFalse(denied.allowed)
+      assert.match(denied.metadata.denial.seen, /policy error/)
+    })
+  )
+
+  it.effect("a policy sees what the actor spent today", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting()
+      yield* platform.post(
+        "/policies",
+        policy("context.cost_today < 1.0", { organization_id: s.organization })
+      )
+      assert.isTrue((yield* check(s.organization, s.agent, s.model.id)).allowed)
+      yield* platform.post(`/permissions/${s.permission.id}/usage`, { cost_usd: 1 })
+      assert.isFalse((yield* check(s.organization, s.agent, s.model.id)).allowed)
+    })
+  )
+
+  it.effect("CACHE-2 an entry holds what an agent needs to ask again by itself", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 100 } })
+      yield* platform.post(`/permissions/${s.permission.id}/usage`, { token_count: 30, cost_usd: 0.5 })
+      const { entry } = yield* check(s.organization, s.agent, s.model.id, {}, { fields: "entry" })
+      assert.strictEqual(entry.resource.id, s.model.id)
+      assert.deepInclude(entry, {
+        ancestor_status: null,
+        agent_status: "active",
+        time_zone: "UTC",
+        enforcement: "enforce"
+      })
+      assert.deepInclude(entry.usage, {
+        window_requests: 1,
+        day_tokens: 30,
+        day_cost_micro_usd: 500_000,
+        actor_tokens_today: 30,
+        actor_cost_usd_today: 0.5
+      })
+    })
+  )
+}
