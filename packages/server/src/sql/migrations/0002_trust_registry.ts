@@ -241,6 +241,7 @@ const missions = Effect.gen(function* () {
     )`
   yield* sql`
     CREATE TABLE mission_messages (
+      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
       organization_id text NOT NULL,
       mission_id text NOT NULL,
       sequence bigint NOT NULL,

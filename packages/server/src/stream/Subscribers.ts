@@ -1,0 +1,215 @@
+/**
+ * Who listens to `GET /stream`, and what each is told: every change of the organization in the order of its
+ * epochs, heartbeats, and for the one agent its approvals and mission messages.
+ *
+ * A frame is encoded once and shared by all connections. Each connection has a bounded queue: one that does not
+ * read is told, once it reads again, to drop everything, instead of holding up the others or filling memory.
+ */
+import type { EpochMessage } from "@agion/domain"
+import { Clock, Context, Effect, Exit, Layer, Queue, type Scope } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import { Changes } from "../changes/Changes.ts"
+import { epochFrame, frame, permissionsOf, resetFrame, storedFrame } from "./Frames.ts"
+import { approvalsOf, type MissionNews, missionNews } from "./StreamSql.ts"
+
+export interface Subscription {
+  readonly organizationId: string
+  readonly agentId: string
+  /** The last epoch that the agent has seen; undefined: it begins. */
+  readonly lastEpoch: number | undefined
+}
+
+export interface SubscribersOptions {
+  /** Frames that wait for a slow connection. Default: 1,024. */
+  readonly capacity?: number
+  /** How often mission messages are looked for while anybody listens, in milliseconds. Default: 250. */
+  readonly missionsEvery?: number
+}
+
+export class Subscribers extends Context.Service<
+  Subscribers,
+  {
+    /** Frames for one connection, from its last epoch on, while the scope is open. */
+    readonly subscribe: (
+      subscription: Subscription
+    ) => Effect.Effect<Queue.Dequeue<Uint8Array>, SqlError.SqlError, Scope.Scope>
+    /** How many listen now. */
+    readonly count: () => number
+  }
+>()("@agion/server/Subscribers") {
+  static readonly layer = (
+    options?: SubscribersOptions
+  ): Layer.Layer<Subscribers, never, SqlClient.SqlClient | Changes> =>
+    Layer.effect(Subscribers, make(options ?? {}))
+}
+
+/** A connection. */
+interface Listener {
+  readonly organizationId: string
+  readonly agentId: string
+  readonly queue: Queue.Queue<Uint8Array>
+  /** What came before the past was read; undefined afterwards. */
+  early: Array<EpochMessage> | undefined
+  /** The queue was full: everything must be dropped. */
+  overflowed: boolean
+}
+
+const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
+  const sql = yield* SqlClient.SqlClient
+  const changes = yield* Changes
+  const clock = yield* Clock.Clock
+  const capacity = options.capacity ?? 1024
+  const byOrganization = new Map<string, Set<Listener>>()
+  const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+  const approvals = yield* Effect.acquireRelease(Queue.sliding<Asked>(4096), Queue.shutdown)
+
+  const listenersOf = (organizationId: string) => byOrganization.get(organizationId) ?? noListeners
+
+  yield* changes.listen(({ organizationId, message }) => {
+    const listeners = listenersOf(organizationId)
+    if (listeners.size === 0) return
+    if (message.kind === "heartbeat") changes.touch(organizationId)
+    const bytes = epochFrame(message)
+    for (const listener of listeners) {
+      if (listener.early !== undefined) listener.early.push(message)
+      else tell(listener, bytes, message.epoch, clock.currentTimeMillisUnsafe())
+      const ids = permissionsOf(message, listener.agentId)
+      if (ids.length > 0) Queue.offerUnsafe(approvals, { listener, ids })
+    }
+  })
+
+  yield* Effect.forkScoped(answerApprovals(approvals))
+  yield* Effect.forkScoped(
+    followMissions(options.missionsEvery ?? 250, () =>
+      [...byOrganization.values()].flatMap((all) => [...all])
+    )
+  )
+
+  const enter = (listener: Listener) =>
+    Effect.sync(() => {
+      const all = byOrganization.get(listener.organizationId) ?? new Set()
+      byOrganization.set(listener.organizationId, all.add(listener))
+      changes.touch(listener.organizationId)
+    })
+
+  const leave = (listener: Listener) =>
+    Effect.suspend(() => {
+      const all = byOrganization.get(listener.organizationId)
+      all?.delete(listener)
+      if (all?.size === 0) byOrganization.delete(listener.organizationId)
+      return Queue.shutdown(listener.queue)
+    })
+
+  return Subscribers.of({
+    subscribe: Effect.fnUntraced(function* ({ organizationId, agentId, lastEpoch }) {
+      const queue = yield* Queue.dropping<Uint8Array>(capacity)
+      const listener: Listener = { organizationId, agentId, queue, early: [], overflowed: false }
+      yield* Effect.acquireRelease(enter(listener), () => leave(listener))
+      const past = yield* withSql(pastOf(organizationId, lastEpoch))
+      const now = clock.currentTimeMillisUnsafe()
+      changes.note(organizationId, past.epoch)
+      for (const bytes of past.frames ?? [resetFrame(past.epoch, now)]) Queue.offerUnsafe(queue, bytes)
+      Queue.offerUnsafe(queue, epochFrame(heartbeatAt(past.epoch, now)))
+      for (const message of listener.early ?? [])
+        if (message.epoch > past.epoch) tell(listener, epochFrame(message), message.epoch, now)
+      listener.early = undefined
+      return queue
+    }),
+    count: () => [...byOrganization.values()].reduce((sum, all) => sum + all.size, 0)
+  })
+})
+
+/** Permissions of a listener's agent that have moved. */
+interface Asked {
+  readonly listener: Listener
+  readonly ids: ReadonlyArray<string>
+}
+
+const noListeners: ReadonlySet<Listener> = new Set()
+
+const heartbeatAt = (epoch: number, now: number): EpochMessage => ({
+  previous: epoch,
+  epoch,
+  kind: "heartbeat",
+  ids: [],
+  timestamp: new Date(now).toISOString()
+})
+
+/** Queues a frame. After an overflow the first that fits is the order to drop everything. */
+const tell = (listener: Listener, bytes: Uint8Array, epoch: number, now: number): void => {
+  if (listener.overflowed) {
+    if (!Queue.offerUnsafe(listener.queue, resetFrame(epoch, now))) return
+    listener.overflowed = false
+    return
+  }
+  if (!Queue.offerUnsafe(listener.queue, bytes)) listener.overflowed = true
+}
+
+/** Changes since an epoch, as far as they are all known; `frames` undefined: they are not. */
+const pastOf = (organizationId: string, lastEpoch: number | undefined) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ current: number; epoch: number | null; payload: string | null }>`
+      SELECT coalesce((SELECT epoch FROM organizations WHERE id = ${organizationId}), 0) AS current,
+        o.epoch, o.payload
+      FROM (SELECT 1) one LEFT JOIN outbox o ON o.organization_id = ${organizationId} AND o.target = 'epoch'
+        AND o.epoch > ${lastEpoch ?? Number.MAX_SAFE_INTEGER}::int8
+      ORDER BY o.epoch LIMIT 1001`
+    const current = rows[0]?.current ?? 0
+    if (lastEpoch === undefined || lastEpoch === current) return { epoch: current, frames: [] }
+    const frames: Array<Uint8Array> = []
+    let expected = lastEpoch + 1
+    for (const { epoch, payload } of rows) {
+      if (epoch !== expected || payload === null) break
+      frames.push(storedFrame(epoch, payload))
+      expected += 1
+    }
+    return expected === current + 1 ? { epoch: current, frames } : { epoch: current, frames: undefined }
+  })
+
+/** Tells agents what became of their permissions. */
+const answerApprovals = (asked: Queue.Dequeue<Asked>) =>
+  Effect.forever(
+    Effect.gen(function* () {
+      const batch = yield* Queue.takeAll(asked)
+      const found = yield* approvalsOf([...new Set(batch.flatMap(({ ids }) => ids))])
+      for (const { listener, ids } of batch) {
+        for (const id of ids) {
+          const approval = found.get(id)
+          if (approval !== undefined)
+            Queue.offerUnsafe(listener.queue, frame("approval", JSON.stringify(approval)))
+        }
+      }
+    }).pipe(Effect.catchTag("SqlError", (error) => Effect.logWarning("approvals could not be told", error)))
+  )
+
+/** Tells participants of new messages. */
+const followMissions = Effect.fnUntraced(function* (
+  everyMillis: number,
+  listening: () => ReadonlyArray<Listener>
+) {
+  let last: number | undefined
+  let seen: ReadonlySet<number> = new Set()
+  for (;;) {
+    yield* Effect.sleep(everyMillis)
+    const listeners = listening()
+    if (listeners.length === 0) {
+      last = undefined
+      continue
+    }
+    const read = yield* Effect.exit(missionNews(last))
+    if (Exit.isFailure(read)) continue
+    const first = last === undefined
+    last = read.value.last
+    const fresh = first ? [] : read.value.news.filter((one) => !seen.has(one.seq))
+    seen = new Set(read.value.news.map((one) => one.seq))
+    for (const one of fresh) tellMission(listeners, one)
+  }
+})
+
+const tellMission = (listeners: ReadonlyArray<Listener>, one: MissionNews): void => {
+  const bytes = frame("mission", one.data)
+  for (const { organizationId, agentId, queue } of listeners)
+    if (organizationId === one.organizationId && one.recipients.includes(agentId))
+      Queue.offerUnsafe(queue, bytes)
+}
