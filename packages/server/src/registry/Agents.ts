@@ -64,14 +64,13 @@ const make = Effect.gen(function* () {
   const within = <A, E>(effect: Effect.Effect<A, E, SqlClient.SqlClient>) =>
     withSql(sql.withTransaction(effect))
 
-  /** Tells whoever may hold a decision about the agent. */
-  const tell = Effect.fnUntraced(function* (agent: AgentRow) {
-    const organizations =
-      agent.scope === AgentsSql.everywhere
-        ? yield* AgentsSql.organizationsOfAgent(agent.agent_id)
-        : [agent.scope]
-    for (const organizationId of organizations)
-      yield* changes.record({ organizationId, kind: "agent", ids: [agent.agent_id] })
+  /** Tells whoever may hold a decision about the agent; of the kill switch every organization. */
+  const tell = Effect.fnUntraced(function* (agent: AgentRow, switched: boolean) {
+    const change = { kind: "agent", ids: [agent.agent_id] } as const
+    const general = agent.scope === AgentsSql.everywhere
+    if (general && switched) return yield* changes.recordAll(change)
+    const organizations = general ? yield* AgentsSql.organizationsOfAgent(agent.agent_id) : [agent.scope]
+    for (const organizationId of organizations) yield* changes.record({ organizationId, ...change })
   })
 
   const register = Effect.fnUntraced(function* (registration: Registration) {
@@ -86,7 +85,7 @@ const make = Effect.gen(function* () {
     const home = named ?? (yield* tenancy.organizationsOf([agentId])).get(agentId)
     if (home !== undefined)
       yield* ensureScores([{ organizationId: home, entityType: "agent", entityId: agentId }])
-    if (before === undefined || isDecisive(before, agent)) yield* tell(agent)
+    if (before === undefined || isDecisive(before, agent)) yield* tell(agent, isSwitched(before, agent))
     return { agent, eventKey: agent.fresh ? eventKey : undefined }
   })
 
@@ -99,7 +98,7 @@ const make = Effect.gen(function* () {
           const found = yield* AgentsSql.findAgent(agentId, organizationId)
           if (found === undefined) return undefined
           const agent = yield* AgentsSql.updateAgent(found.scope, agentId, fields)
-          if (agent !== undefined && isDecisive(found, agent)) yield* tell(agent)
+          if (agent !== undefined && isDecisive(found, agent)) yield* tell(agent, isSwitched(found, agent))
           return agent
         })
       ),
@@ -109,7 +108,7 @@ const make = Effect.gen(function* () {
           const found = yield* AgentsSql.findAgent(agentId, organizationId)
           if (found === undefined) return false
           yield* AgentsSql.deleteAgent(found.scope, agentId)
-          yield* tell(found)
+          yield* tell(found, found.status === suspended)
           return true
         })
       ),
@@ -123,3 +122,9 @@ const isDecisive = (before: AgentRow, after: AgentRow): boolean =>
   before.status !== after.status ||
   JSON.stringify([before.capabilities, before.metadata]) !==
     JSON.stringify([after.capabilities, after.metadata])
+
+const suspended = "suspended"
+
+/** True when the agent was suspended or is so no more. */
+const isSwitched = (before: AgentRow | undefined, after: AgentRow): boolean =>
+  (before?.status === suspended) !== (after.status === suspended)
