@@ -9,7 +9,7 @@ import { join } from "node:path"
 import { PermissionId } from "@agion/domain"
 import { Redis, RedisStream } from "@agion/redis"
 import { RedisMemory } from "@agion/redis-memory"
-import { Server } from "@agion/server"
+import { Server, type ServerOptions } from "@agion/server"
 import { Config, Console, Context, Effect, FileSystem, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CommandFailed, explain, Platform } from "./Platform.ts"
@@ -49,7 +49,7 @@ interface RunOptions {
   readonly host: string
   readonly port: number
   readonly authentication: "off" | "keys"
-  readonly database: Server.ServerOptions["database"]
+  readonly database: ServerOptions["database"]
   readonly redis: Layer.Layer<Redis.Services | RedisAddress, CommandFailed>
   readonly data: string | null
   readonly seed: Option.Option<string>
@@ -87,7 +87,7 @@ const memoryRedis = (port: number, persist: string | null) =>
 /** Starts it, seeds it, says that it is ready, and runs until it is interrupted. */
 const run = (options: RunOptions) =>
   Effect.gen(function* () {
-    const server = yield* Server.Server
+    const server = yield* Server
     const redis = yield* RedisAddress
     yield* Effect.gen(function* () {
       if (options.autoApprove) yield* Effect.forkScoped(approveAll)
