@@ -23,8 +23,8 @@ export default defineConfig({
     testTimeout: tier === "test" ? 20_000 : 300_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
-    // `npm run coverage`
-    coverage: { provider: "v8", include: ["packages/*/src/**/*.ts"], reporter: ["text", "text-summary"] },
+    // `npm run coverage`; the pattern is matched in each project.
+    coverage: { provider: "v8", include: ["**/src/**/*.ts"], reporter: ["text", "text-summary"] },
     projects: [
       ...packages.map((name) => project(name, `./packages/${name}`)),
       project("examples", "./examples"),
