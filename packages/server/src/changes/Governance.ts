@@ -1,5 +1,5 @@
 /** What the platform says on `governance-events` and on the policy channels, as the outbox carries it. */
-import { randomBytes } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import { type Permission, type Resource, Streams } from "@agion/domain"
 import { Context } from "effect"
 import type { Outgoing } from "./Changes.ts"
@@ -9,14 +9,11 @@ export const Names = Context.Reference<Streams.StreamNames>("@agion/server/Names
   defaultValue: () => Streams.streamNames()
 })
 
-/** A UUIDv7 of epoch milliseconds. */
+/** A UUIDv7 of epoch milliseconds. The random bits are those of a UUIDv4, which come from a pool. */
 export const uuidv7 = (now: number): string => {
   const time = Math.max(0, Math.floor(now)).toString(16).padStart(12, "0").slice(-12)
-  const random = randomBytes(10)
-  random[0] = 0x70 | ((random[0] ?? 0) & 0x0f)
-  random[2] = 0x80 | ((random[2] ?? 0) & 0x3f)
-  const hex = random.toString("hex")
-  return `${time.slice(0, 8)}-${time.slice(8)}-${hex.slice(0, 4)}-${hex.slice(4, 8)}-${hex.slice(8)}`
+  const random = randomUUID()
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`
 }
 
 const entry = (name: string, now: number, fields: { readonly [field: string]: unknown }): Outgoing => ({
