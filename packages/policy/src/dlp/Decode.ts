@@ -118,7 +118,7 @@ const goesOn = (text: string, at: number): boolean => {
   return (
     i - at >= 2 &&
     unit !== 58 &&
-    (unit !== 61 || text.charCodeAt(i + 1) === 61 || !(text.charCodeAt(i + 1) > 32)) &&
+    (unit !== 61 || SEXTETS[text.charCodeAt(i + 1) & 127] === NOT) &&
     unit !== 32
   )
 }
@@ -170,14 +170,17 @@ const hex = (text: string, from: number, builder?: ViewBuilder): number => {
   const sink = new Utf8Sink(builder)
   let i = from
   let end = from
+  let apart = false
   for (;;) {
     if (text.charCodeAt(i) === 48 && (text.charCodeAt(i + 1) | 32) === 120) i += 2
     const byte = hexByte(text, i)
-    if (byte < 0 || !sink.put(byte, i, i + 2)) break
-    end = i += 2
+    if (byte < 0 || (apart && hexDigit(text.charCodeAt(i + 2)) >= 0) || !sink.put(byte, i, i + 2)) break
+    i += 2
+    end = i
     const line = afterBreak(text, i)
     if (line !== i) i = line
-    else for (let s = 0; s < 3 && " ,:;-_.".includes(text.charAt(i)) && i < text.length; s++) i++
+    else for (let s = 0; s < 3 && i < text.length && " ,:;-_.".includes(text.charAt(i)); s++) i++
+    apart ||= i > end && line === end
   }
   return sink.count >= SHORTEST ? end : -1
 }
@@ -302,35 +305,51 @@ const percents = (text: string, at: number, builder: ViewBuilder): number => {
   return i
 }
 
+/** Whether it is worth trying to read an escape here. */
+const isEscapeStart = (text: string, at: number, unit: number): boolean => {
+  const next = text.charCodeAt(at + 1)
+  if (unit === 37) return hexDigit(next) >= 0 || next === 117
+  return unit === 92 || next === 35 || ((next | 32) >= 97 && (next | 32) <= 122)
+}
+
+/** Decodes the escape at `at` into `builder`; its end, or `at` if there is none. */
+const decodeEscape = (text: string, at: number, unit: number, builder: ViewBuilder): number => {
+  if (unit === 37) return percents(text, at, builder)
+  const found = escapeAt(text, at)
+  if (found === undefined) return at
+  putCode(builder, found[1], at, found[0])
+  return found[0]
+}
+
 /** The view with its encoded runs and escapes decoded, one layer of them. */
 export const decode = (view: View, runs: Runs): View => {
   const { text } = view
   const builder = new ViewBuilder(view)
   let run = 0
+  let kept = 0
   for (let i = 0; i < text.length; ) {
     while (run < runs.length && (runs[run] ?? 0) < i) run += 3
+    const unit = text.charCodeAt(i)
     if (runs[run] === i) {
+      builder.keep(kept, i)
       if (runs[run + 2] === HEX) hex(text, i, builder)
       else base64(text, i, builder)
       i = runs[run + 1] ?? i + 1
+      kept = i
       continue
     }
-    const unit = text.charCodeAt(i)
-    if (unit === 37) {
-      const end = percents(text, i, builder)
-      if (end > i) {
-        i = end
-        continue
-      }
-    } else if (unit === 38 || unit === 92) {
-      const found = escapeAt(text, i)
-      if (found !== undefined) {
-        putCode(builder, found[1], i, found[0])
-        i = found[0]
+    if (unit === 37 || unit === 38 || unit === 92) {
+      if (isEscapeStart(text, i, unit)) {
+        builder.keep(kept, i)
+        const end = decodeEscape(text, i, unit, builder)
+        kept = i
+        if (end > i) kept = end
+        i = Math.max(end, i + 1)
         continue
       }
     }
-    builder.keep(i++)
+    i++
   }
+  builder.keep(kept, text.length)
   return builder.build()
 }

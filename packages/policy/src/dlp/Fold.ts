@@ -6,13 +6,13 @@ import { type View, ViewBuilder } from "./View.ts"
 
 /** An ASCII character, then what looks like it. */
 const LOOK_ALIKES =
-  "2ƧꙄᒿƻ3ꞫȜƷꝪⳌЗӠҘЭ4Ꮞ5Ƽ6ⳒбᏮ8ଃȣȢ9ꝮⳊ" +
-  "AΑАᎪᗅꓮᴀ𐊠∀BꞴΒВᏴᗷꓐʙв𐊂CϹⲤСᏟᏣꓚⅭ𐌂ҪDᎠᗞᗪꓓĐÐƉᴅEΕЕⴹᎬꓰɆᴇΣ𐊆FꞘϜᖴꓝƑꜰ𐊇GԌᏀᏳꓖǤɢHΗⲎНᎻᕼꓧⱧҢĦӉӇʜн" +
-  "IΙІӀⲒꓲᛁⵏІJꞲͿЈᎫᒍꓙɈᴊKΚⲔКᏦᛕꓗⱩҚꝀҞᴋLⳐᏞᒪꓡŁʟMΜϺⲘМᎷᗰᛖꓟӍᴍмNΝⲚꓠƝɴИOΟⲞОՕⵔዐଠꓳØⵁǾƟꝊθϑΘϴӨѲ〇" +
-  "PΡⲢРᏢᑭꓑᴘ𐊕QⵕԚRƦᎡᏒᖇꓣʀЯSЅՏᏕᏚꓢ𐊖TΤⲦТᎢꓔȾƮҬŦᴛт𐊗UՍሀᑌꓴɄᏌVѴⴸᏙᐯꓦWԜᎳᏔꓪ₩X᙭ᎲꭓꞳΧⲬХⵝꓫҲᚷ╳YΥϒⲨУҮᎩᎽꓬɎҰ" +
-  "ZΖᏃꓜƵȤⲌaɑαаbƄЬᏏɓƃɃƀҍѣცcᴄϲⲥсȼҫꮯdԁᏧᑯɗɖƌđժeе℮ꬲҽɇҿəєεⲉfꬵꞙẝքƒſgɡᶃƍցɠǥhһհᏂɦꚕħћნ" +
-  "iıɪɩιіꙇᎥɨӏꭵjϳјɉkκкƙⲕlǀƖℓןוاƚɫłɭⅼmⅿɱոnռɳƞηпոⲛoᴏοσⲟоჿօסهഠဝøɵꝋөѳ໐pρϱⲣрƥքþqԛգզʠ" +
-  "rꭇᴦⲅгɽɼɍғꮁsꜱƽѕʂꮪtƭŧτuᴜʋυսцꭎvᴠνѵטꮩwɯᴡѡԝաωшⲱꮃxхᕁᕽ×χⲭyɣʏỿγуүყƴɏұzᴢʐƶȥꮓ" +
+  "2ƧƻϨᒿꙄꛯꝚ3ƷȜЗЭҘӠⳌꝪꞫ4ЧᏎ5Ƽ6бᏮⳒ7𐓒8Ȣȣ𐌚9ⳊꝮAΑАᎪᗅꓮ𐊠BΒВᏴᗷꓐꞴ𐊂𐊡𐌁CСҪᏟ₡Ⲥꓚ𐊢𐌂𐐕DÐĐƉᎠᗞᗪꓓEƩɆΕΣЕᎬ∃⋿ⴹꓰ𐊆FƑϜᖴꓝꞘ𐊇" +
+  "𐊥GǤԌᏀᏳꓖHĦΗНҢӇӉᎻᕼⱧⲎꓧ𐋏IΙІӀӏᛁⲒⵏꓲJɈͿЈᎫᒍꓙꞲKΚКҚҞᏦᛕ₭ⱩⲔꓗꝀLŁᏞᒪⳐꓡ𐐛MΜϺМӍᎷᗰᛖⲘꓟ𐊰𐌑NƝΝИⲚꓠOØƟΘΟθОѲӨՕଠዐᎾᏫ⊖⊝" +
+  "⍬◯Ⲟⴱⵁⵔ〇ꓳꝊ𐊒𐊫𐐄𐓂PΡРᏢᑭⲢꓑ𐊕QⵕRƦЯᎡᏒᖇꓣ𐒴SЅՏᏕᏚꓢ𐊖𐐠TŦƮȾΤТҬᎢ₮⊤⍡⟙Ⲧꓔ𐊗𐊱𐌕UɄՍሀᏌᑌ∪⋃ꓴ𐓎VѴᏙᐯⴸꓦꛟWԜᎳᏔ₩ꓪXΧХҲ᙭ᚷ╳ⲬⵝꓫꞳ" +
+  "𐊐𐊴𐌗𐌢Y¥ɎΥУҮҰᎩᎽⲨꓬ𐊲ZƵȤΖᏃꓜaɑαаӕᴀẚ⍶⍺bƀƂƃƄɓʙБЬвѢѣҌҍᏏᖯc¢ȼϲсҫᴄⲥꮯ𐐽dđƌɖɗԁᏧᑯᴅ₫ꓒeᴇɇεеэєҽҿԑ℮ⲉꬲfƒքᵮẝꜰꞙꬵgƍ" +
+  "ǥɠɡɢցᶃhħɦʜнћңһհᏂᏲꚕiıɨɩɪιіᎥᵻᵼ⍳⍸ꙇꭵjɉϳјᴊkĸƙκкᴋⲕlłƖƗƚǀɫɭʟ׀וןاߊⅼ∣⏽𐊊𐌉𐌠￨mмᴍnƞɳɴηпոռᵰⲛoøɵοσоѳөօסهഠ" +
+  "တဝჿᴏᴑⲟꝋꬽꬾꭴꮎꮻ𐐬𐓪pþƥρрᴘᵽ⍴ⲣqɋʠԛգզrɍɼɽʀгяғᴦᵲⲅꭇꭈꮁsƽʂѕᵴꜱꮪ𐑈tŧƭτтᴛᵵuʋμυцսᴜᵾꞟꭎꭒꮜ𐓶vνѵטᴠ∨⋁ꮩwɯωшщѡѽԝաᴡⲱ" +
+  "ꝡꮃx×χжхᕁᕽ᙮⤫⤬⨯⨰ⲭyƴɏɣʏγуўүұყᶌỿꭚzƶȥʐзᴢᵶꮓ" +
   "-−⁃˗ー➖𐆑.․‧。｡۔·_ˍ‗﹍﹎﹏:։׃∶ː꞉܃⁝/∕⁄╱⟋⧸@﹫=᐀═⹀゠꓿+᛭➕~∼〜"
 
 const KEEP = 0xffff
@@ -90,7 +90,10 @@ const putText = (builder: ViewBuilder, text: string, from: number, to: number): 
 
 const foldPair = (builder: ViewBuilder, text: string, at: number): number => {
   const code = text.codePointAt(at) ?? 0
-  if (code < 0x10000) return at + 1
+  if (code < 0x10000) {
+    builder.keep(at, at + 1)
+    return at + 1
+  }
   const end = code >= 0xe0000 && code <= 0xe007f ? tagRun(text, at) : at
   if (end - at >= TAGS_MIN * 2) {
     for (let i = at; i < end; i += 2) {
@@ -100,10 +103,8 @@ const foldPair = (builder: ViewBuilder, text: string, at: number): number => {
     return end
   }
   const seen = shown(code)
-  if (seen === undefined) {
-    builder.keep(at)
-    builder.keep(at + 1)
-  } else putText(builder, seen, at, at + 2)
+  if (seen === undefined) builder.keep(at, at + 2)
+  else putText(builder, seen, at, at + 2)
   return at + 2
 }
 
@@ -111,17 +112,24 @@ const foldPair = (builder: ViewBuilder, text: string, at: number): number => {
 export const fold = (view: View): View => {
   const { text } = view
   const builder = new ViewBuilder(view)
+  let kept = 0
   for (let i = 0; i < text.length; ) {
     const unit = text.charCodeAt(i)
-    if (unit < 128) builder.keep(i++)
-    else if (unit >= 0xd800 && unit < 0xdc00) i = foldPair(builder, text, i)
+    const pair = unit >= 0xd800 && unit < 0xdc00
+    const to = unit < 128 ? KEEP : pair ? SLOW : unitOf(unit)
+    if (to === KEEP) {
+      i++
+      continue
+    }
+    builder.keep(kept, i)
+    if (pair) i = foldPair(builder, text, i)
     else {
-      const to = unitOf(unit)
       if (to === SLOW) putText(builder, shown(unit) ?? "", i, i + 1)
-      else if (to === KEEP) builder.keep(i)
       else if (to !== GONE) builder.put(to, i, i + 1)
       i++
     }
+    kept = i
   }
+  builder.keep(kept, text.length)
   return builder.build()
 }

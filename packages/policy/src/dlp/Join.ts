@@ -24,22 +24,46 @@ const isQuote = (unit: number): boolean => unit === 34 || unit === 39 || unit ==
 /** The most that may stand between two characters of one value. */
 export const GAP = 16
 
-const BREAK = /(?:[ \t]*\\?(?:\r?\n|\r)[ \t]*(?:(?:[>*#|]|\/\/|--)[ \t]?)*|\\\r?\\?n[ \t]*)+/y
+const BREAK = /(?:[ \t]*\\?(?:\r?\n|\r)[ \t]*(?:[>*#|][ \t]?|(?:\/\/|--)[ \t])*|\\\r?\\?n[ \t]*)+/y
 const CONCAT =
   /\\?["'`]\)?(?:[^A-Za-z0-9"'`]{0,32}|[ \t]*;?\s{0,40}[\w.$]{1,40}[ \t]*\+=[ \t]*\(?)(?:[bBrRfFuUL]?|\/\*[^*]{0,40}\*\/[ \t]*)\\?["'`]/y
 const MARKUP =
-  /<[/!a-zA-Z][^<>]{0,120}>|\p{Cc}\[[0-9;]{0,12}[A-Za-z]|[*`~]{1,3}|\$\{\s*["'`]|["'`]\s*\}|\{\{|\}\}|\\-/uy
+  /<[/!a-zA-Z][^<>]{0,120}>|\p{Cc}\[[0-9;]{0,12}[A-Za-z]|[*`]{1,3}|~~|\$\{\s*["'`]|["'`]\s*\}|\{\{|\}\}|\\-/uy
 
+const tryAt = (pattern: RegExp, text: string, at: number): number => {
+  pattern.lastIndex = at
+  return pattern.test(text) ? pattern.lastIndex : at
+}
+
+/** The end of what may stand between two characters of a value; `at` if the value itself goes on. */
 const glue = (text: string, at: number): number => {
-  const unit = text.charCodeAt(at)
-  if (isAlnum(unit)) return at
-  for (const pattern of unit === 32 || unit === 9 || unit === 10 || unit === 13 || unit === 92
-    ? [BREAK, CONCAT, MARKUP]
-    : [CONCAT, MARKUP]) {
-    pattern.lastIndex = at
-    if (pattern.test(text)) return pattern.lastIndex
+  switch (text.charCodeAt(at)) {
+    case 9:
+    case 10:
+    case 13:
+    case 32:
+      return tryAt(BREAK, text, at)
+    case 92: {
+      const end = tryAt(BREAK, text, at)
+      return end > at ? end : tryAt(CONCAT, text, at)
+    }
+    case 34:
+    case 39:
+    case 96: {
+      const end = tryAt(CONCAT, text, at)
+      return end > at ? end : tryAt(MARKUP, text, at)
+    }
+    case 27:
+    case 36:
+    case 42:
+    case 60:
+    case 123:
+    case 125:
+    case 126:
+      return tryAt(MARKUP, text, at)
+    default:
+      return at
   }
-  return at
 }
 
 /** Whether a value's character may stand here: anything visible that neither quotes nor ends a sentence's clause. */
@@ -94,6 +118,30 @@ export const withoutSeparator = (
     i += separator.length
   }
   return { text: out, end, pieces: out.length, cuts: NO_CUTS }
+}
+
+const isSpace = (unit: number): boolean => unit === 32 || unit === 9 || unit === 10 || unit === 13
+
+/** Drops white space from `at` on, if it cuts the value into pieces of one length. */
+export const withoutSpaces = (text: string, at: number, limit: number): Joined => {
+  const cuts: Array<number> = []
+  const lengths: Array<number> = []
+  let out = ""
+  let i = at
+  let end = at
+  while (out.length < limit && i < text.length && isOwn(text.charCodeAt(i))) {
+    const from = i
+    while (i < text.length && out.length + i - from < limit && isOwn(text.charCodeAt(i))) i++
+    if (lengths.length > 1 && i - from > (lengths[1] ?? 0)) break
+    lengths.push(i - from)
+    out += text.slice(from, i)
+    end = i
+    cuts.push(out.length)
+    if (lengths.length > 2 && i - from < (lengths[1] ?? 0)) break
+    const gap = i
+    while (isSpace(text.charCodeAt(i)) && i - gap < 4) i++
+  }
+  return { text: out, end, pieces: isRegular(lengths.slice(1)) ? lengths.length : 1, cuts }
 }
 
 /** Letters and digits only, in pieces. */

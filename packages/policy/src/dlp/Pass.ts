@@ -7,9 +7,10 @@ import { hexByte, isEscape, probePairs, probeRun, type Runs } from "./Decode.ts"
 import { readDigits } from "./digits.ts"
 import { readEmail, readSpelled } from "./emails.ts"
 import { GAP, lettersAt } from "./Join.ts"
-import { readKey } from "./keys.ts"
+import { readAzureSecret, readKey } from "./keys.ts"
 import { readPem } from "./pem.ts"
 import type { Report } from "./Report.ts"
+import { isConcat } from "./Strip.ts"
 import { type Token, tokens } from "./tokens.ts"
 import { readBrokenUri, readUri, schemeLetters } from "./uris.ts"
 import type { View } from "./View.ts"
@@ -36,7 +37,7 @@ const MARK = new Uint8Array(128)
 const IN_RUN = 1
 const SIGN = 2
 for (const character of "+/-") MARK[character.charCodeAt(0)] = IN_RUN
-for (const character of "_@~%\\&<([{:\u001b") MARK[character.charCodeAt(0)] = SIGN
+for (const character of "_@~%\\&<([{:\u001b\"'`") MARK[character.charCodeAt(0)] = SIGN
 
 const gramOf = (letters: string): number =>
   (letters.charCodeAt(0) << 16) | (letters.charCodeAt(1) << 8) | letters.charCodeAt(2)
@@ -106,11 +107,22 @@ const isSuspicious = (text: string, at: number, unit: number): boolean => {
     const ahead = text.charCodeAt(at - 1)
     const behind = text.charCodeAt(at + 1)
     if (!(ahead > 32) || !(behind > 32)) return false
-    return !(isLower(ahead) && isLower(behind))
+    return !(isLower(ahead) && isLower(behind)) || text.slice(Math.max(0, at - 40), at).includes("@")
   }
   if (unit === 0xd83d || unit === 0xd83e) return false
   return !(unit >= 0xdc00 && unit <= 0xdfff)
 }
+
+/** Whether a sign behind a closing quote may join it to another string. */
+const isJoint = (unit: number): boolean =>
+  unit <= 32 ||
+  unit === 43 ||
+  unit === 46 ||
+  unit === 38 ||
+  unit === 124 ||
+  unit === 92 ||
+  unit === 126 ||
+  unit === 60
 
 /** Whether the tag that opens at `at` stands inside a word. */
 const isInnerTag = (text: string, at: number): boolean => {
@@ -177,8 +189,14 @@ export const pass = (view: View, report: Report): Needs => {
     if (run === 2 || run === 4) {
       if (hexByte(text, i - 2) >= 0 && (run === 2 || (text.charCodeAt(i - 3) | 32) === 120)) {
         if (pairs++ === 0) pairsFrom = runFrom
-      } else pairs = 0
-    } else if (run > 0) {
+        runFrom = i + 1
+        if (unit <= 32 || unit === 44 || unit === 58 || unit === 59 || unit === 46) continue
+        if (pairs >= PAIRS_MIN) probePairs(text, pairsFrom, needs.runs)
+        pairs = 0
+        continue
+      }
+    }
+    if (run > 0) {
       if (pairs >= PAIRS_MIN) probePairs(text, pairsFrom, needs.runs)
       pairs = 0
     }
@@ -221,8 +239,7 @@ const atStart = (view: View, report: Report, gram: number, at: number): void => 
 /** A spelled-out or bracketed dot begins at `at`: is there an `at` before it? */
 const atDot = (view: View, report: Report, at: number): void => {
   const from = Math.max(0, at - 80)
-  const ahead = view.text.slice(from, at)
-  const found = ahead.lastIndexOf(" at ")
+  const found = view.text.slice(from, at).toLowerCase().lastIndexOf(" at ")
   if (found >= 0) readSpelled(view, report, from + found)
 }
 
@@ -250,6 +267,11 @@ const atMark = (view: View, report: Report, needs: Needs, unit: number, at: numb
     case 27:
       needs.strip = true
       return
+    case 34:
+    case 39:
+    case 96:
+      if (!needs.strip && isJoint(text.charCodeAt(at + 1))) needs.strip = isConcat(text, at)
+      return
     case 60:
       needs.strip ||= isInnerTag(text, at)
       atBracket(view, report, at)
@@ -265,17 +287,4 @@ const atBracket = (view: View, report: Report, at: number): void => {
   const unit = text.charCodeAt(next)
   if (unit === 64 || (unit | 32) === 97 || unit === 228) readSpelled(view, report, at)
   else if (unit === 46 || (unit | 32) === 100) atDot(view, report, at)
-}
-
-const AZURE = /[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])/y
-
-/** The secrets of Entra applications have `Q~` in fifth place. */
-const readAzureSecret = (view: View, report: Report, at: number): void => {
-  const { text } = view
-  if (at < 5 || text.charCodeAt(at - 1) !== 81) return
-  AZURE.lastIndex = at - 5
-  if (!AZURE.test(text)) return
-  const ahead = text.charCodeAt(at - 6)
-  if (ahead < 128 && LOWER[ahead] !== 0) return
-  report.add(view, "azure-client-secret", at - 5, AZURE.lastIndex, text.slice(at - 5, AZURE.lastIndex))
 }

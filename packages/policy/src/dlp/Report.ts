@@ -15,6 +15,15 @@ export interface Match {
 /** Collects matches; the views say where in the original they are. */
 export class Report {
   readonly matches: Array<Match> = []
+  /** Before this place of the current view no key is looked for, and none with something between its characters. */
+  keysFrom = 0
+  brokenFrom = 0
+
+  /** Begins with another view. */
+  next(): void {
+    this.keysFrom = 0
+    this.brokenFrom = 0
+  }
 
   get size(): number {
     return this.matches.length

@@ -1,93 +1,106 @@
 /**
- * A text seen through a disguise: what it says once folded or decoded, and where in the original every
- * character of it came from.
+ * A text seen through a disguise: what it says once folded or decoded, and where in the original every character of
+ * it came from.
  */
 
-/** `starts[i]` and `ends[i]`: the span of the original that shows as code unit `i`; absent: the original itself. */
+/** A text on top of another view. */
 export interface View {
   readonly text: string
-  readonly starts: Int32Array | undefined
-  readonly ends: Int32Array | undefined
+  /** The view below; the original text has none. */
+  readonly under: View | undefined
+  /**
+   * How the text lies on the view below, three numbers for every stretch: where it begins here, and there, and where
+   * all of it ends there (-1: it stands there unchanged, unit by unit).
+   */
+  readonly stretches: Int32Array
 }
 
+const NONE = new Int32Array(0)
+
 /** The view that is the text itself. */
-export const raw = (text: string): View => ({ text, starts: undefined, ends: undefined })
+export const raw = (text: string): View => ({ text, under: undefined, stretches: NONE })
 
-/** Where in the original the span `[from, to)` of a view begins. */
-export const startOf = (view: View, from: number): number => view.starts?.[from] ?? from
+/** The index of the stretch in which unit `at` lies. */
+const stretchAt = (stretches: Int32Array, at: number): number => {
+  let low = 0
+  let high = stretches.length / 3 - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((stretches[middle * 3] ?? 0) <= at) low = middle
+    else high = middle - 1
+  }
+  return low * 3
+}
 
-/** Where in the original the span `[from, to)` of a view ends. */
-export const endOf = (view: View, to: number): number => view.ends?.[to - 1] ?? to
+/** Where in the original unit `at` of a view begins. */
+export const startOf = (view: View, at: number): number => {
+  const { under, stretches } = view
+  if (under === undefined) return at
+  const k = stretchAt(stretches, at)
+  const from = stretches[k + 1] ?? 0
+  return startOf(under, stretches[k + 2] === -1 ? from + at - (stretches[k] ?? 0) : from)
+}
+
+/** Where in the original the unit before `to` of a view ends. */
+export const endOf = (view: View, to: number): number => {
+  const { under, stretches } = view
+  if (under === undefined) return to
+  const k = stretchAt(stretches, to - 1)
+  const end = stretches[k + 2] ?? 0
+  return endOf(under, end === -1 ? (stretches[k + 1] ?? 0) + to - (stretches[k] ?? 0) : end)
+}
 
 const PIECE = 1024
 
-/** Writes a view on top of another one, code unit by code unit, in order. */
+/** Writes a view on top of another one, in order. */
 export class ViewBuilder {
+  private readonly under: View
   private text = ""
   /** New units that are not in `text` yet. */
   private readonly units: Array<number> = []
-  /** Unchanged units of the view below that are not in `text` yet; at most one of the two is pending. */
-  private keptFrom = 0
-  private keptTo = 0
-  private starts: Int32Array
-  private ends: Int32Array
+  private stretches = new Int32Array(192)
+  private used = 0
   private length = 0
-  private readonly under: View
 
   constructor(under: View) {
     this.under = under
-    const size = under.text.length + 16
-    this.starts = new Int32Array(size)
-    this.ends = new Int32Array(size)
   }
 
   /** Appends `unit`, which stands for `[from, to)` of the view below. */
   put(unit: number, from: number, to: number): void {
-    if (this.keptTo > this.keptFrom) this.flush()
     if (this.units.push(unit) === PIECE) this.flush()
     this.note(from, to)
+    this.length++
   }
 
-  /** Appends the unit at `at` of the view below unchanged. */
-  keep(at: number): void {
-    if (this.units.length > 0) this.flush()
-    if (this.keptTo !== at) {
-      this.flush()
-      this.keptFrom = at
-    }
-    this.keptTo = at + 1
-    this.note(at, at + 1)
+  /** Appends `[from, to)` of the view below unchanged. */
+  keep(from: number, to: number): void {
+    if (to <= from) return
+    this.flush()
+    this.text += this.under.text.slice(from, to)
+    this.note(from, -1)
+    this.length += to - from
   }
 
   build(): View {
     this.flush()
-    const { length } = this
-    return { text: this.text, starts: this.starts.subarray(0, length), ends: this.ends.subarray(0, length) }
+    return { text: this.text, under: this.under, stretches: this.stretches.subarray(0, this.used) }
   }
 
   private note(from: number, to: number): void {
-    const { starts, ends } = this.under
-    if (this.length === this.starts.length) this.grow()
-    this.starts[this.length] = starts === undefined ? from : (starts[from] ?? from)
-    this.ends[this.length++] = ends === undefined ? to : (ends[to - 1] ?? to)
+    if (this.used + 3 > this.stretches.length) {
+      const more = new Int32Array(this.stretches.length * 2)
+      more.set(this.stretches)
+      this.stretches = more
+    }
+    this.stretches[this.used++] = this.length
+    this.stretches[this.used++] = from
+    this.stretches[this.used++] = to
   }
 
   private flush(): void {
-    if (this.units.length > 0) {
-      this.text += String.fromCharCode(...this.units)
-      this.units.length = 0
-    }
-    if (this.keptTo > this.keptFrom) this.text += this.under.text.slice(this.keptFrom, this.keptTo)
-    this.keptFrom = 0
-    this.keptTo = 0
-  }
-
-  private grow(): void {
-    const starts = new Int32Array(this.starts.length * 2)
-    const ends = new Int32Array(starts.length)
-    starts.set(this.starts)
-    ends.set(this.ends)
-    this.starts = starts
-    this.ends = ends
+    if (this.units.length === 0) return
+    this.text += String.fromCharCode(...this.units)
+    this.units.length = 0
   }
 }

@@ -57,9 +57,8 @@ const detectorOf = (name: string): string =>
 
 /** The connection settings around a password (`host=… password=…`, `Server=…;Password=…`), if that is what they are. */
 const settingsStart = (text: string, at: number): number => {
-  const from = Math.max(0, at - 300)
-  const line = text.lastIndexOf("\n", at) + 1
-  const ahead = text.slice(Math.max(from, line), at)
+  const near = text.slice(Math.max(0, at - 300), at)
+  const ahead = near.slice(near.lastIndexOf("\n") + 1)
   const match = DATABASE.exec(ahead)
   if (match === null || /[(){}"'`\\]/.test(ahead.slice(match.index))) return -1
   return at - ahead.length + match.index

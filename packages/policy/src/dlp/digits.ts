@@ -43,7 +43,7 @@ const issued = (value: string): "no" | "weak" | "sure" => {
 }
 
 const CARD_CONTEXT =
-  /card|\bcc\b|\bpan\b|credit|debit|visa|master|amex|discover|maestro|diners|\bjcb\b|unionpay|payment|charge|\bpay\b|billing|cvv|cvc|\bexp|kredit|karte|tarjeta|carte|carta/i
+  /card|\bcc\b|\bpan\b|credit|debit|visa|master|amex|discover|maestro|diners|\bjcb\b|unionpay|payment|charge|\bpay\b|billing|cvv|cvc|\bexp(?:iry|ires|\b)|kredit|karte|tarjeta|carte|carta/i
 const SSN_CONTEXT =
   /social|soc\.? ?sec|taxpayer|tax[ _-]?(?:payer|id)|\b[it]tin\b|\btin\b|\bss ?#|\bw-?[249]\b|1099|payroll|loan|mortgage|borrower|applicant|sozialversicherung|s[ée]curit[ée] sociale|seguro social/i
 /** Case matters here: `className` has an `ssN` in it. */
@@ -237,25 +237,44 @@ const regroup = (groups: ReadonlyArray<Group>, rewrite: (gap: string) => string)
 }
 
 const LINE = /[ \t]*\\?(?:\r?\n|\r|\\r|\\n)[ \t]*(?:[>#*|][ \t]?)*/g
-const GLUE = /\\?["'`]\s*\+?[^\d"'`]*["'`]|[*`~]+|<[^>]*>/g
+const MARKUP = /[*`]+|~~|<[^>]*>/g
+const CONCAT = /\\?["'`][\s+.&|\\~]*["'`]/g
+
+/** Whether lines of nothing but digits stand there: a list of numbers, and no number that was broken. */
+const isColumn = (text: string, groups: ReadonlyArray<Group>): boolean => {
+  const [first] = groups
+  const last = groups[groups.length - 1]
+  if (first === undefined || last === undefined || !groups.some(({ gap }) => gap.includes("\n"))) return false
+  const ahead = text.slice(Math.max(0, first.start - 48), first.start)
+  const behind = text.slice(last.end, last.end + 48)
+  const lead = ahead.slice(ahead.lastIndexOf("\n") + 1)
+  const rest = /^[^\n]*/.exec(behind)?.[0] ?? ""
+  return groups.length > 6 || !/[^\W\d_]/.test(lead + rest)
+}
 
 /** Numbers broken by lines, mark-up or concatenation. */
 const readBroken = (view: View, report: Report, groups: ReadonlyArray<Group>): void => {
-  if (!groups.some(({ gap }) => gap.length > 0 && (/[\r\n\\*`~<]/.test(gap) || /["'`].*["'`]/.test(gap))))
-    return
+  if (!groups.some(({ gap }) => gap.length > 0 && /[\r\n\\*`~<"']/.test(gap))) return
+  const writing = isColumn(view.text, groups) ? "merged" : "whole"
+  const usual = groups.find(({ gap }) => gap !== "" && !/[\r\n"'`*<]/.test(gap))?.gap
   readAll(
     view,
     report,
-    regroup(groups, (gap) => gap.replace(GLUE, "").replace(LINE, "")),
-    "merged"
+    regroup(groups, (gap) => gap.replace(MARKUP, "").replace(LINE, "")),
+    writing
   )
-  const usual = groups.find(({ gap }) => gap !== "" && !/[\r\n"'`*<]/.test(gap))?.gap
+  readAll(
+    view,
+    report,
+    regroup(groups, (gap) => gap.replace(CONCAT, "").replace(LINE, "")),
+    writing
+  )
   if (usual === undefined) return
   const rewrite = (gap: string) => {
-    const rest = gap.replace(GLUE, "")
+    const rest = gap.replace(MARKUP, "")
     return /[\r\n]/.test(rest) ? usual : rest
   }
-  readAll(view, report, regroup(groups, rewrite), "merged")
+  readAll(view, report, regroup(groups, rewrite), writing)
 }
 
 /** Numbers with a separator behind every digit. */
@@ -270,8 +289,20 @@ const readSpaced = (view: View, report: Report, groups: ReadonlyArray<Group>): v
 
 const DIGITS_MIN = 9
 
+/** The gap that occurs most. */
+const usualGap = (groups: ReadonlyArray<Group>): string => {
+  const counts = new Map<string, number>()
+  let usual = ""
+  for (const { gap } of groups.slice(0, -1)) {
+    const count = (counts.get(gap) ?? 0) + 1
+    counts.set(gap, count)
+    if (count > (counts.get(usual) ?? 0)) usual = gap
+  }
+  return usual
+}
+
 const readStretch = (view: View, report: Report, groups: ReadonlyArray<Group>): void => {
-  const base = groups[0]?.gap ?? ""
+  const base = usualGap(groups)
   const rewrite = (gap: string): string => {
     if (gap === base) return ""
     return gap.length > base.length * 2 && gap.startsWith(base) && gap.endsWith(base)
@@ -279,14 +310,14 @@ const readStretch = (view: View, report: Report, groups: ReadonlyArray<Group>): 
       : gap
   }
   const joined = regroup(groups, rewrite)
-  readAll(view, report, joined, joined.length === 1 && !/[,;]/.test(base) ? "whole" : "merged")
+  readAll(view, report, joined, /[,;]/.test(base) ? "merged" : "whole")
 }
 
 /** Numbers in odd, but equal pieces, or with a different separator at every place: only where a card is spoken of. */
 const readOdd = (view: View, report: Report, groups: ReadonlyArray<Group>): void => {
   const [first] = groups
   const last = groups[groups.length - 1]
-  if (first === undefined || last === undefined || groups.length < 2 || groups.length > 19) return
+  if (first === undefined || last === undefined || groups.length < 3 || groups.length > 19) return
   const digits = join(groups, 0, groups.length)
   if (digits.length === 9) ssn(view, report, digits, first.start, last.end, false)
   else card(view, report, digits, first.start, last.end, "merged")

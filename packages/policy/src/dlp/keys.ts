@@ -1,9 +1,9 @@
 /**
  * Provider keys where a prefix begins, plain or with something between their characters.
  */
-import { isRegular, lettersAt, squeeze, withoutGlue, withoutSeparator } from "./Join.ts"
+import { isRegular, lettersAt, squeeze, withoutGlue, withoutSeparator, withoutSpaces } from "./Join.ts"
 import type { Report } from "./Report.ts"
-import { classes, isKeyBody } from "./randomness.ts"
+import { classes, isKeyBody, isPlaceholder } from "./randomness.ts"
 import { hasChecksum, type Token } from "./tokens.ts"
 import type { View } from "./View.ts"
 
@@ -17,26 +17,37 @@ const isStart = (text: string, at: number): boolean => {
   return text.charCodeAt(at - 2) === 92 && (ahead === 110 || ahead === 114 || ahead === 116)
 }
 
-/** The end of the key in `text` whose prefix begins at `at`, or -1. */
-const keyEnd = (token: Token, text: string, at: number): number => {
+/** Where the body of a key ends whose prefix begins at `at`; -1: there is no such key. */
+const bodyEnd = (token: Token, text: string, at: number): number => {
   if (!text.startsWith(token.prefix, at)) return -1
   token.body.lastIndex = at + token.prefix.length
-  if (!token.body.test(text)) return -1
-  const end = token.body.lastIndex
-  return token.check(text.slice(at, end)) ? end : -1
+  return token.body.test(text) ? token.body.lastIndex : -1
 }
 
-const LONGEST = 4096
+/** The end of the key in `text` whose prefix begins at `at`, or -1. */
+const keyEnd = (token: Token, text: string, at: number): number => {
+  const end = bodyEnd(token, text, at)
+  return end >= 0 && token.check(text.slice(at, end)) ? end : -1
+}
+
+/** The longest key is a JSON web token; the others are much shorter. */
+const longest = (token: Token): number => (token.id === "jwt" ? 4096 : 340)
 
 /** After how many of its pieces a key may end, when what follows seems to belong to it. */
-const CUTS = 6
+const CUTS = 4
+
+/**
+ * How much of a stretch that was no key is passed over before the next try: hostile text begins a key at every
+ * third character, and a stretch read eight times is read in linear time.
+ */
+const SHARE = 8
 
 /** Whether a checksum tells a key of this shape from anything else. */
 const hasSum = (token: Token): boolean => token.check === hasChecksum
 
 /** Whether letters and digits that came in pieces are a key and no sentence. */
 const isSqueezedKey = (token: Token, text: string, at: number): number => {
-  const squeezed = squeeze(text, at, Math.min(LONGEST, token.letters.length + Math.max(token.least, 20)))
+  const squeezed = squeeze(text, at, token.letters.length + Math.max(token.least, 20))
   const key = squeezed.text
   const body = key.slice(token.letters.length)
   if (squeezed.pieces < 4 || body.length < token.least || body.length < 16) return -1
@@ -51,27 +62,37 @@ const isSqueezedKey = (token: Token, text: string, at: number): number => {
 export const readKey = (view: View, report: Report, tokens: ReadonlyArray<Token>, at: number): void => {
   const { text } = view
   if (!isStart(text, at)) return
-  for (const token of tokens) {
-    const end = keyEnd(token, text, at)
-    if (end < 0) continue
-    report.add(view, token.id, at, end, text.slice(at, end))
-    return
+  if (at >= report.keysFrom) {
+    for (const token of tokens) {
+      const end = bodyEnd(token, text, at)
+      if (end < 0) continue
+      if (token.check(text.slice(at, end))) {
+        report.add(view, token.id, at, end, text.slice(at, end))
+        report.keysFrom = end
+        return
+      }
+      report.keysFrom = (at + (end - at) / SHARE) | 0
+    }
   }
-  for (const token of tokens) {
-    if (lettersAt(text, at, token.letters) < 0) continue
-    if (readBrokenKey(view, report, token, at)) return
-  }
+  if (at < report.brokenFrom) return
+  for (const token of tokens)
+    if (lettersAt(text, at, token.letters) >= 0 && readBrokenKey(view, report, token, at)) return
 }
 
 const readBrokenKey = (view: View, report: Report, token: Token, at: number): boolean => {
   const { text } = view
-  for (const joined of [withoutGlue(text, at, LONGEST), withoutSeparator(text, at, LONGEST)]) {
+  const limit = longest(token)
+  for (const join of [withoutGlue, withoutSeparator, withoutSpaces]) {
+    if (!join(text, at, token.prefix.length + 8).text.startsWith(token.prefix)) continue
+    const joined = join(text, at, limit)
+    report.brokenFrom = Math.max(report.brokenFrom, (at + (joined.end - at) / SHARE) | 0)
     if (joined.pieces < 2) continue
     for (let k = 0; k <= Math.min(joined.cuts.length, CUTS); k++) {
-      const text = joined.text.slice(0, k === 0 ? LONGEST : joined.cuts[k])
+      const text = k === 0 ? joined.text : joined.text.slice(0, joined.cuts[k])
       const end = keyEnd(token, text, 0)
       if (end < 0) continue
       report.add(view, token.id, at, joined.end, text.slice(0, end))
+      report.brokenFrom = joined.end
       return true
     }
   }
@@ -79,5 +100,40 @@ const readBrokenKey = (view: View, report: Report, token: Token, at: number): bo
   const end = isSqueezedKey(token, text, at)
   if (end < 0) return false
   report.add(view, token.id, at, end, text.slice(at, end))
+  report.brokenFrom = end
   return true
+}
+
+const AZURE = /[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-]|\.[A-Za-z0-9])/y
+
+const azureEnd = (text: string, at: number): number => {
+  AZURE.lastIndex = at
+  return AZURE.test(text) && !isPlaceholder(text.slice(at, AZURE.lastIndex)) ? AZURE.lastIndex : -1
+}
+
+/** How far before its `~` a secret of an Entra application may begin when something stands between its characters. */
+const AZURE_LEAD = 40
+
+/** The secrets of Entra applications have `Q~` in fifth place; `at` is where the `~` stands. */
+export const readAzureSecret = (view: View, report: Report, at: number): void => {
+  const { text } = view
+  let q = at - 1
+  while (q > at - 6 && !isAlnum(text.charCodeAt(q))) q--
+  if (text.charCodeAt(q) !== 81) return
+  if (at >= 5 && isStart(text, at - 5)) {
+    const end = azureEnd(text, at - 5)
+    if (end >= 0) {
+      report.add(view, "azure-client-secret", at - 5, end, text.slice(at - 5, end))
+      return
+    }
+  }
+  for (let from = Math.max(0, at - AZURE_LEAD); from <= at - 5; from++) {
+    if (!isAlnum(text.charCodeAt(from)) || !isStart(text, from)) continue
+    for (const join of [withoutGlue, withoutSeparator, withoutSpaces]) {
+      const joined = join(text, from, 44)
+      if (joined.pieces < 2 || azureEnd(joined.text, 0) < 0) continue
+      report.add(view, "azure-client-secret", from, joined.end, joined.text)
+      return
+    }
+  }
 }

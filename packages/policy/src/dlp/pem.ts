@@ -83,16 +83,25 @@ const bodyFrom = (text: string, from: number): Body => {
   return { text: body, end }
 }
 
-/** The base64 characters that end at `to`, with white space between them. */
+/** The base64 pieces that end at `to`, with line breaks, spaces or the quotes of a concatenation between them. */
 const bodyBefore = (text: string, to: number): { readonly text: string; readonly start: number } => {
   const floor = Math.max(0, to - 8192)
   let start = to
-  while (start > floor) {
-    const unit = text.charCodeAt(start - 1)
-    if (!isBody(unit) && unit !== 10 && unit !== 13 && unit !== 92) break
-    start--
+  let pieces = 0
+  let at = to
+  for (;;) {
+    let end = at
+    while (end > floor && at - end <= GAP && !isBody(text.charCodeAt(end - 1))) end--
+    if (text.charCodeAt(end - 2) === 92) end -= 2
+    if (text.charCodeAt(end - 2) === 92) end -= 2
+    let from = end
+    while (from > floor && isBody(text.charCodeAt(from - 1))) from--
+    if (end - from < (pieces++ === 0 ? 2 : 16) || text.slice(end, at).includes("-")) break
+    start = from
+    at = from
   }
-  return { text: text.slice(Math.max(start, to - KEPT), to).replace(/\\[rn]|[^A-Za-z0-9+/]/g, ""), start }
+  const body = text.slice(Math.max(start, to - 2 * KEPT), to).replace(/\\[rn]|[^A-Za-z0-9+/]/g, "")
+  return { text: body.slice(-KEPT), start }
 }
 
 /** Where an armour that has its letters before `at` begins, dashes included. */

@@ -56,4 +56,4 @@ const isSequence = (value: string): boolean => {
 
 /** Whether the body behind a known prefix can be a key: no placeholder, no words, no sequence, some variety. */
 export const isKeyBody = (value: string): boolean =>
-  !isPlaceholder(value) && !isSequence(value) && wordiness(value) < 0.75 && entropy(value) > 2.6
+  entropy(value) > 2.6 && !isPlaceholder(value) && !isSequence(value) && wordiness(value) < 0.75

@@ -58,6 +58,7 @@ const order: ReadonlyArray<Kind> = [
 const DEPTH = 2
 
 const look = (view: View, report: Report, settings: Settings): Needs => {
+  report.next()
   const needs = pass(view, report)
   if (settings.actions.iban !== "off") readIbans(view, report)
   if (settings.actions.phone !== "off") readPhones(view, report)

@@ -78,7 +78,9 @@ export const readUri = (view: View, report: Report, at: number): void => {
 /** A connection string whose characters have something between them; its scheme begins at `start`. */
 export const readBrokenUri = (view: View, report: Report, start: number): void => {
   const { text } = view
+  if (start < report.brokenFrom || !text.slice(start, start + 640).includes("@")) return
   for (const joined of [withoutGlue(text, start, 600), withoutSeparator(text, start, 600)]) {
+    report.brokenFrom = Math.max(report.brokenFrom, start + ((joined.end - start) >> 3))
     if (joined.pieces < 2) continue
     const match = WHOLE.exec(joined.text)
     if (match === null || !isPassword(match[2] ?? "", match[1] ?? "")) continue
