@@ -17,10 +17,15 @@ import { Changes } from "./changes/Changes.ts"
 import { Feed } from "./changes/Feed.ts"
 import * as Governance from "./changes/Governance.ts"
 import { Relay } from "./changes/Relay.ts"
+import { Consumers } from "./events/Consumers.ts"
+import { Ingest } from "./events/Ingest.ts"
+import { Feedback } from "./feedback/Feedback.ts"
 import * as Authentication from "./http/Authentication.ts"
 import * as Http from "./http/Http.ts"
-import { Secrets } from "./keys/Secrets.ts"
+import { ApiKeys } from "./keys/ApiKeys.ts"
+import { Secrets, type SecretsOptions } from "./keys/Secrets.ts"
 import { Signing } from "./keys/Signing.ts"
+import { Missions } from "./missions/Missions.ts"
 import { Organizations } from "./organizations/Organizations.ts"
 import { Tenancy } from "./organizations/Tenancy.ts"
 import { Checks } from "./permissions/Checks.ts"
@@ -29,9 +34,13 @@ import { Permissions } from "./permissions/Permissions.ts"
 import { Snapshot } from "./permissions/Snapshot.ts"
 import { Bundle } from "./policies/Bundle.ts"
 import { Policies } from "./policies/Policies.ts"
+import { Agents } from "./registry/Agents.ts"
+import { Registry } from "./registry/Registry.ts"
 import { Resources } from "./resources/Resources.ts"
 import { Database, type DatabaseOptions } from "./sql/Database.ts"
 import { migrate } from "./sql/Migrations.ts"
+import { Subscribers } from "./stream/Subscribers.ts"
+import { TrustScores } from "./trust/TrustScores.ts"
 
 export interface ServerOptions {
   /** 0: a free one. */
@@ -40,6 +49,8 @@ export interface ServerOptions {
   readonly host?: string
   readonly database: DatabaseOptions
   readonly authentication: "off" | "keys"
+  /** The key that encrypts credentials at rest. Default: made at the first start and kept with the data. */
+  readonly secrets?: SecretsOptions
   /** Names of streams and channels. Default: the contract's. */
   readonly names?: Streams.StreamNames
   /** The largest body that is read, in bytes. Default: 8 MiB. */
@@ -71,22 +82,31 @@ export class Server extends Context.Service<
 
 const migrated = Layer.effectDiscard(Effect.orDie(migrate))
 
-/** What the handlers need, each built once. */
+/** What the handlers need, each built once. Each line needs what stands below it. */
 const services = (options: ServerOptions) =>
-  Layer.mergeAll(
-    Checks.layer(),
-    Bundle.layer(),
-    Organizations.layer(),
-    Resources.layer(),
-    Permissions.layer()
-  ).pipe(
-    Layer.provideMerge(Snapshot.layer()),
+  Layer.mergeAll(Consumers.layer(), Checks.layer(), Bundle.layer()).pipe(
+    Layer.provideMerge(Layer.mergeAll(Ingest.layer, Snapshot.layer())),
+    Layer.provideMerge(Layer.mergeAll(Feedback.layer, Agents.layer, Subscribers.layer())),
+    Layer.provideMerge(Layer.mergeAll(TrustScores.layer, Missions.layer(), Registry.layer)),
+    Layer.provideMerge(Layer.mergeAll(Permissions.layer(), Resources.layer(), Organizations.layer())),
     Layer.provideMerge(
       Layer.mergeAll(Policies.layer(), DecisionLog.layer(), Relay.layer(relayOptions(options)))
     ),
-    Layer.provideMerge(Layer.mergeAll(Tenancy.layer(), Feed.layer())),
+    Layer.provideMerge(Layer.mergeAll(Tenancy.layer(), Feed.layer(), ApiKeys.layer)),
     Layer.provideMerge(Layer.mergeAll(Changes.layer(), Signing.layer)),
-    Layer.provideMerge(Secrets.layer())
+    Layer.provideMerge(Secrets.layer(options.secrets))
+  )
+
+/** Who asks, as the server is told to find out. */
+const identify = (options: ServerOptions) =>
+  Layer.unwrap(
+    Effect.map(ApiKeys, (keys) =>
+      Authentication.layer(
+        options.authentication === "off"
+          ? Authentication.identifyNobody
+          : Authentication.identifyByKey((key) => Effect.orDie(keys.verify(key)))
+      )
+    )
   )
 
 const relayOptions = (options: ServerOptions) => ({ names: options.names ?? Streams.streamNames() })
@@ -98,7 +118,7 @@ const served = (options: ServerOptions) => {
     disableLogger: true,
     routerConfig: { maxParamLength: 4096 }
   }).pipe(
-    Layer.provide(Authentication.layer(Authentication.identifyNobody)),
+    Layer.provide(identify(options)),
     Layer.provide(
       Layer.succeed(
         HttpIncomingMessage.MaxBodySize,

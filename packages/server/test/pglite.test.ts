@@ -5,6 +5,7 @@ import { checks } from "./suites/checks.ts"
 import { permissions } from "./suites/permissions.ts"
 import { policies } from "./suites/policies.ts"
 import { resources } from "./suites/resources.ts"
+import { routes } from "./suites/routes.ts"
 
 layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("on PGlite", (it) => {
   resources(it)
@@ -12,4 +13,5 @@ layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("o
   checks(it)
   policies(it)
   badInput(it)
+  routes(it)
 })

@@ -5,6 +5,7 @@ import { checks } from "./suites/checks.ts"
 import { permissions } from "./suites/permissions.ts"
 import { policies } from "./suites/policies.ts"
 import { resources } from "./suites/resources.ts"
+import { routes } from "./suites/routes.ts"
 
 const platform = Layer.effect(
   Platform.Platform,
@@ -21,5 +22,6 @@ describe.skipIf(!PostgresServer.isThere())("with a real server", () => {
     permissions(it)
     checks(it)
     policies(it)
+    routes(it)
   })
 })

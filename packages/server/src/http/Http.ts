@@ -3,28 +3,42 @@
  *
  * A capability gives `XHttp.layer`, the handlers of its group; here they become one router.
  */
-import { Authentication, ErrorBodies, PermissionsApi, PoliciesApi, ResourcesApi } from "@agion/domain"
+import { Api } from "@agion/domain"
 import { Layer } from "effect"
-import { HttpApi, HttpApiBuilder } from "effect/http-api"
+import { HttpApiBuilder } from "effect/http-api"
+import * as AuditHttp from "../audit/AuditHttp.ts"
+import * as EventsHttp from "../events/EventsHttp.ts"
+import * as FeedbackHttp from "../feedback/FeedbackHttp.ts"
+import * as MissionsHttp from "../missions/MissionsHttp.ts"
+import * as OrganizationsHttp from "../organizations/OrganizationsHttp.ts"
 import * as PermissionsHttp from "../permissions/PermissionsHttp.ts"
 import * as PoliciesHttp from "../policies/PoliciesHttp.ts"
+import * as AgentsHttp from "../registry/AgentsHttp.ts"
+import * as RegistryHttp from "../registry/RegistryHttp.ts"
 import * as ResourcesHttp from "../resources/ResourcesHttp.ts"
+import * as StreamHttp from "../stream/StreamHttp.ts"
+import * as TrustHttp from "../trust/TrustHttp.ts"
 import { errorBodies } from "./ErrorBody.ts"
 import * as Health from "./Health.ts"
 
-class Api extends HttpApi.make("agion")
-  .add(ResourcesApi)
-  .add(PermissionsApi)
-  .add(PoliciesApi)
-  .middleware(Authentication)
-  .middleware(ErrorBodies)
-  .prefix("/api/v1") {}
+const groups = Layer.mergeAll(
+  ResourcesHttp.layer,
+  PermissionsHttp.layer,
+  PoliciesHttp.layer,
+  TrustHttp.layer,
+  FeedbackHttp.layer,
+  AuditHttp.layer,
+  AgentsHttp.layer,
+  RegistryHttp.layer,
+  EventsHttp.layer,
+  MissionsHttp.layer,
+  OrganizationsHttp.layer
+)
 
 /** All routes with their handlers. */
 export const routes = Layer.mergeAll(
-  HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
-    Layer.provide([ResourcesHttp.layer, PermissionsHttp.layer, PoliciesHttp.layer])
-  ),
+  HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(Layer.provide(groups)),
+  StreamHttp.layer,
   Health.layer,
   errorBodies
 )

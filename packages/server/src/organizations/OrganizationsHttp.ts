@@ -1,0 +1,41 @@
+/** The routes of organizations: their settings, what they used, the keys that speak for them. */
+import { Api, ApiError, Caller } from "@agion/domain"
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import * as KeysHttp from "../keys/KeysHttp.ts"
+import * as UsageHttp from "../usage/UsageHttp.ts"
+import { Organizations } from "./Organizations.ts"
+import { Tenancy } from "./Tenancy.ts"
+
+/** The handlers of group `organizations`. */
+export const layer = HttpApiBuilder.group(
+  Api,
+  "organizations",
+  Effect.fnUntraced(function* (handlers) {
+    const organizations = yield* Organizations
+    const tenancy = yield* Tenancy
+    const keys = yield* KeysHttp.handlers
+    const usage = yield* UsageHttp.summary
+
+    const mayNot = new ApiError.Forbidden({
+      message: "an agent's key cannot change settings; use an operator's"
+    })
+
+    return handlers.handleAll({
+      ...keys,
+      usage,
+      get: Effect.fnUntraced(function* ({ params }) {
+        yield* tenancy.owns(params.id, () => missing(params.id))
+        return yield* organizations.get(params.id)
+      }),
+      update: Effect.fnUntraced(function* ({ params, payload }) {
+        yield* tenancy.owns(params.id, () => missing(params.id))
+        const caller = yield* Caller
+        if (caller.agentId !== null) return yield* mayNot
+        return yield* organizations.update(params.id, payload)
+      })
+    })
+  })
+)
+
+const missing = (id: string) => new ApiError.NotFound({ message: `there is no organization \`${id}\`` })

@@ -1,0 +1,120 @@
+import { Api } from "@agion/domain"
+import { Platform } from "@agion/testing"
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { assertRefused, check, grant, type It, resource, unique } from "./words.ts"
+
+/** Every endpoint of the contract: method and path under the prefix. */
+const endpoints = Object.values(Api.groups).flatMap((group) =>
+  Object.values(group.endpoints).map(({ method, path }) => ({ method, path: path.replace("/api/v1", "") }))
+)
+
+export const routes = (it: It) => {
+  it.effect("every route of the contract is served, and an empty request never breaks it", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      assert.isAbove(endpoints.length, 70)
+      for (const { method, path } of endpoints) {
+        const answer = yield* platform.request(
+          method,
+          path.replace(/:[a-zA-Z]+/g, "none"),
+          method === "POST" || method === "PUT" ? {} : undefined
+        )
+        assert.isBelow(answer.status, 500, `${method} ${path}: ${answer.text}`)
+        assert.notMatch(answer.text, /there is no such route/, `${method} ${path}`)
+        if (answer.status >= 400) assertRefused(answer, answer.status)
+      }
+    })
+  )
+
+  it.effect("settings of an organization are read, changed and decide", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const organization = unique("org")
+      assertRefused(yield* platform.get(`/organizations/${organization}`), 404)
+      const model = yield* resource(organization, { trust_tier_required: 90 })
+      const agent = unique("agent")
+      yield* grant(agent, model.id)
+      const read = (yield* platform.get(`/organizations/${organization}`)).body
+      assert.deepInclude(read, {
+        id: organization,
+        time_zone: "UTC",
+        enforcement: "enforce",
+        budget_limit: null
+      })
+      assert.isFalse((yield* check(organization, agent, model.id)).allowed)
+      const changed = yield* platform.put(`/organizations/${organization}`, {
+        enforcement: "observe",
+        time_zone: "Asia/Tokyo",
+        budget_limit: 12.5
+      })
+      assert.deepInclude(changed.body, {
+        enforcement: "observe",
+        time_zone: "Asia/Tokyo",
+        budget_limit: 12.5
+      })
+      const observed = yield* check(organization, agent, model.id)
+      assert.isTrue(observed.allowed)
+      assert.deepInclude(observed.metadata.observed, {
+        allowed: false,
+        reason: "Trust score too low: 40 < 90"
+      })
+      assertRefused(yield* platform.put(`/organizations/${organization}`, { time_zone: "Mars/Olympus" }), 400)
+      assertRefused(yield* platform.put(`/organizations/${organization}`, { budget_limit: -1 }), 400)
+    })
+  )
+
+  it.effect("the kill switch denies every check of an agent at once, in every organization", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const agent = unique("agent")
+      const places = yield* Effect.forEach([unique("org"), unique("org")], (organization) =>
+        Effect.gen(function* () {
+          const model = yield* resource(organization)
+          yield* grant(agent, model.id)
+          return { organization, id: model.id as string }
+        })
+      )
+      yield* platform.post("/agents/register", { agent_id: agent, version: "1", status: "active" })
+      for (const { organization, id } of places)
+        assert.isTrue((yield* check(organization, agent, id)).allowed)
+      yield* platform.put(`/agents/${agent}`, { status: "suspended" })
+      for (const { organization, id } of places)
+        assert.strictEqual((yield* check(organization, agent, id)).reason, "Agent is suspended")
+      yield* platform.post("/agents/register", { agent_id: agent, version: "2", status: "active" })
+      for (const { organization, id } of places)
+        assert.isFalse((yield* check(organization, agent, id)).allowed)
+      yield* platform.put(`/agents/${agent}`, { status: "active" })
+      for (const { organization, id } of places)
+        assert.isTrue((yield* check(organization, agent, id)).allowed)
+    })
+  )
+
+  it.effect("FRESH-1 a change of score decides the check that follows", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const organization = unique("org")
+      const agent = unique("agent")
+      const model = yield* resource(organization, { trust_tier_required: 60 })
+      yield* grant(agent, model.id)
+      assert.isFalse((yield* check(organization, agent, model.id)).allowed)
+      const change = (impact: number) =>
+        platform.post("/trust/evaluate", {
+          entity_id: agent,
+          entity_type: "agent",
+          event_type: "positive",
+          impact,
+          description: "a test",
+          organization_id: organization
+        })
+      assert.strictEqual((yield* change(20)).status, 200)
+      const allowed = yield* check(organization, agent, model.id)
+      assert.deepStrictEqual([allowed.allowed, allowed.metadata.trust_score], [true, 60])
+      yield* change(-0.1)
+      assert.strictEqual(
+        (yield* check(organization, agent, model.id)).reason,
+        "Trust score too low: 59.9 < 60"
+      )
+    })
+  )
+}
