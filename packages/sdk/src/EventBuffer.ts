@@ -345,26 +345,34 @@ const sendForEver = (
 const drain = Effect.fnUntraced(function* (link: Link, announce: Effect.Effect<void>) {
   while (true) {
     const exit = yield* Effect.exit(bounded(link))
+    const error = remember(link, exit)
     for (const waiter of [...link.waiters]) waiter()
-    if (Exit.isSuccess(exit)) {
-      if (!exit.value) return
-      link.batches += 1
-      link.attempt = 0
-      link.reason = ""
-      yield* announce
-      continue
-    }
-    const error = Cause.squash(exit.cause)
-    link.failures += 1
-    link.attempt += 1
-    link.reason = error instanceof Error ? error.message : String(error)
+    if (Exit.isSuccess(exit) && !exit.value) return
     yield* announce
+    if (error === undefined) continue
     const asked = error instanceof DeliveryFailed ? (error.retryAfterMs ?? 0) : 0
     const pause = Math.max(asked, yield* pauseMillis(link.attempt))
     yield* Effect.raceFirst(link.nudge.await, Effect.sleep(Duration.millis(pause)))
     if (link.nudge.closeUnsafe()) link.attempt = 0
   }
 })
+
+/** Counts how a batch went; answers what was wrong. */
+const remember = (link: Link, exit: Exit.Exit<boolean, DeliveryFailed>): unknown => {
+  if (Exit.isSuccess(exit)) {
+    if (exit.value) {
+      link.batches += 1
+      link.attempt = 0
+      link.reason = ""
+    }
+    return undefined
+  }
+  const error = Cause.squash(exit.cause)
+  link.failures += 1
+  link.attempt += 1
+  link.reason = error instanceof Error ? error.message : String(error)
+  return error
+}
 
 const bounded = (link: Link) =>
   Effect.timeoutOrElse(link.send, {
@@ -412,8 +420,8 @@ const makeAnnounce = (
     told = storage.mode
     yield* storage.mode === "memory"
       ? Effect.logWarning(
-          `events are kept in memory until they are sent: \`${storage.directory}\` cannot be written (${storage.reason}); ` +
-            "make it writable, or choose another `directory`"
+          `events are kept in memory until they are sent, because of \`${storage.directory}\`: ${storage.reason}; ` +
+            "it is tried again; where that does not help, choose another `directory`"
         )
       : Effect.logInfo(`events are kept in \`${storage.directory}\` again`)
   })

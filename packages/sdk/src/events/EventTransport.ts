@@ -125,6 +125,9 @@ const Results = Schema.Struct({
   )
 })
 
+/** Statuses that are about what was sent. */
+const about = (status: number): boolean => status === 400 || status === 413 || status === 422
+
 const makeHttp = Effect.fnUntraced(function* (options: HttpTransportOptions) {
   const { makeCall } = yield* Effect.promise(() => import("./HttpCall.ts"))
   const call = yield* makeCall(options)
@@ -135,10 +138,10 @@ const makeHttp = Effect.fnUntraced(function* (options: HttpTransportOptions) {
     events: ReadonlyArray<Streams.Fields>
   ): Effect.fn.Return<ReadonlyArray<Delivery>, DeliveryFailed> {
     const answer = yield* call("/events", JSON.stringify({ events }))
-    // A key that may not write events says nothing about the events: they wait for a better one.
-    if (answer._tag === "Refused" && answer.status === 403)
+    if (answer._tag === "Refused" && about(answer.status)) return yield* halves(events, answer.reason)
+    // A key that may not write events, or another program at this address, says nothing about the events.
+    if (answer._tag === "Refused")
       return yield* new DeliveryFailed({ to: options.url, reason: answer.reason })
-    if (answer._tag === "Refused") return yield* halves(events, answer.reason)
     const { results } = yield* Effect.mapError(
       decode(answer.text),
       () => new DeliveryFailed({ to: options.url, reason: "the answer is not one of the platform's" })

@@ -1,4 +1,9 @@
-/** A `POST` to the gateway whose answer is one of three: taken, never to be taken, or to be sent again. */
+/**
+ * A `POST` to the gateway whose answer is one of three: taken, never to be taken, or to be sent again.
+ *
+ * That it is never to be taken only the platform can say, in the contract's error body: a page of some proxy on the
+ * way (404 while the platform is being replaced) loses nothing.
+ */
 import { Duration, Effect, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { DeliveryFailed, type HttpTransportOptions } from "./EventTransport.ts"
@@ -38,24 +43,26 @@ export const makeCall = Effect.fnUntraced(function* (options: HttpTransportOptio
       Effect.flatMap(({ response, text }): Effect.Effect<Answer, DeliveryFailed> => {
         const { status } = response
         if (status < 300) return Effect.succeed({ _tag: "Taken", text })
-        const reason = `${status} ${told(text)}`.trim()
-        if (!passing(status)) return Effect.succeed({ _tag: "Refused", status, reason })
+        const message = told(text)
+        const reason = `${status} ${message ?? ""}`.trim()
+        if (!passing(status) && (message !== undefined || status === 413))
+          return Effect.succeed({ _tag: "Refused", status, reason })
         return Effect.fail(failed(reason, retryAfter(response.headers["retry-after"])))
       })
     )
   }
 })
 
-/** What an error body says, shortened. */
-const told = (text: string): string => {
+/** What the contract's error body says, shortened; undefined when it is none. */
+const told = (text: string): string | undefined => {
   try {
     const body: unknown = JSON.parse(text)
-    if (typeof body === "object" && body !== null && "message" in body)
-      return String(body.message).slice(0, 300)
+    if (typeof body !== "object" || body === null || !("error" in body) || !("message" in body))
+      return undefined
+    return String(body.message).slice(0, 300)
   } catch {
-    // Some proxy's page: the status says enough.
+    return undefined
   }
-  return ""
 }
 
 const retryAfter = (header: string | undefined): number | undefined => {
