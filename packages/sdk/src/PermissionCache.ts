@@ -23,7 +23,7 @@ import {
   ResourceId,
   type Wire
 } from "@agion/domain"
-import { type Outage, PermissionCheck } from "@agion/policy"
+import { type Outage, PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Context, Deferred, Effect, Exit, Layer, Queue, Schedule, Schema, type Scope } from "effect"
 import { type Decision, ofCheck, ofResult, without } from "./Decision.ts"
 import { EventBuffer } from "./EventBuffer.ts"
@@ -57,7 +57,6 @@ import {
 import type { EntryKey } from "./internal/EntryTable.ts"
 import { onAnswer } from "./internal/Epochs.ts"
 import { type Monotonic, monotonic } from "./internal/Monotonic.ts"
-import { resourceFacts } from "./internal/PolicyFacts.ts"
 import { allHeld, PolicyEngine } from "./PolicyEngine.ts"
 import { Pushes } from "./Pushes.ts"
 import { Settings, type SettingsShape } from "./Settings.ts"
@@ -516,8 +515,8 @@ const outageFacts = (
   const degraded = degradedOf(parts.state, actor, now)
   const { signed } = actor
   const stands = signed !== null && signed.score === actor.score && parts.wallNow() < signed.expiresAt
-  const remembers =
-    entry !== undefined && (entry.standing === "held" || !entry.decision.allowed || entry.knownUntil > 0)
+  // What was forgotten allows nothing, what was denied stays denied.
+  const remembers = entry !== undefined && (entry.standing === "held" || !entry.decision.allowed)
   return {
     now,
     permissionType: key.permissionType,
@@ -526,7 +525,7 @@ const outageFacts = (
       ? {
           allowed: (entry.decision.observed ?? entry.decision).allowed,
           reason: (entry.decision.observed ?? entry.decision).reason,
-          confirmedAt: entry.standing === "held" ? Math.max(entry.askedAt, confirmed) : entry.knownUntil,
+          confirmedAt: Math.max(entry.askedAt, confirmed),
           deniedUntil: entry.deniedUntil
         }
       : null,
@@ -636,7 +635,7 @@ const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.Effect<
           Effect.tap((resource) =>
             Effect.sync(() => {
               parts.state.wanted.add(id)
-              parts.state.resources.set(id, resourceFacts(resource, null))
+              parts.state.resources.set(id, PolicyFacts.resourceFacts(resource, null))
             })
           ),
           Effect.ignore

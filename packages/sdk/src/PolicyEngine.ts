@@ -12,9 +12,8 @@
  * **Gotchas**: `check` changes nothing and reports nothing; `governed` does.
  */
 import { createHmac, randomBytes } from "node:crypto"
-import { Dlp, type PermissionCheck, PolicySet } from "@agion/policy"
+import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
 import { Clock, Context, Effect, Layer, PubSub, Stream } from "effect"
-import { policyInput, verdictOf } from "./internal/PolicyFacts.ts"
 import { Settings } from "./Settings.ts"
 
 /** A set of policies in force. */
@@ -242,13 +241,13 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     const verdict = active.set.evaluate(input, { unheld: maskOf(active.set, unheld) })
     if (verdict.evaluated === 0 && verdict.deferred.length === 0) return noVerdict
     return {
-      verdict: verdictOf(verdict),
+      verdict: PolicyFacts.verdictOf(verdict),
       deferred: verdict.deferred.length === 0 ? noNames : verdict.deferred.map(({ name }) => name)
     }
   }
   const inputOf = (query: PolicyQuery, now: number): PolicySet.PolicyInput => {
     const facts = factsOf(query, settings.agentId, settings.actorType, now)
-    const input = policyInput(facts, "", query.metadata ?? {})
+    const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
     return query.resource === undefined ? input : { ...input, resource: query.resource }
   }
   return PolicyEngine.of({
@@ -278,6 +277,6 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     judgeUnsafe: (facts, about) =>
       active === null || active.set.size === 0
         ? noVerdict
-        : evaluate(policyInput(facts, about.resourceId, about.metadata), about.unheld)
+        : evaluate(PolicyFacts.policyInput(facts, about.resourceId, about.metadata), about.unheld)
   })
 })

@@ -4,13 +4,12 @@
  * Times are milliseconds of a clock that only moves forward, but for `wallNow`, which hours and days look at.
  */
 import type { ActorType, CheckEntry, CheckResult, PermissionType } from "@agion/domain"
-import { PermissionCheck } from "@agion/policy"
+import { PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Effect } from "effect"
 import { type Decision, ofResult } from "../Decision.ts"
 import type { ActorTrust } from "../TrustTracker.ts"
 import type { EntryKey, Held } from "./EntryTable.ts"
 import type { OrganizationEpoch } from "./Epochs.ts"
-import { resourceFacts } from "./PolicyFacts.ts"
 
 /** Approved entries live for so long (CACHE-1). */
 export const approvedFor = 30_000
@@ -66,8 +65,6 @@ export interface CacheEntry extends EntryKey, Held {
   readonly spend: Spend
   /** Until when a denial by rate, limits or hours stands; null: it has no end. */
   readonly deniedUntil: number | null
-  /** When `forgotten`: until when it was known to be current. */
-  knownUntil: number
   expiresAt: number
   standing: Standing
   /** `stamp` at the last refresh ahead of expiry: who was not used since is not refreshed. */
@@ -85,7 +82,8 @@ const factsOf = (result: CheckResult): HeldFacts | null => {
   if (entry === undefined) return null
   return {
     entry,
-    resource: entry.resource === null ? null : resourceFacts(entry.resource, entry.ancestorStatus),
+    resource:
+      entry.resource === null ? null : PolicyFacts.resourceFacts(entry.resource, entry.ancestorStatus),
     permission:
       permission === null
         ? null
@@ -146,7 +144,6 @@ export const makeEntry = (options: {
     askedAt,
     spend: { requests: 0, tokens: 0, costMicroUsd: 0, times: [] },
     deniedUntil: step !== undefined && passing.has(step) ? askedAt + (wait ?? 60_000) : null,
-    knownUntil: askedAt,
     expiresAt: askedAt + lifeOf(result),
     standing: "held",
     refreshedStamp: 0

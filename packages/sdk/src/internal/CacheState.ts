@@ -100,14 +100,10 @@ const expired = Number.NEGATIVE_INFINITY
 /** Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). */
 export const forgetAll = (state: CacheState, organizationId: string): void => {
   taint(state, (flight) => flight.organizationId === organizationId)
-  const { confirmedAt } = organizationOf(state, organizationId)
   for (const entry of state.table.of(organizationId)) {
     state.counters.invalidated++
     entry.expiresAt = expired
-    if (entry.standing === "held") {
-      entry.standing = "forgotten"
-      entry.knownUntil = Math.max(entry.askedAt, entry.knownUntil, confirmedAt)
-    }
+    if (entry.standing === "held") entry.standing = "forgotten"
   }
   state.resources.clear()
 }
@@ -195,15 +191,10 @@ export const takePush = (
   now: number
 ): ReadonlyArray<CacheEntry> => {
   const organization = organizationOf(state, organizationId)
-  const before = organization.confirmedAt
   const effect = onPush(organization, message, now)
   if (effect === "nothing") return []
   if (effect === "drop named") return dropNamed(state, organizationId, message)
-  // What was held was known to be current until the last confirmation before this one.
-  const confirmedAt = organization.confirmedAt
-  organization.confirmedAt = before
   forgetAll(state, organizationId)
-  organization.confirmedAt = confirmedAt
   // What this push itself names is known to have changed.
   return dropNamed(state, organizationId, message)
 }

@@ -1,0 +1,296 @@
+/** The test platform's side of the wire: requests in, answers of the contract out. */
+import {
+  ActorId,
+  Agent,
+  CheckBatch,
+  CheckBatchResult,
+  CheckRequest,
+  CheckResult,
+  epochHeader,
+  Policy,
+  PolicyBundle,
+  ReserveRequest,
+  Resource,
+  SigningKeys,
+  Trust
+} from "@agion/domain"
+import { Effect, Layer, Schema } from "effect"
+import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import type { Platform } from "./TestPlatform.ts"
+
+interface Answer {
+  readonly status: number
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+}
+
+interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly body: unknown
+  readonly headers: { readonly [name: string]: string | undefined }
+}
+
+const ok = (body: unknown): Answer => ({ status: 200, body })
+const none: Answer = { status: 204 }
+const missing: Answer = {
+  status: 404,
+  body: {
+    error: "Not Found",
+    message: "there is no such thing",
+    details: "",
+    timestamp: new Date(0).toISOString()
+  }
+}
+
+const reserve = (platform: Platform, body: unknown): Answer => {
+  const request = Schema.decodeUnknownSync(ReserveRequest)(body)
+  const { amounts, context, ...check } = request
+  const result = platform.check({
+    ...check,
+    fields: "entry",
+    context: {
+      ...context,
+      ...(amounts.tokens == null ? {} : { request_tokens: amounts.tokens }),
+      ...(amounts.costUsd == null ? {} : { estimated_cost: amounts.costUsd })
+    }
+  })
+  const permission = platform.grantOf(request.actorId, request.resourceId, request.permissionType)
+  const reserved = {
+    id: platform.nextId(),
+    permissionId: permission?.id ?? "",
+    requests: amounts.requests ?? 1,
+    tokens: amounts.tokens ?? 0,
+    costUsd: amounts.costUsd ?? 0,
+    state: "held" as const
+  }
+  if (result.allowed) {
+    platform.reservations.set(reserved.id, reserved)
+    platform.use(reserved.permissionId, reserved.requests, reserved.tokens, reserved.costUsd)
+  }
+  const reservation = result.allowed
+    ? {
+        id: reserved.id,
+        expires_at: platform.iso(),
+        amounts: { requests: reserved.requests, tokens: reserved.tokens, cost_usd: reserved.costUsd }
+      }
+    : null
+  return ok({ ...(Schema.encodeSync(CheckResult)(result) as object), reservation })
+}
+
+const settle = (platform: Platform, id: string, body: unknown): Answer => {
+  const reserved = platform.reservations.get(id)
+  if (reserved === undefined) return missing
+  const { tokens = 0, cost_usd: costUsd = 0 } = body as { tokens?: number; cost_usd?: number }
+  if (reserved.state === "held")
+    platform.use(reserved.permissionId, 0, tokens - reserved.tokens, costUsd - reserved.costUsd)
+  reserved.state = "settled"
+  reserved.tokens = tokens
+  reserved.costUsd = costUsd
+  return none
+}
+
+const release = (platform: Platform, id: string): Answer => {
+  const reserved = platform.reservations.get(id)
+  if (reserved === undefined) return missing
+  if (reserved.state === "held") platform.use(reserved.permissionId, 0, -reserved.tokens, -reserved.costUsd)
+  reserved.state = "released"
+  return none
+}
+
+const toJson = Schema.decodeUnknownSync(Schema.Json)
+
+const bundle = (platform: Platform, asked: Asked): Answer => {
+  const etag = `"${platform.policyVersion}"`
+  if (asked.headers["if-none-match"] === etag) return { status: 304 }
+  const policies = platform.policies.map((policy) => toJson(Schema.encodeSync(Policy)(policy)))
+  const value = { version: platform.policyVersion, digest: "", policies }
+  const signed = platform.sign("bundle", value)
+  return {
+    status: 200,
+    headers: { etag },
+    body: Schema.encodeSync(PolicyBundle)({
+      version: platform.policyVersion,
+      policies: platform.policies,
+      digest: "",
+      ...signed,
+      epoch: platform.epoch,
+      organizationId: platform.organizationId
+    })
+  }
+}
+
+const score = (platform: Platform, actorId: string): Answer => {
+  const { score: value } = platform.actor(actorId)
+  return ok(
+    Schema.encodeSync(Trust.TrustScoreAnswer)({
+      success: true,
+      data: {
+        id: 1,
+        entityId: ActorId.make(actorId),
+        entityType: "agent",
+        score: value,
+        reputationScore: value,
+        behaviorScore: value,
+        complianceScore: value,
+        lastUpdated: platform.iso(),
+        createdAt: platform.iso(),
+        signed: platform.signedScore(actorId)
+      },
+      message: "",
+      timestamp: platform.iso()
+    })
+  )
+}
+
+const register = (platform: Platform, body: unknown): Answer => {
+  const { agent_id: agentId = "agent" } = body as { agent_id?: string }
+  const id = ActorId.make(agentId)
+  return ok(
+    Schema.encodeSync(Agent)({
+      id,
+      agentId: id,
+      containerId: null,
+      name: agentId,
+      type: "agent",
+      version: "0",
+      framework: null,
+      model: null,
+      owner: null,
+      capabilities: [],
+      endpoints: {},
+      status: platform.actor(agentId).suspended ? "suspended" : "active",
+      metadata: {},
+      organizationId: platform.organizationId,
+      lastSeenAt: platform.iso(),
+      registeredAt: platform.iso(),
+      createdAt: platform.iso(),
+      updatedAt: platform.iso()
+    })
+  )
+}
+
+const events = (platform: Platform, body: unknown): Answer => {
+  const { events: all = [] } = body as { events?: ReadonlyArray<{ readonly [name: string]: unknown }> }
+  return ok({
+    results: all.map((event) => ({ event_id: String(event["event_id"]), status: platform.event(event) }))
+  })
+}
+
+const part = (path: string, index: number): string => decodeURIComponent(path.split("/")[index] ?? "")
+
+const post = (platform: Platform, { path, body }: Asked): Answer => {
+  if (path === "/permissions/check")
+    return ok(Schema.encodeSync(CheckResult)(platform.check(Schema.decodeUnknownSync(CheckRequest)(body))))
+  if (path === "/permissions/check/batch") {
+    const { checks, fields } = Schema.decodeUnknownSync(CheckBatch)(body)
+    const results = checks.map((check) => platform.check({ ...check, fields }))
+    return ok(Schema.encodeSync(CheckBatchResult)({ results }))
+  }
+  if (path === "/permissions/reserve") return reserve(platform, body)
+  if (path.endsWith("/settle")) return settle(platform, part(path, 3), body)
+  if (path.endsWith("/release")) return release(platform, part(path, 3))
+  if (path.endsWith("/usage")) {
+    const used = body as { request_count?: number; token_count?: number; cost_usd?: number }
+    platform.use(part(path, 2), used.request_count ?? 1, used.token_count ?? 0, used.cost_usd ?? 0)
+    return none
+  }
+  if (path === "/events") return events(platform, body)
+  if (path === "/agents/register") return register(platform, body)
+  return missing
+}
+
+const get = (platform: Platform, asked: Asked): Answer => {
+  const { path } = asked
+  if (path === "/signing-keys") {
+    const key = { ...platform.publicKey, algorithm: "Ed25519" as const, notBefore: platform.iso() }
+    return ok(Schema.encodeSync(SigningKeys)({ keys: [key] }))
+  }
+  if (path === "/policies/bundle") return bundle(platform, asked)
+  if (path.startsWith("/trust/score/")) return score(platform, part(path, 3))
+  if (path.startsWith("/resources/")) {
+    const resource = platform.resources.get(part(path, 2))
+    return resource === undefined ? missing : ok(Schema.encodeSync(Resource)(resource))
+  }
+  return missing
+}
+
+const failed = (request: HttpClientRequest.HttpClientRequest, text: string) => {
+  const cause = Object.assign(new Error(text), { code: text })
+  return new HttpClientError.HttpClientError({
+    reason: new HttpClientError.TransportError({ request, cause, description: text })
+  })
+}
+
+const utf8 = new TextDecoder()
+
+const bodyOf = (request: HttpClientRequest.HttpClientRequest): unknown => {
+  const { body } = request
+  if (body._tag !== "Uint8Array") return undefined
+  const text = utf8.decode(body.body)
+  return text === "" ? undefined : JSON.parse(text)
+}
+
+const answer = (platform: Platform, asked: Asked): Answer => {
+  platform.arrived.push({ method: asked.method, path: asked.path, body: asked.body })
+  return asked.method === "POST" ? post(platform, asked) : get(platform, asked)
+}
+
+const respond = (platform: Platform, request: HttpClientRequest.HttpClientRequest, made: Answer) =>
+  HttpClientResponse.fromWeb(
+    request,
+    new Response(made.body === undefined ? null : JSON.stringify(made.body), {
+      status: made.status,
+      headers: {
+        "content-type": "application/json",
+        [epochHeader]: String(platform.epoch),
+        ...made.headers
+      }
+    })
+  )
+
+/** A client whose platform is in memory. */
+export const layerHttpClient = (platform: Platform): Layer.Layer<HttpClient.HttpClient> =>
+  Layer.succeed(
+    HttpClient.HttpClient,
+    HttpClient.make((request, url) =>
+      Effect.suspend(() => {
+        const { fault } = platform
+        const path = url.pathname.replace(/^\/api\/v1/, "")
+        switch (fault._tag) {
+          case "Refuse":
+            return Effect.fail(failed(request, "ECONNREFUSED"))
+          case "Hang":
+            return Effect.never
+          case "Garble":
+            return Effect.succeed(
+              HttpClientResponse.fromWeb(request, new Response("<html>", { status: 200 }))
+            )
+          case "Status":
+            platform.arrived.push({ method: request.method, path, body: undefined })
+            return Effect.succeed(
+              HttpClientResponse.fromWeb(
+                request,
+                new Response("", {
+                  status: fault.status,
+                  headers: fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
+                })
+              )
+            )
+          case "None":
+            return Effect.map(Effect.yieldNow, () =>
+              respond(
+                platform,
+                request,
+                answer(platform, {
+                  method: request.method,
+                  path,
+                  body: bodyOf(request),
+                  headers: request.headers
+                })
+              )
+            )
+        }
+      })
+    )
+  )

@@ -1,0 +1,463 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { EventBuffer, FailurePolicy, PermissionCache, PolicySync } from "../src/index.ts"
+import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const agent = "agent-1"
+const model = testUuid(1)
+const database = testUuid(2)
+
+const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
+
+/** How often the platform was asked for a check. */
+const checks = (platform: Platform): number =>
+  platform.arrived
+    .flatMap(({ path, body }) => {
+      if (path === "/permissions/check") return [1]
+      if (path !== "/permissions/check/batch") return []
+      return [(body as { readonly checks: ReadonlyArray<unknown> }).checks.length]
+    })
+    .reduce((sum, count) => sum + count, 0)
+
+const ready = Effect.gen(function* () {
+  const platform = yield* TestPlatform
+  platform.resource({ id: model })
+  platform.resource({ id: database, riskLevel: "critical", resourceType: "database" })
+  platform.grant(agent, model)
+  // The first push tells the agent where the organization's epoch stands.
+  platform.heartbeat()
+  return { platform, cache: yield* PermissionCache }
+})
+
+/** Seconds go by, each with its heartbeat. */
+const seconds = (platform: Platform, count: number) =>
+  Effect.forEach(
+    Array.from({ length: count }),
+    () =>
+      Effect.andThen(
+        TestClock.adjust("1 second"),
+        Effect.sync(() => platform.heartbeat())
+      ),
+    { discard: true }
+  )
+
+describe("remembering", () => {
+  it.effect("CACHE-1 an approved answer is used for thirty seconds, a denied one for five", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const allowed = { resourceId: model }
+      const denied = { resourceId: database }
+      assert.deepInclude(yield* cache.check(allowed), { allowed: true, source: "platform" })
+      assert.deepInclude(yield* cache.check(denied), { allowed: false, source: "platform" })
+      assert.deepInclude(yield* cache.check(allowed), { allowed: true, source: "cache" })
+      assert.deepInclude(yield* cache.check(denied), { allowed: false, source: "cache" })
+      yield* seconds(platform, 5)
+      assert.strictEqual((yield* cache.check(denied)).source, "platform")
+      assert.strictEqual((yield* cache.check(allowed)).source, "cache")
+    }).pipe(fresh())
+  )
+
+  it.effect("CACHE-1 however many fibers ask, one question is under way for a key", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const decisions = yield* Effect.forEach(
+        Array.from({ length: 1000 }),
+        () => cache.check({ resourceId: model }),
+        { concurrency: "unbounded" }
+      )
+      assert.isTrue(decisions.every((decision) => decision.allowed))
+      assert.strictEqual(checks(platform), 1)
+    }).pipe(fresh())
+  )
+
+  it.effect("checks of one turn travel in one call", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const inputs = Array.from({ length: 50 }, (_, i) => ({ resourceId: testUuid(500 + i) }))
+      yield* cache.preload([{ resourceId: model }, ...inputs])
+      assert.deepStrictEqual(
+        platform.arrived.filter(({ path }) => path.startsWith("/permissions")).map(({ path }) => path),
+        ["/permissions/check/batch"]
+      )
+      assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+    }).pipe(fresh())
+  )
+
+  it.effect("CACHE-2 an approval for little does not cover much", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.grant(agent, model, "use", { tokenLimitPerDay: 10_000 })
+      yield* (yield* PolicySync).sync
+      const asks = (tokens: number) => cache.check({ resourceId: model, context: { request_tokens: tokens } })
+      assert.deepInclude(yield* asks(1500), { allowed: true, source: "platform" })
+      assert.deepInclude(yield* asks(1600), { allowed: true, source: "cache" })
+      const much = yield* asks(1_000_000)
+      assert.deepInclude(much, { allowed: false, reason: "Token limit would be exceeded" })
+      cache.spentUnsafe({ resourceId: model }, { requests: 1, tokens: 9000, costMicroUsd: 0 })
+      assert.deepInclude(yield* asks(1500), { source: "platform" })
+    }).pipe(fresh())
+  )
+
+  it.effect("an answer to a plain question is not kept for one with content that policies look at", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.setPolicies([policy({ name: "No secrets", expr: '!request.content.contains("secret")' })])
+      yield* (yield* PolicySync).sync
+      assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
+      const decision = yield* cache.check({ resourceId: model, context: { content: "a secret" } })
+      assert.deepInclude(decision, {
+        allowed: false,
+        reason: "Policy violation: No secrets",
+        source: "cache"
+      })
+    }).pipe(fresh())
+  )
+
+  it.effect("allows in use are renewed before they expire", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      for (let i = 0; i < 60; i++) {
+        yield* seconds(platform, 1)
+        assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+      }
+      const { hits, misses, refreshed } = yield* cache.statistics
+      assert.deepStrictEqual([hits, misses], [60, 1])
+      assert.isAtLeast(refreshed, 2)
+    }).pipe(fresh())
+  )
+})
+
+describe("freshness", () => {
+  it.effect("FRESH-3 a revocation holds as soon as its push is there", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+      platform.revoke(agent, model)
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-2 other entries stay valid", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const other = testUuid(3)
+      platform.resource({ id: other })
+      platform.grant(agent, other)
+      yield* cache.preload([{ resourceId: model }, { resourceId: other }])
+      platform.revoke(agent, model)
+      assert.strictEqual((yield* cache.check({ resourceId: other })).source, "cache")
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 a revocation that was not heard of holds after three seconds", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      platform.pushing = false
+      platform.revoke(agent, model)
+      assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
+      yield* TestClock.adjust("3 seconds")
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-2 a push that was missed drops everything of the organization", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      platform.pushing = false
+      platform.revoke(agent, model)
+      platform.pushing = true
+      platform.heartbeat()
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-4 after a lost line an allow is asked for again", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      platform.line(false)
+      assert.strictEqual((yield* cache.check({ resourceId: model })).source, "platform")
+    }).pipe(fresh())
+  )
+
+  it.effect("an answer that a push has overtaken is asked for again", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const asking = yield* Effect.forkChild(cache.check({ resourceId: model }), { startImmediately: true })
+      platform.revoke(agent, model)
+      yield* Fiber.join(asking)
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-9 a hit compares a pushed score with what the resource requires", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.resource({ id: model, trustTierRequired: 55 })
+      platform.trust(agent, 58)
+      assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
+      assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+      platform.trust(agent, 54)
+      const decision = yield* cache.check({ resourceId: model })
+      assert.deepInclude(decision, { allowed: false, reason: "Trust score too low: 54 < 55" })
+    }).pipe(fresh())
+  )
+
+  it.effect("a suspended agent is denied at once", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      platform.suspend(agent)
+      assert.deepInclude(yield* cache.check({ resourceId: model }), {
+        allowed: false,
+        reason: "Agent is suspended"
+      })
+    }).pipe(fresh())
+  )
+})
+
+const Step = Schema.Struct({
+  do: Schema.Literals([
+    "check",
+    "check",
+    "check",
+    "grant",
+    "revoke",
+    "wait",
+    "deafen",
+    "listen",
+    "heartbeat"
+  ]),
+  key: Schema.Literals([0, 1, 2])
+})
+
+it.effect.prop(
+  "CACHE FRESH whatever happens, an allow is never older than three seconds and a denial than five",
+  [Schema.Array(Step).check(Schema.isMaxLength(60))],
+  ([steps]) =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const keys = [testUuid(11), testUuid(12), testUuid(13)]
+      for (const id of keys) platform.resource({ id })
+      // The model: what the platform would have said, and until when it said so.
+      const truth = new Map<string, { allowed: boolean; until: number }>()
+      let now = 0
+      for (const step of steps) {
+        const key = keys[step.key] ?? model
+        const allowed = platform.grantOf(agent, key, "use")?.status === "approved"
+        switch (step.do) {
+          case "grant":
+          case "revoke":
+            truth.set(key, { allowed, until: now })
+            if (step.do === "grant") platform.grant(agent, key)
+            else platform.revoke(agent, key)
+            break
+          case "wait":
+            now += 1000
+            yield* TestClock.adjust("1 second")
+            break
+          case "deafen":
+            platform.pushing = false
+            break
+          case "listen":
+            platform.pushing = true
+            break
+          case "heartbeat":
+            platform.heartbeat()
+            break
+          case "check": {
+            const decision = yield* cache.check({ resourceId: key })
+            if (decision.allowed === allowed) break
+            const was = truth.get(key)
+            // An answer of the past: never when pushes are heard, else within its bound.
+            assert.isFalse(platform.pushing && decision.allowed && now > (was?.until ?? 0) + 3000)
+            assert.strictEqual(decision.source, "cache")
+            assert.isTrue(now - (was?.until ?? 0) < (decision.allowed ? 3000 : 5000))
+          }
+        }
+      }
+    }).pipe(fresh()),
+  { arbitrary: { runs: 25 } }
+)
+
+describe("outages", () => {
+  /** An agent at a score, on a platform that goes away after one check of `warm`. */
+  const away = (score: number, warm: boolean, resource: { readonly id: string } = { id: model }) =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.trust(agent, score)
+      yield* cache.holdResources([resource.id])
+      // Learns the agent's signed score on another resource.
+      yield* cache.check({ resourceId: testUuid(9) })
+      if (warm) yield* cache.preload([{ resourceId: resource.id }, { resourceId: database }])
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      return { cache, platform }
+    })
+  // Retries pause: time moves on while a check is under way.
+  const checked = (cache: PermissionCache["Service"], input: { readonly resourceId: string }) =>
+    Effect.gen(function* () {
+      const asking = yield* Effect.forkChild(cache.check(input), { startImmediately: true })
+      for (let i = 0; i < 40 && asking.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+      return yield* Fiber.join(asking)
+    })
+
+  it.effect("OUTAGE-4 without a warm approval an agent at 72 goes on degraded", () =>
+    Effect.gen(function* () {
+      const { cache } = yield* away(72, false)
+      const decision = yield* checked(cache, { resourceId: model })
+      assert.deepInclude(decision, { allowed: true, mode: "degraded", rule: "trusted", source: "outage" })
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-4 without a warm approval an agent at 64 is refused", () =>
+    Effect.gen(function* () {
+      const { cache } = yield* away(64, false)
+      assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: false, rule: "low_trust" })
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-4 with a warm approval both go on, stale, and on a critical database neither does", () =>
+    Effect.gen(function* () {
+      for (const score of [64, 72])
+        yield* Effect.gen(function* () {
+          const platform = yield* TestPlatform
+          platform.resource({ id: database, riskLevel: "critical", resourceType: "database" })
+          platform.grant(agent, database)
+          const { cache } = yield* away(score, true)
+          assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: true, mode: "stale" })
+          assert.deepInclude(yield* checked(cache, { resourceId: database }), {
+            allowed: false,
+            rule: "excluded"
+          })
+        }).pipe(fresh())
+    })
+  )
+
+  it.effect("OUTAGE-2 a known denial stands, and so does what a push has named", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.trust(agent, 90)
+      yield* cache.check({ resourceId: model })
+      yield* cache.check({ resourceId: testUuid(9) })
+      platform.fault = { _tag: "Refuse" }
+      platform.revoke(agent, model)
+      platform.line(false)
+      assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: false, rule: "changed" })
+      assert.deepInclude(yield* checked(cache, { resourceId: testUuid(9) }), {
+        allowed: false,
+        reason: "Resource not found"
+      })
+    }).pipe(fresh())
+  )
+
+  it.effect(
+    "OUTAGE-2 the budget of degraded calls is small, and a warm approval ends after five minutes",
+    () =>
+      Effect.gen(function* () {
+        const { cache } = yield* away(72, false)
+        for (let i = 0; i < 20; i++) assert.isTrue((yield* checked(cache, { resourceId: model })).allowed)
+        assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: false, rule: "budget" })
+        yield* TestClock.adjust("6 minutes")
+        assert.deepInclude(yield* checked(cache, { resourceId: model }), {
+          allowed: false,
+          rule: "unknown_trust"
+        })
+      }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-6 what goes on is recorded before it does", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* away(72, false)
+      yield* checked(cache, { resourceId: model })
+      platform.fault = { _tag: "None" }
+      platform.events.length = 0
+      const flushing = yield* Effect.forkChild((yield* EventBuffer).flush({ deadline: "1 minute" }))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(flushing)
+      assert.deepInclude(platform.events[0], { decision: "allow", mode: "degraded" })
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-1 a refusal is no outage", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.trust(agent, 99)
+      yield* cache.check({ resourceId: testUuid(9) })
+      for (const status of [400, 401, 403, 404, 422, 500]) {
+        platform.fault = { _tag: "Status", status }
+        const error = yield* Effect.flip(cache.check({ resourceId: testUuid(700 + status) }))
+        assert.deepInclude(error, { _tag: "PlatformRefused", status })
+      }
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-1 refused connections, silence, 502 to 504 and garbage are outages", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const faults = [
+        { _tag: "Refuse" },
+        { _tag: "Hang" },
+        { _tag: "Garble" },
+        { _tag: "Status", status: 502 },
+        { _tag: "Status", status: 503 },
+        { _tag: "Status", status: 504 }
+      ] as const
+      for (const fault of faults) {
+        platform.fault = fault
+        const decision = yield* checked(cache, { resourceId: model })
+        assert.deepInclude(decision, { allowed: false, source: "outage" })
+      }
+    }).pipe(fresh())
+  )
+
+  const policies = [
+    [FailurePolicy.failClosed, false, "fail_closed"],
+    [FailurePolicy.staleOnly(), false, "stale_only"],
+    [FailurePolicy.failOpen, true, "fail_open"]
+  ] as const
+  for (const [failure, allowed, rule] of policies)
+    it.effect(`OUTAGE-2 the policy ${failure.name} decides by its own rule`, () =>
+      Effect.gen(function* () {
+        const { cache } = yield* away(72, false)
+        assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed, rule })
+      }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(FailurePolicy.layer(failure)))))
+    )
+
+  it.effect("OUTAGE-5 a score that another key signed lets nobody through", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: testUuid(9) })
+      platform.rotateKey("test-key-2")
+      platform.trust(agent, 95)
+      yield* cache.holdResources([model])
+      yield* cache.check({ resourceId: testUuid(8) })
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.deepInclude(yield* checked(cache, { resourceId: model }), {
+        allowed: false,
+        rule: "unknown_trust"
+      })
+    }).pipe(fresh())
+  )
+})
+
+it.effect("a caller that goes away takes nobody with it", () =>
+  Effect.gen(function* () {
+    const { cache } = yield* ready
+    const started = yield* Deferred.make<void>()
+    const first = yield* Effect.forkChild(
+      Effect.andThen(Deferred.succeed(started, undefined), cache.check({ resourceId: model })),
+      { startImmediately: true }
+    )
+    const second = yield* Effect.forkChild(cache.check({ resourceId: model }), { startImmediately: true })
+    yield* Fiber.interrupt(first)
+    assert.isTrue((yield* Fiber.join(second)).allowed)
+  }).pipe(fresh())
+)

@@ -1,0 +1,409 @@
+import type { Policy } from "@agion/domain"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Latch, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  denialsAsValues,
+  EventBuffer,
+  governed,
+  governedStream,
+  PermissionCache,
+  PolicySync,
+  Prices,
+  TrustTracker
+} from "../src/index.ts"
+import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const model = testUuid(1)
+const agent = "agent-1"
+
+/** A platform with one resource that the agent may use. */
+const ready = (constraints = {}) =>
+  Effect.gen(function* () {
+    const platform = yield* TestPlatform
+    platform.resource({ id: model, resourceData: { cost_per_1k_tokens: 0.5 } })
+    platform.grant(agent, model, "use", constraints)
+    return platform
+  })
+
+const withPolicies = (...policies: ReadonlyArray<Policy>) =>
+  Effect.gen(function* () {
+    const platform = yield* ready()
+    platform.setPolicies(policies)
+    yield* (yield* PolicySync).sync
+    return platform
+  })
+
+const flush = Effect.gen(function* () {
+  yield* (yield* EventBuffer).flush()
+})
+
+/** What the platform was told, as `event_type` or decision. */
+const told = Effect.gen(function* () {
+  yield* flush
+  return (yield* TestPlatform).events.map((event) => event["event_type"] ?? event["decision"])
+})
+
+const score = Effect.map(TestPlatform, (platform) => platform.actor(agent).score)
+
+const fresh = () => Effect.provide(AgionTest.layer())
+
+// A key in the shape of a provider's; put together so that no file holds one.
+const secret = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-")
+
+describe("the ends of a governed call", () => {
+  it.effect("TRUST-5 a success earns trust and is told once with its decision", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      assert.strictEqual(yield* Effect.succeed(42).pipe(governed("chat", model)), 42)
+      assert.deepStrictEqual(yield* told, ["task_completed", "allow"])
+      assert.strictEqual(yield* score, 42)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-5 a typed failure costs two and says why", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      const error = yield* Effect.fail("no answer" as const).pipe(governed("chat", model), Effect.flip)
+      assert.strictEqual(error, "no answer")
+      assert.deepStrictEqual(yield* told, ["task_failed", "allow"])
+      assert.include(String(platform.events[0]?.["context"]), '"failure":"no answer"')
+      assert.strictEqual(yield* score, 38)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-5 a defect costs three", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const exit = yield* Effect.die(new Error("boom")).pipe(governed("chat", model), Effect.exit)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      assert.deepStrictEqual(yield* told, ["task_failed", "allow"])
+      assert.strictEqual(yield* score, 37)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-5 a time-out costs three and is an error of its own", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const started = yield* Latch.make()
+      const fiber = yield* Effect.andThen(started.open, Effect.never).pipe(
+        governed("chat", model, { timeout: "1 minute" }),
+        Effect.flip,
+        Effect.forkChild
+      )
+      yield* started.whenOpen(Effect.void)
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "CallTimedOut")
+      assert.deepStrictEqual(yield* told, ["timeout_exceeded", "allow"])
+      assert.strictEqual(yield* score, 37)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-5 an interruption costs nothing and is told as such", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      const started = yield* Latch.make()
+      const fiber = yield* Effect.andThen(started.open, Effect.never).pipe(
+        governed("chat", model),
+        Effect.forkChild
+      )
+      yield* started.whenOpen(Effect.void)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* told, ["allow"])
+      assert.include(String(platform.events[0]?.["context"]), '"outcome":"interrupted"')
+      assert.strictEqual(yield* score, 40)
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-5 a call without a permission does not run, costs nothing and is told", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: model })
+      let ran = false
+      const error = yield* Effect.sync(() => {
+        ran = true
+      }).pipe(governed("chat", model), Effect.flip)
+      assert.strictEqual(error._tag, "PermissionDenied")
+      assert.include(error.message, "No approved permission found")
+      assert.include(error.message, "ask for a permission")
+      assert.isFalse(ran)
+      assert.deepStrictEqual(yield* told, ["deny"])
+      assert.strictEqual(yield* score, 40)
+    }).pipe(fresh())
+  )
+})
+
+describe("limits", () => {
+  it.effect("LIMIT-6 GOVERN-2 a call on a limited permission reserves and settles what it used", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const call = governed<string>("chat", model, {
+        estimate: { tokens: 500 },
+        usage: (answer: string) => ({ tokens: answer.length })
+      })
+      yield* call(Effect.succeed("four"))
+      yield* flush
+      const [reserved] = [...platform.reservations.values()]
+      assert.deepInclude(reserved, { state: "settled", tokens: 4, costUsd: 0.002 })
+      assert.strictEqual(platform.grantOf(agent, model, "use")?.usageTracking.currentDayTokens, 4)
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-2 a typed failure that reported nothing gives tokens back", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const failing = governed("chat", model, { estimate: { tokens: 500 } })
+      yield* failing(Effect.fail("no")).pipe(Effect.flip)
+      yield* failing((call) => {
+        call.report({ tokens: 7 })
+        return Effect.fail("no")
+      }).pipe(Effect.flip)
+      yield* flush
+      assert.deepStrictEqual(
+        [...platform.reservations.values()].map(({ tokens }) => tokens),
+        [0, 7]
+      )
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-2 an interruption after the start is charged by the estimate", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const started = yield* Latch.make()
+      const fiber = yield* Effect.andThen(started.open, Effect.never).pipe(
+        governed("chat", model, { estimate: { tokens: 500 } }),
+        Effect.forkChild
+      )
+      yield* started.whenOpen(Effect.void)
+      yield* Fiber.interrupt(fiber)
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 500 })
+    }).pipe(fresh())
+  )
+
+  it.effect("LIMIT-3 a request beyond the limit is denied and says what is left", () =>
+    Effect.gen(function* () {
+      yield* ready({ tokenLimitPerDay: 1000 })
+      const error = yield* Effect.void.pipe(
+        governed("chat", model, { estimate: { tokens: 5000 } }),
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "PermissionDenied")
+      assert.include(error.message, "Token limit would be exceeded")
+      assert.include(error.message, "ask for less")
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-7 tokens become cost by the program's table", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ costLimitPerDayUsd: 10 })
+      yield* Effect.void.pipe(
+        governed("chat", model, {
+          model: "large",
+          estimate: { tokens: 1000 },
+          usage: () => ({ tokens: 2000 })
+        })
+      )
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { costUsd: 6 })
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(Prices.layerTable({ large: 3 })))))
+  )
+})
+
+describe("content", () => {
+  it.effect("DLP-2 a secret is blocked here; from a user it costs no trust", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      yield* Effect.void.pipe(governed("chat", model))
+      yield* flush
+      platform.events.length = 0
+      const asked = platform.arrived.length
+      const error = yield* Effect.void.pipe(
+        governed("chat", model, { content: `my key is ${secret}`, origin: "user" }),
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "PolicyViolation")
+      assert.notInclude(error.message, secret)
+      assert.strictEqual(platform.arrived.length, asked)
+      assert.deepStrictEqual(yield* told, ["deny"])
+      assert.notInclude(JSON.stringify(platform.arrived), secret)
+    }).pipe(fresh())
+  )
+
+  it.effect(
+    "TRUST-5 a violation of the agent's own costs five, once a minute for each policy and resource",
+    () =>
+      Effect.gen(function* () {
+        yield* ready()
+        const attempt = Effect.void.pipe(governed("chat", model, { content: secret }), Effect.flip)
+        yield* attempt
+        yield* attempt
+        assert.deepStrictEqual(yield* told, ["policy_violation", "deny", "deny"])
+        assert.strictEqual(yield* score, 35)
+        yield* TestClock.adjust("61 seconds")
+        yield* attempt
+        yield* flush
+        assert.strictEqual(yield* score, 30)
+      }).pipe(fresh())
+  )
+
+  it.effect("DLP-2 an e-mail address is redacted and the call goes on", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const seen = yield* governed<string>("chat", model, { content: "write to ada@example.org today" })(
+        (call) => Effect.succeed(call.content)
+      )
+      assert.notInclude(seen, "ada@example.org")
+      assert.include(seen, "today")
+    }).pipe(fresh())
+  )
+})
+
+describe("policies", () => {
+  it.effect("GOVERN-1 a local policy denies before the platform is asked", () =>
+    Effect.gen(function* () {
+      const platform = yield* withPolicies(policy({ name: "No refunds", expr: 'action != "refund"' }))
+      yield* Effect.void.pipe(governed("chat", model))
+      const asked = platform.arrived.length
+      const error = yield* Effect.void.pipe(governed("refund", model), Effect.flip)
+      assert.strictEqual(error._tag, "PolicyViolation")
+      assert.strictEqual(error.reason, "Policy violation: No refunds")
+      assert.strictEqual(platform.arrived.length, asked)
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-3 an approval that is wanted is an error of its own", () =>
+    Effect.gen(function* () {
+      yield* withPolicies(
+        policy({ name: "Ask first", expr: 'action == "refund"', enforcement: "require_approval" })
+      )
+      const error = yield* Effect.void.pipe(governed("refund", model), Effect.flip)
+      assert.strictEqual(error._tag, "ApprovalRequired")
+      assert.deepStrictEqual(yield* told, ["require_approval"])
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-8 a policy on a fact that only the platform holds is left to its check", () =>
+    Effect.gen(function* () {
+      const platform = yield* withPolicies(policy({ name: "Rich only", expr: "actor.budget_limit > 100.0" }))
+      const error = yield* Effect.void.pipe(governed("chat", model), Effect.flip)
+      assert.include(["PolicyViolation", "PermissionDenied"], error._tag)
+      assert.isTrue(platform.arrived.some(({ path }) => path === "/permissions/check"))
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-3 denials can be had as values that a model can read", () =>
+    Effect.gen(function* () {
+      yield* TestPlatform
+      const value = yield* denialsAsValues(Effect.succeed("answer").pipe(governed("chat", model)))
+      assert.deepInclude(value, { denied: true, code: "permission_denied" })
+    }).pipe(fresh())
+  )
+
+  it.effect("POLICY-8 where the agent only observes nothing is blocked and everything is told", () =>
+    Effect.gen(function* () {
+      const platform = yield* withPolicies(policy({ name: "No refunds", expr: 'action != "refund"' }))
+      platform.revoke(agent, model)
+      const seen = yield* governed<string>("refund", model, { content: `key ${secret}` })((call) =>
+        Effect.succeed(call.content)
+      )
+      assert.notInclude(seen, secret)
+      assert.deepStrictEqual(yield* told, ["task_completed", "allow"])
+      assert.strictEqual(platform.events[1]?.["mode"], "observed")
+    }).pipe(Effect.provide(AgionTest.layer({ enforcement: "observe" })))
+  )
+
+  it.effect("POLICY-8 a suspended agent is denied also where is only observed", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      platform.suspend(agent)
+      const error = yield* Effect.void.pipe(governed("chat", model), Effect.flip)
+      assert.include(error.message, "Agent is suspended")
+    }).pipe(Effect.provide(AgionTest.layer({ enforcement: "observe" })))
+  )
+})
+
+describe("streams", () => {
+  const chunks = (...parts: ReadonlyArray<string>) => Stream.fromIterable(parts)
+
+  it.effect("GOVERN-4 a stream is permitted before and settled at its end", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const stream = governedStream("chat", model, { estimate: { tokens: 100 } })((call) => {
+        call.report({ tokens: 3 })
+        return chunks("a ", "b ", "c")
+      })
+      assert.strictEqual((yield* Stream.runCollect(stream)).join(""), "a b c")
+      assert.deepStrictEqual(yield* told, ["task_completed", "allow"])
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 3 })
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-4 a stream that is left early is charged by its estimate", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const stream = governedStream("chat", model, { estimate: { tokens: 100 }, scan: false })(
+        Stream.forever(Stream.succeed("x"))
+      )
+      yield* Stream.runCollect(Stream.take(stream, 3))
+      assert.deepStrictEqual(yield* told, ["allow"])
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 100 })
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-4 a secret split over chunks ends the stream before any of it is out", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const out: Array<string> = []
+      const half = Math.floor(secret.length / 2)
+      const error = yield* governedStream(
+        "chat",
+        model
+      )(chunks("the key: ", secret.slice(0, half), secret.slice(half), " and more")).pipe(
+        Stream.runForEach((text) => Effect.sync(() => out.push(text))),
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "PolicyViolation")
+      assert.notInclude(out.join(""), secret.slice(0, half))
+    }).pipe(fresh())
+  )
+})
+
+layer(AgionTest.layer({ governance: false }))("governance switched off", (it) => {
+  it.effect("GOVERN-5 the permission layer allows and marks, policies and DLP stay", () =>
+    Effect.gen(function* () {
+      const cache = yield* PermissionCache
+      const decision = yield* cache.check({ resourceId: model })
+      assert.deepInclude(decision, { allowed: true, mode: "ungoverned" })
+      yield* Effect.void.pipe(governed("chat", model))
+      const error = yield* Effect.void.pipe(governed("chat", model, { content: secret }), Effect.flip)
+      assert.strictEqual(error._tag, "PolicyViolation")
+    })
+  )
+})
+
+it.effect("TRUST-2 the agent sees its own graduation and what it is to expect", () =>
+  Effect.gen(function* () {
+    const platform = yield* ready()
+    platform.trust(agent, 58)
+    const trust = yield* TrustTracker
+    const graduated = yield* trust.changes.pipe(
+      Stream.filter((change) => change.graduated),
+      Stream.runHead,
+      Effect.forkChild({ startImmediately: true })
+    )
+    yield* Effect.yieldNow
+    yield* Effect.void.pipe(governed("chat", model))
+    assert.strictEqual(yield* trust.expected, 60)
+    yield* flush
+    const change = yield* Fiber.join(graduated)
+    assert.deepInclude(change._tag === "Some" ? change.value : {}, {
+      score: 60,
+      tier: "trusted",
+      previous: 58
+    })
+    assert.deepInclude(yield* trust.score, { score: 60, tier: "trusted", known: true })
+  }).pipe(fresh())
+)
