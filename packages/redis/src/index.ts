@@ -3,6 +3,7 @@
  * with pipelines, publish and subscribe, and streams beside it.
  */
 export * as AckedTrim from "./AckedTrim.ts"
+export type { Appended, Guarded } from "./GuardedAppend.ts"
 export * as GuardedAppend from "./GuardedAppend.ts"
 export * as Redis from "./Redis.ts"
 export {
