@@ -24,6 +24,7 @@ import { makeLink, open } from "./internal/InProcess.ts"
 import { openJournal } from "./internal/Journal.ts"
 import { Machine } from "./internal/Machine.ts"
 import { type RedisMemoryListenError, serve } from "./internal/Server.ts"
+import { snapshot } from "./internal/Snapshot.ts"
 
 export { RedisMemoryListenError } from "./internal/Server.ts"
 
@@ -50,9 +51,9 @@ export class RedisMemory extends Context.Service<
   }
 >()("@agion/redis-memory/RedisMemory") {
   /** A store of its own in this process. */
-  static get layer(): Layer.Layer<Redis.Services | RedisMemory> {
-    return Layer.effectContext(make(undefined)).pipe(Layer.orDie)
-  }
+  static readonly layer: Layer.Layer<Redis.Services | RedisMemory> = Layer.suspend(() =>
+    Layer.orDie(Layer.effectContext(make(undefined)))
+  )
 
   /** The same, and Redis' protocol on a port. */
   static layerServer(
@@ -71,7 +72,11 @@ const make = Effect.fnUntraced(function* (options: ServerOptions | undefined) {
     now: () => Math.floor(clock.currentTimeMillisUnsafe())
   })
   if (options?.persist !== undefined) {
-    machine.journal = yield* openJournal(options.persist, (now, calls) => machine.replay(now, calls))
+    machine.journal = yield* openJournal(options.persist, {
+      apply: (now, calls) => machine.replay(now, calls),
+      snapshot: () => snapshot(machine.db),
+      now: () => machine.now()
+    })
   }
   const server = options === undefined ? undefined : yield* serve(machine, clock, options)
   return yield* services(machine, clock, server)

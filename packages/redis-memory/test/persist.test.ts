@@ -92,6 +92,24 @@ it.live("what was written is there after a restart, with ids, groups and expiry"
   })
 )
 
+it.live("a file that is mostly history is made small again, and says the same", () =>
+  Effect.gen(function* () {
+    const file = Path.join(yield* directory, "redis.log")
+    const history = Effect.gen(function* () {
+      yield* writes
+      const bulk = "x".repeat(100_000)
+      for (let i = 0; i < 60; i++) yield* send("SET", "bulk", bulk)
+      yield* send("XDEL", "stream", (yield* send("XADD", "stream", "*", "i", "gone")) as string)
+    })
+    yield* session(file, history)
+    assert.isAbove(Fs.statSync(file).size, 5_000_000)
+    const before = yield* session(file, everything)
+    assert.isBelow(Fs.statSync(file).size, 200_000)
+    const after = yield* session(file, everything)
+    assert.deepStrictEqual(after.toSpliced(2, 1), before.toSpliced(2, 1))
+  })
+)
+
 it.live("a file that ends anywhere in its last write loses that write alone, and goes on", () =>
   Effect.gen(function* () {
     const file = Path.join(yield* directory, "redis.log")

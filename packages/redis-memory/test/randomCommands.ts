@@ -139,6 +139,7 @@ const templates: ReadonlyArray<ReadonlyArray<Pool>> = [
   [word("XREAD"), maybe(["COUNT", "1"]), word("STREAMS"), stream, position],
   [word("XTRIM"), stream, one("MAXLEN", "MINID"), one("0", "1", "2-2", "x")],
   [word("XDEL"), stream, id, maybe(["2-1"])],
+  [word("XSETID"), stream, id, maybe(["ENTRIESADDED", "5", "MAXDELETEDID", "2-1"], ["ENTRIESADDED", "x"])],
   [
     word("XGROUP"),
     word("CREATE"),

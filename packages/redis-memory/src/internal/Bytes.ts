@@ -13,7 +13,7 @@ export const toBytes = (text: string): string =>
 export const fromBytes = (bytes: string): string =>
   ascii.test(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8")
 
-const trimZeros = (digits: string) => (digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits)
+const trimZeros = (digits: string) => (digits.includes(".") ? digits.replace(/\.?0*$/, "") : digits)
 
 /** The first `precision` digits and the power of ten; C rounds a tie to the even digit, JavaScript up. */
 const significant = (value: number, precision: number) => {
@@ -43,6 +43,31 @@ export const formatG = (value: number, precision: number): string => {
   if (power < 0) return trimZeros(`0.${"0".repeat(-power - 1)}${digits}`)
   return trimZeros(`${digits.slice(0, power + 1)}.${digits.slice(power + 1)}`)
 }
+
+/** `printf("%.<precision>e", value)` of a finite number. */
+export const formatE = (value: number, precision: number): string => {
+  const { digits, power } = significant(Math.abs(value), precision + 1)
+  const fraction = precision > 0 ? `.${digits.slice(1)}` : ""
+  const exponent = String(Math.abs(power)).padStart(2, "0")
+  return `${isNegative(value) ? "-" : ""}${digits.charAt(0)}${fraction}e${power < 0 ? "-" : "+"}${exponent}`
+}
+
+/** `printf("%.<precision>f", value)` of a finite number. */
+export const formatF = (value: number, precision: number): string => {
+  const sign = isNegative(value) ? "-" : ""
+  const size = Math.abs(value)
+  if (size >= 1e21) return `${sign}${BigInt(size)}${precision > 0 ? `.${"0".repeat(precision)}` : ""}`
+  const exact = size.toFixed(Math.min(100, precision + 60))
+  const cut = exact.length - Math.min(100, precision + 60) + precision
+  const isTie = /^50*$/.test(exact.slice(cut))
+  const shown =
+    isTie && Number(exact.slice(0, cut).replace(".", "").at(-1)) % 2 === 0
+      ? exact.slice(0, cut)
+      : size.toFixed(precision)
+  return sign + shown.replace(/\.$/, "")
+}
+
+const isNegative = (value: number) => value < 0 || Object.is(value, -0)
 
 /** A number as Redis writes a score. */
 export const formatScore = (value: number): string => formatG(value, 17)

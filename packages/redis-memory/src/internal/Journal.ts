@@ -53,21 +53,65 @@ const replay = (file: number, apply: Apply): number => {
   return end
 }
 
-/** Replays the file, cuts off what is not whole, and appends from then on until the scope closes. */
-export const openJournal = Effect.fnUntraced(function* (path: string, apply: Apply) {
+/** A journal below this many bytes is not worth replacing. */
+const smallest = 4 * 1024 * 1024
+
+/** One frame per this many calls, so that no frame is as large as everything. */
+const callsPerFrame = 1000
+
+const framesOf = (now: number, calls: ReadonlyArray<Args>): ReadonlyArray<Buffer> =>
+  Array.from({ length: Math.ceil(calls.length / callsPerFrame) }, (_, i) =>
+    encode(now, calls.slice(i * callsPerFrame, (i + 1) * callsPerFrame))
+  )
+
+/** Writes a new file beside the old one and puts it in its place in one step. */
+const replace = (path: string, now: number, calls: ReadonlyArray<Args>) => {
+  const fresh = `${path}.new`
+  const file = Fs.openSync(fresh, "w", 0o600)
+  for (const frame of framesOf(now, calls)) Fs.writeSync(file, frame)
+  Fs.fsyncSync(file)
+  Fs.closeSync(file)
+  Fs.renameSync(fresh, path)
+}
+
+const openFile = (path: string) => Fs.openSync(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT, 0o600)
+
+/** What a journal needs to know of the machine that it serves. */
+export interface Journaled {
+  readonly apply: Apply
+  /** The calls that make what there is now, for a file that has grown. */
+  readonly snapshot: () => ReadonlyArray<Args>
+  readonly now: () => number
+}
+
+/** Replays what is whole, cuts off what is not, and makes the file small again when most of it is history. */
+const restore = (path: string, { apply, snapshot, now }: Journaled) => {
+  Fs.mkdirSync(Path.dirname(Path.resolve(path)), { recursive: true })
+  const file = openFile(path)
+  const end = replay(file, apply)
+  const isTorn = Fs.fstatSync(file).size > end
+  if (isTorn) Fs.ftruncateSync(file, end)
+  Fs.closeSync(file)
+  if (end > smallest) {
+    const calls = snapshot()
+    const size = calls.reduce(
+      (sum, call) => sum + call.reduce((length, arg) => length + arg.length + 3, 2),
+      0
+    )
+    if (size * 2 < end) replace(path, now(), calls)
+  }
+  return { isTorn }
+}
+
+/** Replays the file and appends to it from then on, until the scope closes. */
+export const openJournal = Effect.fnUntraced(function* (path: string, journaled: Journaled) {
+  const { isTorn } = yield* Effect.sync(() => restore(path, journaled))
+  if (isTorn) yield* Effect.logWarning(`\`${path}\` ended in a write that was cut off; it was removed`)
   const file = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      Fs.mkdirSync(Path.dirname(Path.resolve(path)), { recursive: true })
-      return Fs.openSync(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT, 0o600)
-    }),
+    Effect.sync(() => openFile(path)),
     (file) => Effect.sync(() => Fs.closeSync(file))
   )
-  const end = yield* Effect.sync(() => replay(file, apply))
-  let position = end
-  if (Fs.fstatSync(file).size > end) {
-    yield* Effect.logWarning(`\`${path}\` ended in a write that was cut off; it was removed`)
-    Fs.ftruncateSync(file, end)
-  }
+  let position = Fs.fstatSync(file).size
   const journal: Journal = (now, calls) => {
     const frame = encode(now, calls)
     Fs.writeSync(file, frame, 0, frame.length, position)

@@ -5,11 +5,14 @@
  * fengari's integers have 32 bits and would overflow on a time in milliseconds.
  * What reads and writes numbers in fengari is replaced once, and behaves
  * differently only while one of our scripts runs.
+ *
+ * **Gotchas**: `%` of numbers beyond 53 bits, and the sign of a zero that it
+ * gives, are those of Lua 5.3.
  */
 import { type LuaState, lauxlib, lua, lualib } from "fengari"
 import lobject from "fengari/src/lobject.js"
 import lstring from "fengari/src/lstring.js"
-import { formatG } from "./Bytes.ts"
+import { formatE, formatF, formatG } from "./Bytes.ts"
 import { luaBytes, pushString, stringAt } from "./LuaValues.ts"
 
 let running = false
@@ -71,8 +74,7 @@ const formatNumber = (kind: string, value: number, precision: number | undefined
     return kind === "X" ? hex.toUpperCase() : hex
   }
   if (!Number.isFinite(value) || kind === "g" || kind === "G") return formatG(value, precision ?? 6)
-  if (kind === "f") return value.toFixed(precision ?? 6)
-  return value.toExponential(precision ?? 6).replace(/e([+-])(\d)$/, "e$10$2")
+  return kind === "f" ? formatF(value, precision ?? 6) : formatE(value, precision ?? 6)
 }
 
 const directive = /%([-+ #0]*)(\d*)(?:\.(\d*))?([a-zA-Z%])/g

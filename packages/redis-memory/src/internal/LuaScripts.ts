@@ -44,10 +44,6 @@ export class LuaScripts implements Scripts {
     runPrelude(this.#L, guard)
   }
 
-  sha(source: string) {
-    return sha1(source)
-  }
-
   has(sha: string) {
     return this.#compiled.has(sha)
   }

@@ -64,7 +64,6 @@ export interface Command {
 
 /** Evaluates scripts; handed in, since the Lua machine is loaded only when it is wanted. */
 export interface Scripts {
-  readonly sha: (source: string) => string
   readonly load: (source: string) => string
   readonly has: (sha: string) => boolean
   readonly run: (context: Context, sha: string, keys: Args, args: Args) => Reply

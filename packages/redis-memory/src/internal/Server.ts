@@ -26,6 +26,9 @@ export class RedisMemoryListenError extends Schema.TaggedError<RedisMemoryListen
 /** The largest request, in bytes. */
 const largestRequest = 32 * 1024 * 1024
 
+/** A client that does not read its messages is cut off when so many bytes wait for it. */
+const largestBacklog = 64 * 1024 * 1024
+
 interface Options {
   readonly port?: number
   readonly host?: string
@@ -163,6 +166,7 @@ class Connection {
     if (this.#output === "" || this.#socket.destroyed) return
     this.#socket.write(this.#output, "latin1")
     this.#output = ""
+    if (this.#socket.writableLength > largestBacklog) this.#socket.destroy()
   }
 
   #close() {

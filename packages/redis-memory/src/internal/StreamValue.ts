@@ -109,6 +109,12 @@ export class StreamValue {
     this.entriesAdded += 1
   }
 
+  /** All that a stream is, without its groups. */
+  dump() {
+    const entries = this.#entries.slice(this.#start)
+    return { entries, lastId: this.lastId, entriesAdded: this.entriesAdded, maxDeletedId: this.maxDeletedId }
+  }
+
   find(id: bigint): StreamEntry | undefined {
     const entry = this.#entries[this.#lowerBound(id)]
     return entry?.id === id ? entry : undefined

@@ -1,6 +1,6 @@
 /** Streams without groups: appending, reading, trimming. */
 import { type Args, Blocked, type Command, type Context } from "../Machine.ts"
-import { Failure, nilList, type Reply, Streams, syntaxError, wrongArity } from "../Reply.ts"
+import { Failure, nilList, ok, type Reply, Streams, syntaxError, wrongArity } from "../Reply.ts"
 import { formatId, makeId, maxId, millisOf, parseId, type StreamEntry, StreamValue } from "../StreamValue.ts"
 import { at, int64 } from "./arguments.ts"
 
@@ -166,6 +166,31 @@ const xrange = (context: Context, args: Args, backwards: boolean): Reply => {
   return (backwards ? value.rangeBackwards(low, high, count) : value.range(low, high, count)).map(entryReply)
 }
 
+/** Moves the counters of a stream; what a stream was is told by them after its entries are gone. */
+const xsetid = (context: Context, args: Args): Reply => {
+  const lastId = id(at(args, 1))
+  let [added, deleted]: [bigint | undefined, bigint | undefined] = [undefined, undefined]
+  for (let i = 2; i < args.length; i += 2) {
+    const option = at(args, i).toLowerCase()
+    if (option === "entriesadded") added = int64(at(args, i + 1))
+    else if (option === "maxdeletedid") deleted = id(at(args, i + 1))
+    else throw syntaxError()
+  }
+  if (deleted !== undefined && lastId < deleted) {
+    throw new Failure("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
+  }
+  const value = stream(context, at(args, 0))
+  if (value === undefined) throw new Failure("ERR no such key")
+  if (value.last !== undefined && lastId < value.last.id) {
+    throw new Failure("ERR The ID specified in XSETID is smaller than the target stream top item")
+  }
+  value.lastId = lastId
+  if (added !== undefined) value.entriesAdded = Number(added)
+  if (deleted !== undefined && deleted !== 0n) value.maxDeletedId = deleted
+  context.db.touch(at(args, 0))
+  return ok
+}
+
 export interface ReadOptions {
   readonly count: number
   /** Milliseconds; 0 for ever; `undefined` not at all. */
@@ -251,5 +276,6 @@ export const streams: ReadonlyArray<Command> = [
   { name: "xrevrange", arity: -4, run: (context, args) => xrange(context, args, true) },
   { name: "xread", arity: -4, run: xread },
   { name: "xtrim", arity: -4, write: true, run: xtrim },
+  { name: "xsetid", arity: -3, write: true, run: xsetid },
   { name: "xdel", arity: -3, write: true, run: xdel }
 ]
