@@ -2,8 +2,8 @@
 import { RedisStream } from "@agion/redis"
 import { Effect, Layer } from "effect"
 import { Changes } from "../../src/changes/Changes.ts"
-import { Relay } from "../../src/changes/Relay.ts"
 import { Names } from "../../src/changes/Governance.ts"
+import { Relay } from "../../src/changes/Relay.ts"
 import { Consumers, type ConsumersOptions } from "../../src/events/Consumers.ts"
 import { Ingest } from "../../src/events/Ingest.ts"
 import { Feedback } from "../../src/feedback/Feedback.ts"
@@ -61,6 +61,11 @@ export const entriesOf = (stream: string) =>
   Effect.gen(function* () {
     const { Redis } = yield* Effect.promise(() => import("effect/persistence"))
     const redis = yield* Redis.Redis
-    const reply = yield* redis.send<ReadonlyArray<readonly [string, ReadonlyArray<string>]>>("XRANGE", stream, "-", "+")
+    const reply = yield* redis.send<ReadonlyArray<readonly [string, ReadonlyArray<string>]>>(
+      "XRANGE",
+      stream,
+      "-",
+      "+"
+    )
     return reply.map(([, fields]) => RedisStream.decodeFields(fields))
   })

@@ -1,55 +1,63 @@
-/** Scores in SQL against the model of the domain, and what a change tells others. */
-import { Streams, Trust } from "@agion/domain"
+/** One property drives the rule in SQL and the rule in TypeScript. */
+import { Trust } from "@agion/domain"
 import { assert, layer } from "@effect/vitest"
-import { Arbitrary, Effect, Layer, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import { Changes } from "../../src/changes/Changes.ts"
-import { Secrets } from "../../src/keys/Secrets.ts"
-import { Signing } from "../../src/keys/Signing.ts"
-import { Database } from "../../src/sql/Database.ts"
-import { migrate } from "../../src/sql/Migrations.ts"
-import { TrustScores } from "../../src/trust/TrustScores.ts"
-import type { ScoreEvent } from "../../src/trust/TrustSql.ts"
+import { applyScores, findScore, type ScoreEvent } from "../../src/trust/TrustSql.ts"
+import { database } from "../events/Live.ts"
 
-const suspended: Array<string> = []
+/** Points in steps of 0.1, of every size that a model or an operator may give. */
+const Points = Schema.Int.check(Schema.isBetween({ minimum: -1000, maximum: 1000 }))
+/** Which of three actors, and how many points in tenths. */
+const Step = Schema.Tuple([Schema.Literals(["a", "b", "c"]), Points])
 
-const live = TrustScores.layer({
-  suspendActor: ({ actorId }) =>
-    Effect.sync(() => {
-      suspended.push(actorId)
-      return 1
-    })
-}).pipe(
-  Layer.provideMerge(Signing.layer),
-  Layer.provide(Secrets.layer()),
-  Layer.provideMerge(Changes.layer()),
-  Layer.provideMerge(Layer.effectDiscard(migrate)),
-  Layer.provideMerge(Database.layer({ _tag: "Memory" }))
-)
+let runs = 0
 
-let made = 0
-const event = (entityId: string, eventType: string, impact: number, organizationId = "o1"): ScoreEvent => ({
-  organizationId,
-  entityType: "agent",
-  entityId,
-  eventId: `e${made++}`,
-  eventType,
-  impact,
-  outcome: impact > 0 ? "success" : "failure",
-  description: eventType,
-  metadata: "{}",
-  occurredAt: null
-})
-
-layer(live, { timeout: "60 seconds" })("TrustScores", (it) => {
-  it.effect("TRUST-4 ten successes take an agent from 40 to exactly 60, with ten lines of history", () =>
-    Effect.gen(function* () {
-      const trust = yield* TrustScores
-      for (let i = 0; i < 10; i++) yield* trust.apply([event("ten", "task_completed", 2)])
-      const score = yield* trust.find("o1", "ten", "agent")
-      assert.strictEqual(score?.score, 60)
-      const history = yield* trust.history({ organizationId: "o1", entityType: "agent", entityId: "ten" }, 100)
-      assert.strictEqual(history.length, 10)
-    })
+layer(database({ _tag: "Memory" }), { timeout: "60 seconds", excludeTestServices: true })("scores", (it) => {
+  it.effect.prop(
+    "TRUST-4 a batch in one statement gives what clamping each event on its own gives, for every actor",
+    [Schema.Array(Schema.Array(Step)).check(Schema.isMaxLength(4))],
+    ([batches]) =>
+      Effect.gen(function* () {
+        runs += 1
+        const organizationId = `run-${runs}`
+        const book = new Map<string, number>()
+        for (const [n, batch] of batches.entries()) {
+          const events = batch.map(
+            ([entityId, tenths], i): ScoreEvent => ({
+              organizationId,
+              entityType: "agent",
+              entityId,
+              eventId: `${n}-${i}`,
+              eventType: "positive",
+              impact: tenths / 10,
+              outcome: tenths > 0 ? "success" : "failure",
+              description: "",
+              metadata: "{}",
+              occurredAt: null
+            })
+          )
+          const changes = yield* applyScores(events)
+          const expected = events.map(({ entityId, eventId, impact }) => {
+            const oldScore = book.get(entityId) ?? Trust.initialScore
+            const newScore = Trust.apply(oldScore, impact)
+            book.set(entityId, newScore)
+            return { eventId, oldScore, newScore }
+          })
+          assert.deepStrictEqual(
+            changes.map(({ eventId, oldScore, newScore }) => ({ eventId, oldScore, newScore })),
+            expected
+          )
+        }
+        for (const [entityId, score] of book) {
+          const stored = yield* findScore({ organizationId, entityType: "agent", entityId })
+          assert.strictEqual(stored?.score, score)
+        }
+        const sql = yield* SqlClient.SqlClient
+        const [lines] = yield* sql<{ n: number }>`
+          SELECT count(*) AS n FROM trust_history WHERE organization_id = ${organizationId}`
+        assert.strictEqual(lines?.n, batches.flat().length)
+      }),
+    { arbitrary: { runs: 60 } }
   )
 })
