@@ -21,6 +21,8 @@ export class FakePlatform {
   readonly refuses = new Set<string>()
   signatures: Array<string> = []
   attempts = 0
+  /** The process at the other end is dead: what it still seems to say is not heard. */
+  dead = false
   private known = new Set<string>()
 
   private take(id: string, kind: string, keep: () => void): Delivery {
@@ -35,7 +37,7 @@ export class FakePlatform {
     return Effect.suspend(() => {
       this.attempts += 1
       const away = new DeliveryFailed({ to: "fake", reason: `it is ${this.mode}` })
-      if (this.mode === "down") return Effect.fail(away)
+      if (this.mode === "down" || this.dead) return Effect.fail(away)
       if (this.mode === "deaf") return Effect.never
       const result = work()
       return this.mode === "mute" ? Effect.fail(away) : Effect.succeed(result)
