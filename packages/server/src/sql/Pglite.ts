@@ -8,7 +8,6 @@ import { readFileSync } from "node:fs"
 import { mkdir, open as openFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { Duplex } from "node:stream"
-import type { PGlite } from "@electric-sql/pglite"
 import { Effect, Schema, type Scope } from "effect"
 
 /** Another process works on the directory. */
@@ -27,12 +26,22 @@ export interface OpenOptions {
   readonly template?: Blob | undefined
 }
 
+/**
+ * What is used of a PGlite. Its own types name those of Emscripten, which it does not bring: in ours they would
+ * break whoever checks the types of libraries.
+ */
+export interface Backend {
+  readonly execProtocolRaw: (message: Uint8Array) => Promise<Uint8Array>
+  readonly dumpDataDir: (compression: "none") => Promise<Blob>
+  readonly close: () => Promise<void>
+}
+
 /** Opens a PGlite and closes it, and gives its directory back, with the scope. */
-export const open = (options: OpenOptions): Effect.Effect<PGlite, DirectoryLocked, Scope.Scope> =>
+export const open = (options: OpenOptions): Effect.Effect<Backend, DirectoryLocked, Scope.Scope> =>
   Effect.gen(function* () {
     if (options.path !== undefined) yield* lock(options.path)
     return yield* Effect.acquireRelease(
-      Effect.promise(async () => {
+      Effect.promise(async (): Promise<Backend> => {
         const { PGlite } = await import("@electric-sql/pglite")
         return PGlite.create({
           ...(options.path === undefined ? {} : { dataDir: join(options.path, "pg") }),
@@ -115,7 +124,7 @@ const cancelRequest = 80877102
 const terminate = 0x58
 
 /** A connection to the database: bytes of the protocol in, bytes of the protocol out. */
-export const wire = (db: PGlite): Duplex => {
+export const wire = (db: Backend): Duplex => {
   let pending: Buffer = Buffer.alloc(0)
   let started = false
   let queue = Promise.resolve()
