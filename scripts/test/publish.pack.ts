@@ -3,7 +3,16 @@
  * project, imported and run from plain JavaScript and from TypeScript. `npm run build` comes first.
  */
 import { execFileSync, spawnSync } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -12,6 +21,17 @@ import { publicPackages } from "../Publishable.ts"
 const root = join(import.meta.dirname, "../..")
 const packages = publicPackages(root)
 const project = mkdtempSync(join(tmpdir(), "agion-pack-"))
+let tarballs: ReadonlyArray<string> = []
+
+/** Installs packages into a folder, from what is at hand where possible. */
+const install = (folder: string, ...wanted: ReadonlyArray<string>): void => {
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
+  const options = ["--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"]
+  execFileSync("npm", ["install", ...options, "effect@~4.1.0", ...wanted], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+}
 
 interface Installed {
   readonly exports: { readonly [path: string]: { readonly types: string; readonly default: string } | null }
@@ -42,35 +62,18 @@ const node = (...args: ReadonlyArray<string>) => {
 }
 
 beforeAll(() => {
-  const tarballs = execFileSync(
-    process.execPath,
-    [join(root, "scripts/pack.ts"), join(project, "tarballs")],
-    {
-      encoding: "utf8"
-    }
-  )
-  writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }))
+  const pack = [join(root, "scripts/pack.ts"), join(project, "tarballs")]
+  tarballs = execFileSync(process.execPath, pack, { encoding: "utf8" }).trim().split("\n")
   cpSync(join(root, "scripts/test/fixtures/consumer"), project, { recursive: true })
-  const wanted = ["typescript", "@types/node"].map(rootVersion)
-  execFileSync(
-    "npm",
-    [
-      "install",
-      "--no-audit",
-      "--no-fund",
-      "--prefer-offline",
-      "--ignore-scripts",
-      "effect@~4.1.0",
-      ...wanted,
-      ...tarballs.trim().split("\n")
-    ],
-    { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }
-  )
+  install(project, ...["typescript", "@types/node"].map(rootVersion), ...tarballs)
 }, 300_000)
 
 afterAll(() => rmSync(project, { recursive: true, force: true }))
 
-describe.each(packages.map(({ name }) => name))("%s", (name) => {
+/** A command is run, not imported. */
+const libraries = packages.filter(({ manifest }) => manifest["bin"] === undefined)
+
+describe.each(libraries.map(({ name }) => name))("%s", (name) => {
   it("is imported from plain JavaScript by every path that it exports", () => {
     for (const entry of entries(name)) {
       const { status, stderr, stdout } = node(
@@ -130,6 +133,12 @@ describe("an empty project", () => {
     assert.deepStrictEqual(JSON.parse(stdout), { score: 42, decision: "redact", entry: true })
   })
 
+  it("starts a platform and makes a governed call", () => {
+    const { status, stderr, stdout } = node("governed.js")
+    assert.strictEqual(status, 0, stderr)
+    assert.deepStrictEqual(JSON.parse(stdout), { refused: "No approved permission found", redacted: true })
+  })
+
   it("type-checks a program in TypeScript, the libraries' own types included, and runs it", () => {
     const every = packages.flatMap(({ name }) => entries(name))
     const lines = every.map((entry, i) => `export * as entry${i} from ${JSON.stringify(entry)}`)
@@ -158,4 +167,21 @@ describe("an empty project", () => {
       }
     }
   )
+})
+
+describe("an agent's project", () => {
+  it("needs neither server nor redis-memory", () => {
+    const folder = join(project, "agent")
+    mkdirSync(folder)
+    const needed = ["domain", "policy", "redis", "sdk"].map((name) => new RegExp(`agion-${name}-\\d`))
+    install(folder, ...tarballs.filter((path) => needed.some((pattern) => pattern.test(path))))
+    assert.sameMembers(readdirSync(join(folder, "node_modules/@agion")), ["domain", "policy", "redis", "sdk"])
+    for (const entry of entries("@agion/sdk").filter((entry) => !entry.endsWith("/testing"))) {
+      const { status, stderr } = spawnSync(process.execPath, ["--eval", `import(${JSON.stringify(entry)})`], {
+        cwd: folder,
+        encoding: "utf8"
+      })
+      assert.strictEqual(status, 0, stderr)
+    }
+  })
 })
