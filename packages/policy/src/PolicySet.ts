@@ -9,6 +9,8 @@ import type { Policy } from "./policyset/Policy.ts"
 import { type CompileOptions, compileSync, type PolicySet } from "./policyset/Set.ts"
 import { loadRe2 } from "./Re2.ts"
 
+export * from "./policyset/Diff.ts"
+export * from "./policyset/Findings.ts"
 export * from "./policyset/index.ts"
 
 const ErrorFields = Schema.Struct({

@@ -246,6 +246,50 @@ describe("PolicySet", () => {
     assert.deepEqual(set.reads(4), ["context.cost_today"])
   })
 
+  it("POLICY-5 the system policies compile as they are listed", () => {
+    const content = "request.content"
+    const listed = [
+      `!${content}.contains("sk-") && !${content}.contains("AKIA") && !${content}.contains("sk-ant-")`,
+      `!${content}.matches("\\\\d{3}-\\\\d{2}-\\\\d{4}")`,
+      `!${content}.matches("\\\\d{4}[\\\\s-]?\\\\d{4}[\\\\s-]?\\\\d{4}[\\\\s-]?\\\\d{4}")`,
+      `!${content}.contains("-----BEGIN") || !${content}.contains("PRIVATE KEY")`,
+      `!${content}.contains("postgres://") && !${content}.contains("mongodb://") && !${content}.contains("mysql://")`,
+      `actor.trust_score >= resource.trust_tier_required && resource.status == "active" && resource.health_status != "unhealthy"`
+    ]
+    const set = made(...listed.map((expr) => ({ expr })))
+    const resource = { trust_tier_required: 40, status: "active", health_status: "unknown" }
+    const ask = (text: string, trust_score = 40): ReadonlyArray<string | number> =>
+      set.evaluate({ actor: { trust_score }, resource, request: { content: text } }).reasons.map((r) => r.id)
+    assert.deepEqual(ask("a harmless text"), [])
+    assert.deepEqual(ask("number 123-45-6789"), [2])
+    assert.deepEqual(ask("card 4111 1111 1111 1111"), [3])
+    assert.deepEqual(ask("at postgres://host"), [5])
+    assert.deepEqual(ask("", 39.9), [6])
+  })
+
+  it("bears any input", () => {
+    const set = made(
+      { expr: "actor.trust_score > 1", scope: { agents: ["*a"] } },
+      { expr: "context.a.b.c == 1" }
+    )
+    const hostile: ReadonlyArray<unknown> = [
+      null,
+      undefined,
+      5,
+      "x",
+      [],
+      { actor: 5, context: [], resource: "r" },
+      { agent_id: 7, actor: null, context: { a: { b: () => 1 } } },
+      { agent_id: "a", actor: new Map(), context: new Date(), resource: { tags: [1, null, {}] } },
+      { actor: { trust_score: Number.NaN }, agent_id: "xa", context: { a: Symbol("x") } },
+      Object.create(null)
+    ]
+    for (const input of hostile) {
+      assert.include(["allow", "deny"], set.evaluate(input as PolicySet.PolicyInput).decision)
+      assert.isArray(set.evaluate(input as PolicySet.PolicyInput).explain().policies)
+    }
+  })
+
   it("explains which clause was false, with the values it saw", () => {
     const set = made({ expr: "actor.trust_score >= 60 && (resource.status == 'active' || has(actor.role))" })
     const { policies } = set.evaluate({ actor: { trust_score: 71 }, resource: { status: "error" } }).explain()

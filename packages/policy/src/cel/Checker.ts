@@ -212,8 +212,16 @@ class Checker {
     return operand === undefined ? undefined : `${operand}.${node.field}`
   }
 
+  /** Whether a chain can be one name: not when it begins with a variable and no variable has a dot. */
+  private mayBeName(node: Select): boolean {
+    let root: Node = node
+    while (root.k === "select") root = root.operand
+    if (root.k !== "ident") return false
+    return this.env.dotted || !this.env.variables.has(root.name)
+  }
+
   private select(node: Select): Type {
-    if (!node.test && !node.opt) {
+    if (!node.test && !node.opt && this.mayBeName(node)) {
       const name = this.qualified(node)
       const found = name === undefined ? undefined : this.global(name)
       if (found !== undefined) {
@@ -316,6 +324,18 @@ class Checker {
   }
 
   private resolve(node: Call, overloads: ReadonlyArray<Overload>, types: ReadonlyArray<Type>): Type {
+    const key = this.env.functions.size === 0 ? resolutionKey(node, types) : undefined
+    const known = key === undefined ? undefined : resolved.get(key)
+    if (known !== undefined) return known
+    const before = this.issues.length
+    const type = this.choose(node, overloads, types)
+    // Only what was accepted, and has no holes of this tree, is the same for every tree.
+    if (key !== undefined && this.issues.length === before && !this.lenient && !hasHoles(type))
+      resolved.set(key, type)
+    return type
+  }
+
+  private choose(node: Call, overloads: ReadonlyArray<Overload>, types: ReadonlyArray<Type>): Type {
     const method = node.target !== undefined
     const fitting: Array<Overload> = []
     const results: Array<Type> = []
@@ -526,6 +546,25 @@ class Checker {
     return node.how === "optMap" ? optional(body) : body
   }
 }
+
+/** What calls with simple arguments resolved to; as many entries as there are signatures. */
+const resolved = new Map<string, Type>()
+
+/** The key of a call whose arguments have no parameters; undefined for other calls. */
+const resolutionKey = (node: Call, types: ReadonlyArray<Type>): string | undefined => {
+  let key = node.target === undefined ? node.fn : `~${node.fn}`
+  for (const type of types) {
+    const t = prune(type)
+    if (t.k === "dyn") key += t.open ? " open" : " dyn"
+    else if (SIMPLE.has(t.k)) key += ` ${t.k}`
+    else return undefined
+  }
+  return key
+}
+
+const SIMPLE: ReadonlySet<string> = new Set(
+  "null_type bool int uint double string bytes timestamp duration ip cidr".split(" ")
+)
 
 /** Nothing is counted while an expression is created. */
 const FREE = { spend: () => {} }

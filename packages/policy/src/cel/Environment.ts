@@ -13,6 +13,8 @@ export interface Environment {
   readonly variables: ReadonlyMap<string, Field>
   /** The name space in which short names are looked up first. */
   readonly container: string
+  /** A variable's name has a dot, or there is a container: a chain of fields may be one name. */
+  readonly dotted: boolean
   /** Functions beyond the library, for the checker. */
   readonly functions: ReadonlyMap<string, ReadonlyArray<Overload>>
 }
@@ -24,6 +26,7 @@ export const environment = (
 ): Environment => ({
   variables: new Map(Object.entries(variables).map(([name, v]) => [name, "k" in v ? { type: v } : v])),
   container: options.container ?? "",
+  dotted: options.container !== undefined || Object.keys(variables).some((name) => name.includes(".")),
   functions: options.functions ?? new Map()
 })
 

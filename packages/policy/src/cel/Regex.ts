@@ -17,6 +17,8 @@ export interface Matcher {
   readonly test: (text: string) => boolean
   /** One operation of the budget pays for `2 ** shift` characters. */
   readonly shift: number
+  /** It runs on the engine of JavaScript. */
+  readonly native: boolean
 }
 
 /** Compiles a pattern that the native engine must not run; throws on a pattern it does not know. */
@@ -64,11 +66,11 @@ const build = (source: string): Matcher | NoMatcher => {
   const native = toNative(pattern)
   if (native !== undefined) {
     if (needed.length > 0 && pattern.root.k !== "lit") {
-      return { shift: 5, test: (text) => text.includes(needed) && native.test(text) }
+      return { native: true, shift: 5, test: (text) => text.includes(needed) && native.test(text) }
     }
     return pattern.root.k === "lit" && !pattern.folded
-      ? { shift: 6, test: (text) => text.includes(needed) }
-      : { shift: 5, test: (text) => native.test(text) }
+      ? { native: true, shift: 6, test: (text) => text.includes(needed) }
+      : { native: true, shift: 5, test: (text) => native.test(text) }
   }
   if (re2 === undefined) {
     return {
@@ -82,8 +84,8 @@ const build = (source: string): Matcher | NoMatcher => {
 const throughRe2 = (source: string, needed: string, engine: Re2): Matcher | NoMatcher => {
   try {
     const program = engine(source)
-    if (needed === "") return { shift: 2, test: (text) => program.test(text) }
-    return { shift: 2, test: (text) => text.includes(needed) && program.test(text) }
+    if (needed === "") return { native: false, shift: 4, test: (text) => program.test(text) }
+    return { native: false, shift: 4, test: (text) => text.includes(needed) && program.test(text) }
   } catch (problem) {
     return {
       reason: "syntax",

@@ -107,6 +107,7 @@ interface Fired {
 }
 
 const MAX_UNHELD = 64
+const NOTHING: PolicyInput = {}
 
 export class PolicySet {
   /** All policies, the inactive ones too, in priority order. */
@@ -142,7 +143,9 @@ export class PolicySet {
   }
 
   /** Decides one input. Never throws; what cannot be evaluated decides as POLICY-4 says. */
-  evaluate(input: PolicyInput, options?: EvaluateOptions): Verdict {
+  evaluate(asked: PolicyInput, options?: EvaluateOptions): Verdict {
+    // What came over a wire may be anything.
+    const input = typeof asked === "object" && asked !== null ? asked : NOTHING
     const { index, program, quiet } = this
     const mask = options?.unheld?.mask
     const count = index.find(input)
