@@ -11,6 +11,7 @@ import { Redis } from "@agion/redis"
 import { RedisMemory } from "@agion/redis-memory"
 import { type DatabaseOptions, Server, type ServerOptions } from "@agion/server"
 import { Context, Effect, Layer, type Scope } from "effect"
+import * as Template from "./Template.ts"
 
 export interface PlatformOptions {
   /** Default: memory. */
@@ -58,7 +59,7 @@ export class Platform extends Context.Service<
   }
 >()("@agion/testing/Platform") {}
 
-type Services = Layer.Success<ReturnType<typeof Server.layer>> | Redis.Services
+type Services = Layer.Success<ReturnType<typeof Server.layer>> | Redis.Services | RedisMemory
 
 /** Starts a platform. */
 export const make = (options: PlatformOptions = {}): Effect.Effect<Platform["Service"], never, Scope.Scope> =>
@@ -71,7 +72,7 @@ export const make = (options: PlatformOptions = {}): Effect.Effect<Platform["Ser
       const server = Server.layer({
         ...options.server,
         port: options.port ?? 0,
-        database: options.database ?? { _tag: "Memory" },
+        database: options.database ?? (yield* Template.memory),
         authentication: options.authentication ?? "off"
       })
       const services = yield* Layer.build(Layer.provideMerge(server, redis))

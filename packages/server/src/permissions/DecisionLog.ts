@@ -11,6 +11,7 @@ import { type Command, RedisClient } from "@agion/redis"
 import { Clock, Context, Effect, Layer, Queue, Result } from "effect"
 import { Changes } from "../changes/Changes.ts"
 import * as Governance from "../changes/Governance.ts"
+import * as Alerts from "../events/Alerts.ts"
 
 /** A decision that is to be told. */
 export interface Told {
@@ -30,14 +31,7 @@ export class DecisionLog extends Context.Service<
     /** Keeps a decision for telling; cheap, never waits. */
     readonly note: (told: Told) => void
     /** Raises an alert unless the same one was raised within the last minute. */
-    readonly alert: (alert: {
-      readonly organizationId: string
-      readonly severity: "warning" | "critical"
-      readonly kind: string
-      readonly subject: string
-      readonly reason: string
-      readonly metadata?: { readonly [name: string]: unknown }
-    }) => Effect.Effect<void>
+    readonly alert: (alert: Alerts.Alert) => Effect.Effect<void>
     /** Decisions that were dropped because Redis did not take them. */
     readonly dropped: () => number
   }
@@ -76,7 +70,7 @@ const make = Effect.gen(function* () {
     if (alerted.size >= capacity) alerted.clear()
     alerted.set(key, now)
     return Effect.andThen(
-      Effect.logError(`alert: ${raised.kind}`, raised.subject, raised.reason),
+      Alerts.log([raised]),
       Effect.catchCause(
         changes.publish(raised.organizationId, [Governance.alertRaised(names, now, raised)]),
         (cause) => Effect.logError("an alert could not be written", cause)

@@ -1,0 +1,136 @@
+import { spawn } from "node:child_process"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { PostgresServer, Template } from "@agion/testing"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { Database } from "../src/sql/Database.ts"
+import * as Leases from "../src/sql/Leases.ts"
+import { migrate } from "../src/sql/Migrations.ts"
+
+const directory = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "agion-database-"))),
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+)
+
+describe("a directory of PGlite", () => {
+  it.live(
+    "keeps its rows, is held by one process, and is taken over from one that died",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* directory
+        const database = Database.layer({ _tag: "Directory", path })
+        const write = Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          yield* migrate
+          yield* sql`INSERT INTO organizations (id) VALUES ('kept')`
+          const second = yield* Effect.exit(Effect.provide(Effect.void, database, { local: true }))
+          assert.isTrue(Exit.isFailure(second))
+          assert.match(String(second), /is in use by process/)
+        })
+        yield* Effect.provide(write, database, { local: true })
+        // What a process left that is gone, and one whose number another process has by now.
+        const gone = spawn(process.execPath, ["-e", ""])
+        yield* Effect.promise(() => new Promise((resolve) => gone.on("exit", resolve)))
+        yield* Effect.promise(() => writeFile(join(path, "lock"), `${gone.pid} 1`))
+        const read = Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          assert.deepStrictEqual(yield* migrate, [])
+          const rows = yield* sql<{ id: string }>`SELECT id FROM organizations WHERE id = 'kept'`
+          assert.deepStrictEqual(rows, [{ id: "kept" }])
+          const lock = yield* Effect.promise(() => readFile(join(path, "lock"), "utf8"))
+          assert.match(lock, new RegExp(`^${process.pid} `))
+        })
+        yield* Effect.provide(read, database, { local: true })
+      }).pipe(Effect.scoped),
+    60_000
+  )
+})
+
+/** What every database promises. */
+const contract = (name: string, database: Layer.Layer<SqlClient.SqlClient>) =>
+  layer(Layer.provideMerge(Layer.effectDiscard(Effect.orDie(migrate)), database), {
+    timeout: "60 seconds",
+    excludeTestServices: true
+  })(`the database on ${name}`, (it) => {
+    it.effect("row-level security keeps a role inside its organization, whatever its WHERE forgets", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        for (const organization of ["one", "two"])
+          yield* sql`INSERT INTO resources (organization_id, resource_type, name, resource_data)
+            VALUES (${organization}, 'api', 'r', '{}')`
+        const as = <A, E>(organization: string | undefined, effect: Effect.Effect<A, E>) =>
+          sql.withTransaction(
+            Effect.gen(function* () {
+              yield* sql`SET LOCAL ROLE agion_tenant`
+              if (organization !== undefined)
+                yield* sql`SELECT set_config('agion.organization', ${organization}, true)`
+              return yield* effect
+            })
+          )
+        const organizations = sql<{ organization_id: string }>`SELECT DISTINCT organization_id FROM resources`
+        assert.deepStrictEqual(yield* as("one", organizations), [{ organization_id: "one" }])
+        assert.deepStrictEqual(yield* as(undefined, organizations), [])
+        const changed = sql`UPDATE resources SET name = 'mine' RETURNING organization_id`
+        assert.deepStrictEqual(yield* as("two", changed), [{ organization_id: "two" }])
+        const crossing = sql`INSERT INTO resources (organization_id, resource_type, name, resource_data)
+          VALUES ('one', 'api', 'crossing', '{}')`
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(as("two", crossing))))
+        const shared = sql<{ n: number }>`SELECT count(*) AS n FROM policies`
+        assert.strictEqual((yield* as("two", shared))[0]?.n, 7)
+        assert.deepStrictEqual(yield* as("two", sql`DELETE FROM policies WHERE id = 1 RETURNING id`), [])
+        const tables = yield* sql<{ table: string }>`
+          SELECT c.relname AS table FROM pg_class c
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+          WHERE c.relkind = 'r' AND NOT c.relrowsecurity`
+        // An agent's record may hold in every organization; feedback waits for its organization to be known.
+        assert.sameMembers(
+          tables.map((row) => row.table),
+          ["agents", "pending_feedback"]
+        )
+      })
+    )
+
+    it.effect("a lease is one holder's, renewed by it, and fenced when another takes it over", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const first = yield* Leases.take("work", "a", 60_000)
+        assert.strictEqual(first?.fence, 1)
+        assert.isUndefined(yield* Leases.take("work", "b", 60_000))
+        assert.strictEqual((yield* Leases.take("work", "a", 60_000))?.fence, 1)
+        yield* Leases.release("work", "a")
+        assert.strictEqual((yield* Leases.take("work", "b", 60_000))?.fence, 2)
+        yield* sql`UPDATE leases SET expires_at = now() - interval '1 second'`
+        assert.strictEqual((yield* Leases.take("work", "a", 60_000))?.fence, 3)
+      })
+    )
+
+    it.effect("replicas that start together migrate once", () =>
+      Effect.gen(function* () {
+        const applied = yield* Effect.all([migrate, migrate, migrate], {
+          concurrency: database === undefined ? 1 : 3
+        })
+        assert.deepStrictEqual(applied.flat(), [])
+      })
+    )
+  })
+
+contract(
+  "PGlite",
+  Layer.unwrap(Effect.map(Template.memory, (options) => Layer.orDie(Database.layer(options))))
+)
+
+describe.skipIf(!PostgresServer.isThere())("with a real server", () => {
+  contract(
+    "PostgreSQL",
+    Layer.unwrap(
+      Effect.gen(function* () {
+        const server = yield* PostgresServer.make()
+        return Layer.orDie(Database.layer({ _tag: "Postgres", url: yield* server.database }))
+      })
+    )
+  )
+})

@@ -1,0 +1,197 @@
+import type { Constraints } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
+import { Template } from "@agion/testing"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import * as Limits from "../src/permissions/Limits.ts"
+import { Database } from "../src/sql/Database.ts"
+import { migrate } from "../src/sql/Migrations.ts"
+
+const database = Layer.provideMerge(
+  Layer.effectDiscard(Effect.orDie(migrate)),
+  Layer.unwrap(Effect.map(Template.memory, (options) => Layer.orDie(Database.layer(options))))
+)
+
+const anybody = { organizationId: null, agentId: null }
+let count = 0
+
+/** A permission of its own, and what counts for it. */
+const permission = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const organization = `org-${count++}`
+  yield* sql`INSERT INTO organizations (id) VALUES (${organization})`
+  const [row] = yield* sql<{ id: string }>`
+    WITH r AS (INSERT INTO resources (organization_id, resource_type, name, resource_data)
+      VALUES (${organization}, 'api', 'r', '{}') RETURNING id),
+    p AS (INSERT INTO permissions (organization_id, actor_id, actor_type, resource_id, permission_type, purpose)
+      SELECT ${organization}, 'a', 'agent', id, 'use', 'test' FROM r RETURNING id)
+    INSERT INTO permission_usage (permission_id, organization_id, actor_id)
+    SELECT id, ${organization}, 'a' FROM p RETURNING permission_id AS id`
+  return { organization, id: row?.id ?? "" }
+})
+
+const Small = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 }))
+const Maybe = Schema.NullOr(Small)
+const Call = Schema.Struct({
+  requests: Small,
+  tokens: Maybe,
+  cost: Maybe,
+  rateLimit: Maybe,
+  tokenLimit: Maybe,
+  costLimit: Maybe
+})
+
+const callOf = (id: string, call: typeof Call.Type, enforce = true): Limits.ReserveCall => ({
+  permissionId: id,
+  reservationId: crypto.randomUUID(),
+  idempotencyKey: null,
+  requests: call.requests,
+  tokens: call.tokens,
+  costMicroUsd: call.cost,
+  rateLimit: call.rateLimit,
+  tokenLimit: call.tokenLimit,
+  costLimitMicroUsd: call.costLimit,
+  ttlMs: 60_000,
+  enforce
+})
+
+/** What `PermissionCheck` says of the same call with the same usage. */
+const twin = (id: string, call: typeof Call.Type, counted: Limits.Counted): string | undefined => {
+  const constraints: Constraints = {
+    rateLimitRpm: call.rateLimit,
+    tokenLimitPerDay: call.tokenLimit,
+    costLimitPerDayUsd: call.costLimit === null ? null : call.costLimit / 1e6
+  }
+  const decision = PermissionCheck.decide(
+    {
+      now: 0,
+      timeZone: "UTC",
+      enforcement: "enforce",
+      actor: { id: "a", type: "agent", suspended: false, trustScore: 40, view: {} },
+      resource: {
+        id,
+        name: "r",
+        resourceType: "api",
+        status: "active",
+        healthStatus: "unknown",
+        ancestorStatus: null,
+        trustRequired: 0,
+        riskLevel: "low",
+        tags: [],
+        view: {}
+      },
+      permission: { id, status: "approved", constraints },
+      usage: { ...PermissionCheck.noUsage, ...counted },
+      call: {
+        permissionType: "use",
+        requests: call.requests,
+        tokens: call.tokens,
+        costMicroUsd: call.cost,
+        context: {}
+      }
+    },
+    { policies: null, content: null }
+  )
+  return decision.denial?.step
+}
+
+layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in SQL", (it) => {
+  it.effect.prop(
+    "LIMIT-3 the database refuses what PermissionCheck refuses, and counts what it lets through",
+    [Schema.Array(Call).check(Schema.isMaxLength(12))],
+    ([calls]) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const limits = Limits.make(sql)
+        const { id } = yield* permission
+        const books = { windowRequests: 0, dayRequests: 0, dayTokens: 0, dayCostMicroUsd: 0 }
+        for (const call of calls) {
+          const expected = twin(id, call, books)
+          const outcome = yield* limits.reserve(callOf(id, call))
+          if (outcome._tag === "Missing") return assert.fail("the permission is there")
+          assert.deepStrictEqual(outcome.before, books)
+          assert.strictEqual(outcome._tag === "Refused" ? outcome.limit : undefined, expected)
+          if (outcome._tag !== "Reserved") continue
+          books.windowRequests += call.requests
+          books.dayRequests += call.requests
+          books.dayTokens += call.tokens ?? 0
+          books.dayCostMicroUsd += call.cost ?? 0
+        }
+        assert.deepStrictEqual((yield* limits.read([id])).get(id)?.counted, books)
+      }),
+    { arbitrary: { runs: 20 } }
+  )
+
+  it.effect("LIMIT-4 the day begins anew at midnight of the organization's time zone; totals stay", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id, organization } = yield* permission
+      yield* limits.charge(
+        id,
+        { eventId: null, requests: 1, tokens: 5, costMicroUsd: 7, occurredAt: null },
+        anybody
+      )
+      yield* limits.reserve({
+        ...callOf(id, { requests: 1, tokens: 3, cost: 1, rateLimit: null, tokenLimit: null, costLimit: null })
+      })
+      assert.deepInclude((yield* limits.read([id])).get(id)?.counted, { dayTokens: 8, dayCostMicroUsd: 8 })
+      yield* sql`UPDATE permission_usage SET day = day - 1 WHERE permission_id = ${id}`
+      const read = (yield* limits.read([id])).get(id)
+      assert.deepInclude(read?.counted, { dayTokens: 0, dayCostMicroUsd: 0, dayRequests: 0 })
+      assert.deepInclude(read?.shown, { totalTokens: 5, currentDayTokens: 0 })
+      // Where the date is another one, the day is another one: 14 hours ahead and 11 behind.
+      const dates = new Set<string>()
+      for (const zone of ["Pacific/Kiritimati", "Pacific/Niue"]) {
+        yield* sql`UPDATE organizations SET time_zone = ${zone} WHERE id = ${organization}`
+        const [row] = yield* sql<{ d: string }>`SELECT agion_today(${organization})::text AS d`
+        dates.add(row?.d ?? "")
+      }
+      assert.strictEqual(dates.size, 2)
+    })
+  )
+
+  it.effect("LIMIT-3 a late settlement is charged to the totals, not to the new day", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id } = yield* permission
+      const call = { requests: 1, tokens: 10, cost: 10, rateLimit: null, tokenLimit: null, costLimit: null }
+      const outcome = yield* limits.reserve(callOf(id, call))
+      if (outcome._tag !== "Reserved") return assert.fail(outcome._tag)
+      // Expired, and still charged as estimated.
+      yield* sql`UPDATE reservations SET expires_at = now() - interval '1 hour' WHERE id = ${outcome.held.id}`
+      assert.strictEqual((yield* limits.read([id])).get(id)?.counted.dayTokens, 10)
+      yield* sql`UPDATE permission_usage SET day = day - 1 WHERE permission_id = ${id}`
+      yield* sql`UPDATE reservations SET day = day - 1 WHERE id = ${outcome.held.id}`
+      yield* limits.settle(outcome.held.id, { tokens: 30, costMicroUsd: null }, anybody)
+      const read = (yield* limits.read([id])).get(id)
+      assert.deepInclude(read?.shown, { totalTokens: 30, totalCostUsd: 0.00001, currentDayTokens: 0 })
+    })
+  )
+
+  it.effect("LIMIT-1 a request leaves the window after 60 seconds, a release at once", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id } = yield* permission
+      const call = { requests: 2, tokens: null, cost: null, rateLimit: 4, tokenLimit: null, costLimit: null }
+      const window = Effect.map(limits.read([id]), (read) => read.get(id)?.counted.windowRequests)
+      const first = yield* limits.reserve(callOf(id, call))
+      const second = yield* limits.reserve(callOf(id, call))
+      assert.strictEqual((yield* limits.reserve(callOf(id, call)))._tag, "Refused")
+      if (second._tag === "Reserved") yield* limits.release(second.held.id, anybody)
+      assert.strictEqual(yield* window, 2)
+      const age = (seconds: number) => sql`
+        UPDATE permission_usage SET rate_window = (SELECT array_agg(b - ${seconds * 1_000_000}::int8)
+          FROM unnest(rate_window) b) WHERE permission_id = ${id}`
+      yield* age(58)
+      assert.strictEqual(yield* window, 2)
+      yield* age(5)
+      assert.strictEqual(yield* window, 0)
+      assert.strictEqual(first._tag, "Reserved")
+      assert.strictEqual((yield* limits.reserve(callOf(id, call)))._tag, "Reserved")
+    })
+  )
+})

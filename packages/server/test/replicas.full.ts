@@ -1,0 +1,114 @@
+import { Platform, PostgresServer, RedisServer } from "@agion/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { grant, question, resource, unique } from "./suites/words.ts"
+
+/** So many replicas over one database and one Redis. */
+const replicas = (
+  count: number
+): Effect.Effect<
+  {
+    readonly postgres: PostgresServer.PostgresServer["Service"]
+    readonly all: ReadonlyArray<Platform.Platform["Service"]>
+  },
+  never,
+  Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const postgres = yield* PostgresServer.make()
+    const redis = yield* RedisServer.make()
+    const url = yield* postgres.database
+    const all = yield* Effect.forEach(Array.from({ length: count }), () =>
+      Platform.make({ database: { _tag: "Postgres", url }, redisUrl: redis.url })
+    )
+    return { postgres, all }
+  })
+
+const setting = Effect.fnUntraced(function* (constraints: object) {
+  const organization = unique("org")
+  const agent = unique("agent")
+  const model = yield* resource(organization)
+  const permission = yield* grant(agent, model.id, { constraints })
+  return { organization, agent, id: model.id as string, permission: permission.id as string }
+})
+
+describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())("replicas over one database", () => {
+  it.live("FRESH-1 a change at one holds at the other within a second, or the other refuses to decide", () =>
+    Effect.gen(function* () {
+      const { all } = yield* replicas(2)
+      const [one, two] = all
+      if (one === undefined || two === undefined) return assert.fail("two replicas")
+      const s = yield* Effect.provideService(setting({}), Platform.Platform, one)
+      const ask = (of: Platform.Platform["Service"]) =>
+        of.post("/permissions/check", question(s.organization, s.agent, s.id))
+      for (let round = 0; round < 10; round++) {
+        assert.isTrue((yield* ask(two)).body.allowed)
+        yield* one.put(`/permissions/${s.permission}`, { status: "suspended" })
+        const changed = performance.now()
+        for (;;) {
+          const answer = yield* ask(two)
+          if (answer.status === 503 || answer.body.allowed === false) break
+          assert.isBelow(performance.now() - changed, 1000 + 500, "it decided by what was revoked")
+        }
+        yield* one.post(`/permissions/${s.permission}/approve`, { approved_by: "boss" })
+        for (let wait = 0; wait < 100 && (yield* ask(two)).body.allowed !== true; wait++)
+          yield* Effect.sleep("20 millis")
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("LIMIT-3 64 concurrent reservers at two replicas never get past a limit", () =>
+    Effect.gen(function* () {
+      const { all } = yield* replicas(2)
+      const [one, two] = all
+      if (one === undefined || two === undefined) return assert.fail("two replicas")
+      const s = yield* Effect.provideService(
+        setting({ token_limit_per_day: 5000, rate_limit_rpm: 700 }),
+        Platform.Platform,
+        one
+      )
+      const answers = yield* Effect.forEach(
+        Array.from({ length: 2000 }, (_, n) => n),
+        (n) =>
+          (n % 2 === 0 ? one : two).post("/permissions/reserve", {
+            ...question(s.organization, s.agent, s.id),
+            amounts: { tokens: 1 + (n % 13) }
+          }),
+        { concurrency: 64 }
+      )
+      const granted = answers.filter(({ body }) => body.allowed)
+      const tokens = granted.reduce((sum, { body }) => sum + body.reservation.amounts.tokens, 0)
+      assert.isAtMost(tokens, 5000)
+      assert.isAtMost(granted.length, 700)
+      assert.isTrue(tokens > 5000 - 13 || granted.length === 700)
+      const { usage_tracking } = (yield* one.get(`/permissions/${s.permission}`)).body
+      assert.strictEqual(usage_tracking.total_requests, granted.length)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a replica whose database is gone decides for a second at most, and again when it is back", () =>
+    Effect.gen(function* () {
+      const { all, postgres } = yield* replicas(1)
+      const [one] = all
+      if (one === undefined) return assert.fail("a replica")
+      const s = yield* Effect.provideService(setting({}), Platform.Platform, one)
+      const ask = one.post("/permissions/check", question(s.organization, s.agent, s.id))
+      assert.isTrue((yield* ask).body.allowed)
+      yield* postgres.kill
+      const killed = performance.now()
+      for (;;) {
+        const answer = yield* ask
+        if (answer.status === 503) break
+        assert.isBelow(performance.now() - killed, 2000)
+      }
+      assert.strictEqual((yield* one.request("GET", "/../../ready")).status, 503)
+      yield* postgres.restart
+      let allowed = false
+      for (let round = 0; round < 600 && !allowed; round++) {
+        allowed = (yield* ask).body?.allowed === true
+        if (!allowed) yield* Effect.sleep("50 millis")
+      }
+      assert.isTrue(allowed)
+    }).pipe(Effect.scoped)
+  )
+})
