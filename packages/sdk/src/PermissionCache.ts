@@ -111,6 +111,8 @@ export class PermissionCache extends Context.Service<
   {
     /** Decides. A denial and an outage are answers; the error is a platform that refuses the question itself. */
     readonly check: (input: CheckInput) => Effect.Effect<Decision, PlatformRefused>
+    /** The same, looked up as it is called and not as it is run: use the effect at once, never twice. */
+    readonly checkUnsafe: (input: CheckInput) => Effect.Effect<Decision, PlatformRefused>
     /** The same for a call that local policies and DLP have judged. */
     readonly checkJudged: (input: CheckInput, how: JudgedCheck) => Effect.Effect<Decision, PlatformRefused>
     /** Takes in what the platform answered to a reservation: it is a check as well (LIMIT-6). */
@@ -705,9 +707,9 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
   )
   const { counters, table } = state
 
-  const check = (input: CheckInput): Effect.Effect<Decision, PlatformRefused> => {
+  const checkUnsafe = (input: CheckInput): Effect.Effect<Decision, PlatformRefused> => {
     const entry = find(parts, input)
-    if (entry !== undefined && entry.plain && input.context === undefined) {
+    if (entry?.plain === true && input.context === undefined) {
       const at = now()
       const { decision } = entry
       if (
@@ -723,8 +725,10 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
     if (!settings.governance) return ungoverned
     return decide(parts, { input, judged: false, sends: input.context, platformOnly: false }, false)
   }
+  const check = (input: CheckInput) => Effect.suspend(() => checkUnsafe(input))
   return PermissionCache.of({
     check,
+    checkUnsafe,
     checkJudged: (input, how) =>
       settings.governance ? decide(parts, { input, judged: true, ...how }, false) : ungoverned,
     nowUnsafe: now,

@@ -144,11 +144,16 @@ const onEvent = (event: Sse.Event, hub: Hub, settings: SettingsShape): void => {
     hub.tell({ _tag: "Epoch", organizationId: settings.organizationId, message: message.value })
 }
 
-const streamRequest = (settings: SettingsShape) => {
+const streamRequest = (settings: SettingsShape, lastEventId: string | undefined) => {
   const url = new URL(`${settings.gatewayUrl}/api/v1/stream`)
   url.searchParams.set("agent_id", settings.agentId)
   url.searchParams.set("organization_id", settings.organizationId)
-  const request = HttpClientRequest.get(url, { headers: { accept: "text/event-stream" } })
+  const request = HttpClientRequest.get(url, {
+    headers: {
+      accept: "text/event-stream",
+      ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId })
+    }
+  })
   return settings.apiKey === null
     ? request
     : HttpClientRequest.bearerToken(request, Redacted.value(settings.apiKey))
@@ -158,13 +163,21 @@ const makeHttp = Effect.gen(function* () {
   const settings = yield* Settings
   const client = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
   const hub = makeHub("lost")
+  let lastEventId: string | undefined
   const once = Stream.unwrap(
-    Effect.map(client.execute(streamRequest(settings)), (response) => response.stream)
+    Effect.suspend(() =>
+      Effect.map(client.execute(streamRequest(settings, lastEventId)), (response) => response.stream)
+    )
   ).pipe(
     Stream.decodeText(),
     Stream.pipeThroughChannel(Sse.decode()),
     Stream.timeout(silence),
-    Stream.runForEach((event) => Effect.sync(() => onEvent(event, hub, settings))),
+    Stream.runForEach((event) =>
+      Effect.sync(() => {
+        if (event.id !== undefined) lastEventId = event.id
+        onEvent(event, hub, settings)
+      })
+    ),
     Effect.ignore,
     Effect.andThen(Effect.sync(() => hub.lineUnsafe() === "up" && hub.tell({ _tag: "Lost" }))),
     // Agents that lost one platform do not come back all at once.

@@ -129,6 +129,8 @@ const suspect = (
 const dropNamed = (state: CacheState, organizationId: string, message: EpochMessage): Array<CacheEntry> => {
   const dropped: Array<CacheEntry> = []
   const { ids, kind } = message
+  // A change that names nothing may have changed anything.
+  if (ids.length === 0 && kind !== "heartbeat") forgetAll(state, organizationId)
   switch (kind) {
     case "heartbeat":
       return dropped

@@ -1,0 +1,298 @@
+/**
+ * The SDK for programs made of promises: the same calls, errors as classes with `code`, `AbortSignal` everywhere.
+ *
+ * ```ts
+ * await using agion = await Agion.connect({ agentId: "agent-1", gatewayUrl: "http://127.0.0.1:8080" })
+ * const answer = await agion.governed({ action: "chat", resource: modelId, content: prompt }, (call) =>
+ *   askModel(call.content, { signal: call.signal })
+ * )
+ * ```
+ *
+ * **Gotchas**: closing flushes events within two seconds; without `close` or `await using` the process may stay.
+ */
+import type { Wire } from "@agion/domain"
+import { Context, Effect, Exit, ManagedRuntime, Stream } from "effect"
+import { type AgionOptions, layer as layerOf, type Services } from "../AgionSdk.ts"
+import type { Decision } from "../Decision.ts"
+import type { Denied } from "../Denials.ts"
+import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.ts"
+import type { EventInputs, EventKind } from "../events/Event.ts"
+import { Governance, type GovernedCall, type GovernedOptions } from "../Governance.ts"
+import { type GovernanceApi, GovernanceHttp } from "../GovernanceHttp.ts"
+import { governedStream } from "../Governed.ts"
+import { Health, type HealthReport } from "../Health.ts"
+import { Rejected } from "../internal/Rejected.ts"
+import { type CacheStatistics, type CheckInput, PermissionCache } from "../PermissionCache.ts"
+import { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery } from "../PolicyEngine.ts"
+import { PolicySync } from "../PolicySync.ts"
+import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
+
+export type { AgionOptions } from "../AgionSdk.ts"
+export type { Decision } from "../Decision.ts"
+export {
+  ApprovalRequired,
+  CallTimedOut,
+  type DenialValue,
+  type Denied,
+  denialValue,
+  GovernanceUnavailable,
+  isDenied,
+  PermissionDenied,
+  PolicyViolation
+} from "../Denials.ts"
+export type { GovernedOptions, Usage } from "../Governance.ts"
+export { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
+export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
+export { SettingsInvalid } from "../Settings.ts"
+export type { TrustChange, TrustView } from "../TrustTracker.ts"
+
+/** A governed call, and what stops it. */
+export interface CallSpec<A = never> extends GovernedOptions<A> {
+  readonly action: string
+  /** The resource's id. */
+  readonly resource: string
+  /** Aborting interrupts the call; its work is told by `call.signal`. */
+  readonly signal?: AbortSignal
+}
+
+/** What a call knows of itself; `signal` is aborted when it must stop. */
+export interface PromiseCall extends GovernedCall {
+  readonly signal: AbortSignal
+}
+
+/** What the SDK has done since it was connected. */
+export interface Statistics {
+  readonly permissions: CacheStatistics
+  readonly events: EventStatistics
+}
+
+const signalOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })
+
+/** An agent's connection to its platform. */
+export class Agion implements AsyncDisposable {
+  readonly #runtime: ManagedRuntime.ManagedRuntime<Services, unknown>
+  readonly #services: Context.Context<Services>
+  readonly #cache: PermissionCache["Service"]
+
+  private constructor(
+    runtime: ManagedRuntime.ManagedRuntime<Services, unknown>,
+    services: Context.Context<Services>
+  ) {
+    this.#runtime = runtime
+    this.#services = services
+    this.#cache = Context.get(services, PermissionCache)
+  }
+
+  /** Starts the SDK. A platform that is away does not make it fail; options that cannot be do. */
+  static async connect(options: AgionOptions): Promise<Agion> {
+    return Agion.over(layerOf(options))
+  }
+
+  /** The same over a layer of the program's, such as that of `@agion/sdk/testing`. */
+  static async over(layer: import("effect").Layer.Layer<Services, unknown>): Promise<Agion> {
+    const runtime = ManagedRuntime.make(layer)
+    try {
+      return new Agion(runtime, await runtime.context())
+    } catch (error) {
+      await runtime.dispose()
+      throw error
+    }
+  }
+
+  #run<A, E>(effect: Effect.Effect<A, E, Services>, signal?: AbortSignal): Promise<A> {
+    return this.#runtime.runPromise(effect, signalOf(signal))
+  }
+
+  /** Runs `work` as a governed call. Rejects with a denial, or with what `work` rejected with. */
+  async governed<A>(spec: CallSpec<A>, work: (call: PromiseCall) => PromiseLike<A> | A): Promise<A> {
+    const { action, resource, signal, ...options } = spec
+    const governance = Context.get(this.#services, Governance)
+    const governed = governance.run<A, GovernedOptions<A>>(
+      action,
+      resource,
+      options
+    )((call) =>
+      Effect.tryPromise({
+        try: async (stop) => work({ ...call, signal: stop }),
+        catch: (cause) => new Rejected(cause)
+      })
+    )
+    try {
+      return await this.#run(governed, signal)
+    } catch (error) {
+      throw error instanceof Rejected ? error.cause : error
+    }
+  }
+
+  /**
+   * A function that is governed each time it is called, with the same arguments. Policies see them as
+   * `request.arguments`: a single object as it is, others as `args`. An `AbortSignal` among them stops the call.
+   */
+  wrap<Args extends ReadonlyArray<unknown>, A>(
+    spec: CallSpec<A> | ((...args: Args) => CallSpec<A>),
+    work: (...args: Args) => PromiseLike<A> | A
+  ): (...args: Args) => Promise<A> {
+    return (...args) => {
+      const given = typeof spec === "function" ? spec(...args) : spec
+      const signal = given.signal ?? args.find((arg) => arg instanceof AbortSignal)
+      const seen = argumentsOf(args)
+      return this.governed(
+        { ...given, arguments: given.arguments ?? seen, ...(signal === undefined ? {} : { signal }) },
+        (call) => work(...(given.arguments === undefined ? redactedArgs(args, seen, call.arguments) : args))
+      )
+    }
+  }
+
+  /** Governs a stream of what `work` gives; text in it is scanned (GOVERN-4). */
+  stream<A>(
+    spec: CallSpec & { readonly scan?: boolean },
+    work: (call: GovernedCall) => AsyncIterable<A> | ReadableStream<A>
+  ): AsyncIterable<A> {
+    const { action, resource, signal, ...options } = spec
+    const stream = governedStream(
+      action,
+      resource,
+      options
+    )((call) => Stream.fromAsyncIterable(work(call) as AsyncIterable<A>, (cause) => new Rejected(cause)))
+    const stopped = signal === undefined ? stream : Stream.interruptWhen(stream, aborted(signal))
+    return unwrapped(Stream.toAsyncIterableWith(stopped, this.#services))
+  }
+
+  /** May this agent do this now? A denial is an answer. Rejects when the platform refuses the question itself. */
+  check(input: CheckInput, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
+    const checked = this.#cache.checkUnsafe(input)
+    // A hit is a value already: no fiber is needed to hand it out.
+    return isSettled(checked) ? Promise.resolve(checked.value) : this.#run(checked, options.signal)
+  }
+
+  /** Asks ahead for what a workflow will need. */
+  preload(inputs: ReadonlyArray<CheckInput>): Promise<void> {
+    return this.#run(this.#cache.preload(inputs))
+  }
+
+  /** Holds the records of resources, so that degraded mode can judge calls on them. */
+  holdResources(resourceIds: ReadonlyArray<string>): Promise<void> {
+    return this.#run(this.#cache.holdResources(resourceIds))
+  }
+
+  /** Any route of the contract; repeated when the platform does not answer. */
+  http<A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>): Promise<A> {
+    return this.#run(Context.get(this.#services, GovernanceHttp).ask(f))
+  }
+
+  /** Takes an event in; never rejects for want of a platform. */
+  publish<K extends EventKind>(kind: K, event: EventInputs[K]): void {
+    Context.get(this.#services, EventBuffer).publishUnsafe(kind, event)
+  }
+
+  /** Sends what was published so far. */
+  flush(): Promise<Flushed> {
+    return this.#run(Context.get(this.#services, EventBuffer).flush())
+  }
+
+  /** Scores, as the platform says them. */
+  get trust() {
+    const trust = Context.get(this.#services, TrustTracker)
+    return {
+      score: (): Promise<TrustView> => this.#run(trust.score),
+      refresh: (): Promise<TrustView> => this.#run(trust.refresh),
+      expected: (): Promise<number> => this.#run(trust.expected),
+      changes: (): AsyncIterable<TrustChange> => Stream.toAsyncIterableWith(trust.changes, this.#services)
+    }
+  }
+
+  /** Policies and DLP, as they are in force here. */
+  get policies() {
+    const engine = Context.get(this.#services, PolicyEngine)
+    const sync = Context.get(this.#services, PolicySync)
+    return {
+      check: (query: PolicyQuery): Promise<PolicyJudgement> => this.#run(engine.check(query)),
+      explain: (query: PolicyQuery) => this.#run(engine.explain(query)),
+      sync: (): Promise<number | null> => this.#run(sync.sync),
+      version: (): Promise<number | null> => this.#run(engine.version),
+      changes: (): AsyncIterable<PolicyChange> => Stream.toAsyncIterableWith(engine.changes, this.#services)
+    }
+  }
+
+  /** How the SDK fares. */
+  health(): Promise<HealthReport> {
+    return this.#run(Context.get(this.#services, Health).now)
+  }
+
+  async statistics(): Promise<Statistics> {
+    const [permissions, events] = await Promise.all([
+      this.#run(this.#cache.statistics),
+      this.#run(Context.get(this.#services, EventBuffer).statistics)
+    ])
+    return { permissions, events }
+  }
+
+  /** Flushes and lets go of everything. */
+  close(): Promise<void> {
+    return this.#runtime.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+const isSettled = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Success<A, E> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
+const isPlain = (value: unknown): value is Wire.JsonObject =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+
+/** A value as JSON; what JSON does not know is left out. */
+const json = (value: unknown): unknown => {
+  try {
+    const text = JSON.stringify(value)
+    return text === undefined ? null : JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+/** The arguments as policies see them. */
+const argumentsOf = (args: ReadonlyArray<unknown>): Wire.JsonObject => {
+  const visible = args.filter((arg) => !(arg instanceof AbortSignal))
+  const [only] = visible
+  const seen = visible.length === 1 && isPlain(only) ? json(only) : { args: json(visible) }
+  return isPlain(seen) ? seen : {}
+}
+
+/** The arguments to call with: those that DLP redacted, where it did. */
+const redactedArgs = <Args extends ReadonlyArray<unknown>>(
+  args: Args,
+  seen: Wire.JsonObject,
+  now: Wire.JsonObject
+): Args => {
+  if (now === seen) return args
+  const visible = args.filter((arg) => !(arg instanceof AbortSignal))
+  const replaced = visible.length === 1 && isPlain(visible[0]) ? [now] : now["args"]
+  if (!Array.isArray(replaced)) return args
+  let at = 0
+  return args.map((arg) => (arg instanceof AbortSignal ? arg : replaced[at++])) as unknown[] as Args &
+    unknown[]
+}
+
+const aborted = (signal: AbortSignal): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (signal.aborted) return resume(Effect.void)
+    const stop = () => resume(Effect.void)
+    signal.addEventListener("abort", stop, { once: true })
+    return Effect.sync(() => signal.removeEventListener("abort", stop))
+  })
+
+/** Rejections as the program threw them. */
+async function* unwrapped<A>(all: AsyncIterable<A>): AsyncIterable<A> {
+  try {
+    yield* all
+  } catch (error) {
+    throw error instanceof Rejected ? error.cause : error
+  }
+}
+
+/** What keeps a call from running, as `catch` sees it. */
+export type Denial = Denied
