@@ -149,6 +149,8 @@ const tell = (listener: Listener, bytes: Uint8Array, epoch: number, now: number)
 const pastOf = (organizationId: string, lastEpoch: number | undefined) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    // An organization in which nothing has happened yet has heartbeats too.
+    yield* sql`INSERT INTO organizations (id) VALUES (${organizationId}) ON CONFLICT DO NOTHING`
     const rows = yield* sql<{ current: number; epoch: number | null; payload: string | null }>`
       SELECT coalesce((SELECT epoch FROM organizations WHERE id = ${organizationId}), 0) AS current,
         o.epoch, o.payload
@@ -198,7 +200,10 @@ const followMissions = Effect.fnUntraced(function* (
       continue
     }
     const read = yield* Effect.exit(missionNews(last))
-    if (Exit.isFailure(read)) continue
+    if (Exit.isFailure(read)) {
+      yield* Effect.logWarning("mission messages could not be read", read.cause)
+      continue
+    }
     const first = last === undefined
     last = read.value.last
     const fresh = first ? [] : read.value.news.filter((one) => !seen.has(one.seq))
