@@ -29,7 +29,7 @@ import {
 } from "./Reply.ts"
 
 /** A reply as a client library under RESP2 gives it; errors inside of lists stay values. */
-export const toValue = (reply: Reply): unknown => {
+const toValue = (reply: Reply): unknown => {
   if (typeof reply === "string") return fromBytes(reply)
   if (typeof reply === "number" || reply === null) return reply
   if (typeof reply === "bigint") return Number(reply)

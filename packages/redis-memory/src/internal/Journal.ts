@@ -9,8 +9,6 @@ import { crc32 } from "node:zlib"
 import { Effect } from "effect"
 import type { Args, Journal } from "./Machine.ts"
 
-export type { Journal } from "./Machine.ts"
-
 const headerSize = 8
 
 /** Length and checksum, then the time and the calls as JSON of byte strings. */

@@ -28,7 +28,7 @@ export interface Read {
 const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
 /** `[[id, fields], …]` of XRANGE, XCLAIM and, per stream, XREADGROUP. */
-export const readEntries = (stream: string, reply: unknown): ReadonlyArray<Read> =>
+const readEntries = (stream: string, reply: unknown): ReadonlyArray<Read> =>
   list(reply).flatMap((each) => {
     const [id, fields] = list(each)
     if (typeof id !== "string") return []
