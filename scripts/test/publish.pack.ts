@@ -3,16 +3,7 @@
  * project, imported and run from plain JavaScript and from TypeScript. `npm run build` comes first.
  */
 import { execFileSync, spawnSync } from "node:child_process"
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync
-} from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -21,6 +12,8 @@ import { publicPackages } from "../Publishable.ts"
 const root = join(import.meta.dirname, "../..")
 const packages = publicPackages(root)
 const project = mkdtempSync(join(tmpdir(), "agion-pack-"))
+/** Not below the other: Node would find its packages. */
+const folder = mkdtempSync(join(tmpdir(), "agion-pack-agent-"))
 let tarballs: ReadonlyArray<string> = []
 
 /** Installs packages into a folder, from what is at hand where possible. */
@@ -68,7 +61,9 @@ beforeAll(() => {
   install(project, ...["typescript", "@types/node"].map(rootVersion), ...tarballs)
 }, 300_000)
 
-afterAll(() => rmSync(project, { recursive: true, force: true }))
+afterAll(() => {
+  for (const path of [project, folder]) rmSync(path, { recursive: true, force: true })
+}, 300_000)
 
 /** A command is run, not imported. */
 const libraries = packages.filter(({ manifest }) => manifest["bin"] === undefined)
@@ -171,8 +166,6 @@ describe("an empty project", () => {
 
 describe("an agent's project", () => {
   it("needs neither server nor redis-memory", () => {
-    const folder = join(project, "agent")
-    mkdirSync(folder)
     const needed = ["domain", "policy", "redis", "sdk"].map((name) => new RegExp(`agion-${name}-\\d`))
     install(folder, ...tarballs.filter((path) => needed.some((pattern) => pattern.test(path))))
     assert.sameMembers(readdirSync(join(folder, "node_modules/@agion")), ["domain", "policy", "redis", "sdk"])
