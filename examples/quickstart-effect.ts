@@ -7,7 +7,9 @@ const askModel = (prompt: string) => Effect.succeed(`an answer to "${prompt}"`)
 
 const program = Effect.gen(function* () {
   const http = yield* GovernanceHttp
-  const { resources } = yield* http.ask((api) => api.resources.list({ query: { organizationId: OrganizationId.make("default") } }))
+  const { resources } = yield* http.ask((api) =>
+    api.resources.list({ query: { organizationId: OrganizationId.make("default") } })
+  )
   const model = resources.find(({ name }) => name === "acme-small")?.id ?? ""
   const ask = (prompt: string) =>
     governed("chat", model, { content: prompt, estimate: { tokens: 500 } })((call) => askModel(call.content))

@@ -7,7 +7,9 @@ await using agion = await Agion.connect({
   agentId: "agent-1",
   gatewayUrl: process.env["AGION_GATEWAY_URL"] ?? "http://127.0.0.1:8080"
 })
-const { resources } = await agion.http((api) => api.resources.list({ query: { organizationId: OrganizationId.make("default") } }))
+const { resources } = await agion.http((api) =>
+  api.resources.list({ query: { organizationId: OrganizationId.make("default") } })
+)
 const model = resources.find(({ name }) => name === "acme-small")?.id ?? ""
 
 const ask = (prompt: string) =>

@@ -1,5 +1,5 @@
 /** The eight chapters. Every line that is printed comes from what an agent or the platform answered. */
-import type { PermissionType } from "@agion/domain"
+import { ActorId, OrganizationId, PermissionId, type PermissionType, ResourceId } from "@agion/domain"
 import { allowed, chart, denied, dim, fact, millis, step } from "./Paper.ts"
 import { startPlatform } from "./Process.ts"
 import {
@@ -37,14 +37,16 @@ export const resources = async (story: Story, operator: Agent): Promise<void> =>
     const made = await operator.sdk.http((api) =>
       api.resources.create({
         payload: {
-          organizationId: story.organizationId,
+          organizationId: OrganizationId.make(story.organizationId),
           resourceType: fields.resourceType,
           name,
           resourceData: { cost_per_1k_tokens: 0.01 },
           createdBy: approver,
           trustTierRequired: fields.trust,
           riskLevel: fields.critical === true ? "critical" : "low",
-          ...(fields.parent === undefined ? {} : { parentResourceId: resource(story, fields.parent) })
+          ...(fields.parent === undefined
+            ? {}
+            : { parentResourceId: ResourceId.make(resource(story, fields.parent)) })
         }
       })
     )
@@ -70,9 +72,9 @@ const grant = async (
   const requested = await agent.sdk.http((api) =>
     api.permissions.request({
       payload: {
-        actorId: agent.id,
+        actorId: ActorId.make(agent.id),
         actorType: "agent",
-        resourceId: resource(story, name),
+        resourceId: ResourceId.make(resource(story, name)),
         permissionType,
         purpose: "telling a story",
         constraints
@@ -199,7 +201,7 @@ export const trust = async (story: Story, agent: Agent): Promise<void> => {
     api.feedback.submit({
       payload: {
         responseId: story.name("answer"),
-        agentId: agent.id,
+        agentId: ActorId.make(agent.id),
         userId: "ada",
         organizationId: story.organizationId,
         starRating: 5
@@ -232,7 +234,7 @@ export const limitsAndPolicies = async (story: Story, reader: Agent, agent: Agen
     await reader.sdk.flush()
   }
   expect(refusal === "Token limit would be exceeded", "the daily token limit denies")
-  const input = { action: "query", resource: resource(story, "staging"), content: "DROP TABLE customers" }
+  const input = { action: "query", content: "DROP TABLE customers" }
   const before = await agent.sdk.policies.check(input)
   expect(before.decision === "allow", "nothing speaks against it yet")
   await agent.sdk.http((api) =>
@@ -255,7 +257,7 @@ export const limitsAndPolicies = async (story: Story, reader: Agent, agent: Agen
     return judged.decision === "deny" ? judged : undefined
   })
   fact("a policy created meanwhile reached the agent in", millis(pushed.ms))
-  fact("`DROP TABLE customers`", denied(pushed.value.reason))
+  fact("`DROP TABLE customers`", denied(pushed.value.reasons.join("; ")))
 }
 
 /** 6: what was granted can be taken back, in spite of the cache. */
@@ -268,7 +270,10 @@ export const revocation = async (story: Story, agent: Agent): Promise<void> => {
   expect(warm.allowed && warm.source === "cache", "the approval is cached")
   const id = story.permissions.get(`${agent.id} read staging`) ?? ""
   await agent.sdk.http((api) =>
-    api.permissions.revoke({ params: { id }, payload: { revokedBy: approver, reason: "no longer needed" } })
+    api.permissions.revoke({
+      params: { id: PermissionId.make(id) },
+      payload: { revokedBy: approver, reason: "no longer needed" }
+    })
   )
   const gone = await eventually("the revocation", async () => {
     const answer = await agent.sdk.check(question)
@@ -281,7 +286,7 @@ const evaluated = async (story: Story, agent: Agent, impact: number): Promise<vo
   await agent.sdk.http((api) =>
     api.trust.evaluate({
       payload: {
-        entityId: agent.id,
+        entityId: ActorId.make(agent.id),
         entityType: "agent",
         eventType: "positive",
         impact,
@@ -345,7 +350,8 @@ export const outage = async (story: Story, steady: Agent, young: Agent): Promise
     critical.every(({ mode }) => mode === "governance_unavailable"),
     "nobody gets at the critical database"
   )
-  const kept = [steady, young].reduce((sum, agent) => sum + agent.sdk.statistics().events.pending, 0)
+  let kept = 0
+  for (const agent of [steady, young]) kept += (await agent.sdk.statistics()).events.pending
   fact("events kept meanwhile", String(kept))
   story.platform = await startPlatform(story.platformOptions)
   fact("the platform is back on the same data", story.platform.url)
@@ -357,7 +363,8 @@ const settled = async (story: Story, agent: Agent, expected: number): Promise<vo
   const { ms } = await eventually(`${agent.id} at ${expected} on the platform`, async () => {
     await agent.sdk.flush()
     const score = await platformScore(story, agent).catch(() => undefined)
-    return score === expected && agent.sdk.statistics().events.pending === 0 ? score : undefined
+    const { pending } = (await agent.sdk.statistics()).events
+    return score === expected && pending === 0 ? score : undefined
   })
   fact(`${agent.id}: everything arrived, trust ${expected}`, dim(`after ${millis(ms)}`))
 }
@@ -377,8 +384,8 @@ export const summary = async (story: Story, agent: Agent): Promise<void> => {
     times.push(performance.now() - start)
   }
   times.sort((a, b) => a - b)
-  const cache = agent.sdk.statistics().cache
-  const events = story.agents.map(({ sdk }) => sdk.statistics().events)
+  const { permissions: cache } = await agent.sdk.statistics()
+  const events = (await Promise.all(story.agents.map(({ sdk }) => sdk.statistics()))).map((all) => all.events)
   const sum = (of: (one: (typeof events)[number]) => number) =>
     events.reduce((total, one) => total + of(one), 0)
   fact(
@@ -391,8 +398,8 @@ export const summary = async (story: Story, agent: Agent): Promise<void> => {
   for (const one of story.agents) {
     const history = await one.sdk.http((api) =>
       api.trust.history({
-        params: { entityId: one.id },
-        query: { entityType: "agent", organizationId: story.organizationId, limit: 1000 }
+        params: { entityId: ActorId.make(one.id) },
+        query: { entityType: "agent", organizationId: OrganizationId.make(story.organizationId), limit: 1000 }
       })
     )
     const scores = [40]

@@ -1,5 +1,6 @@
 /** What the chapters of the story share: the platform, the agents, and how to wait for what must happen. */
 import { setTimeout as pause } from "node:timers/promises"
+import { ActorId, OrganizationId } from "@agion/domain"
 import { Agion } from "@agion/sdk/promise"
 import type { Platform, PlatformOptions } from "./Process.ts"
 
@@ -82,8 +83,8 @@ export const resource = (story: Story, name: string): string => {
 export const platformScore = async (story: Story, agent: Agent): Promise<number> => {
   const answer = await agent.sdk.http((api) =>
     api.trust.score({
-      params: { entityId: agent.id },
-      query: { entityType: "agent", organizationId: story.organizationId }
+      params: { entityId: ActorId.make(agent.id) },
+      query: { entityType: "agent", organizationId: OrganizationId.make(story.organizationId) }
     })
   )
   return answer.data.score
