@@ -21,7 +21,7 @@ import type { StreamKind } from "./Incoming.ts"
 import { Ingest, type Verdict } from "./Ingest.ts"
 
 export interface ConsumersOptions {
-  /** Entries a batch may hold. Default: 1,000. */
+  /** Entries a batch may hold. Default: 1,000; on PGlite 200, since a batch holds its one session. */
   readonly batch?: number
   /** How long a lease lasts unless renewed: a dead replica's streams are taken over within about twice that. Default: 4 seconds. */
   readonly lease?: Duration.Input
@@ -86,7 +86,7 @@ const make = Effect.fnUntraced(function* (options: ConsumersOptions) {
     ingest: yield* Ingest,
     streams: yield* RedisStream,
     holder: (yield* Changes).origin,
-    batch: options.batch ?? 1000,
+    batch: options.batch ?? (driver === "pglite" ? 200 : 1000),
     leaseMillis: Duration.toMillis(options.lease ?? "4 seconds"),
     counts: { accepted: 0, duplicates: 0, refused: 0 },
     held: new Set()

@@ -3,6 +3,7 @@ import {
   ActorId,
   Api,
   ApiError,
+  Caller,
   type Feedback as FeedbackAnswer,
   feedbackCategories,
   Wire
@@ -27,6 +28,10 @@ export const layer = HttpApiBuilder.group(
         if (isHelpful === null && starRating === null)
           return yield* new ApiError.BadRequest({
             message: "one of `is_helpful` and `star_rating` is required; send at least one of them"
+          })
+        if ((yield* Caller).agentId === payload.agentId)
+          return yield* new ApiError.Forbidden({
+            message: "an agent cannot rate itself; the user's side does"
           })
         const organizationId = yield* tenancy.of(payload.organizationId)
         const row = yield* Effect.orDie(

@@ -1,6 +1,7 @@
 /** The part of the platform that reads what agents tell, over a database and a Redis of the test's choice. */
 import { RedisStream } from "@agion/redis"
 import { Effect, Layer } from "effect"
+import { Redis } from "effect/persistence"
 import { Changes } from "../../src/changes/Changes.ts"
 import { Names } from "../../src/changes/Governance.ts"
 import { Relay } from "../../src/changes/Relay.ts"
@@ -59,7 +60,6 @@ export const eventually = <A, E, R>(
 /** The fields of a stream's entries. */
 export const entriesOf = (stream: string) =>
   Effect.gen(function* () {
-    const { Redis } = yield* Effect.promise(() => import("effect/persistence"))
     const redis = yield* Redis.Redis
     const reply = yield* redis.send<ReadonlyArray<readonly [string, ReadonlyArray<string>]>>(
       "XRANGE",

@@ -1,0 +1,341 @@
+import { Streams } from "@agion/domain"
+import { RedisStream } from "@agion/redis"
+import { assert, type Vitest } from "@effect/vitest"
+import { Effect, type Layer, Schema } from "effect"
+import type { Redis } from "effect/persistence"
+import { SqlClient } from "effect/sql"
+import { Consumers } from "../../src/events/Consumers.ts"
+import { signatureOf } from "../../src/events/Signatures.ts"
+import { Signing } from "../../src/keys/Signing.ts"
+import { Missions } from "../../src/missions/Missions.ts"
+import { Agents } from "../../src/registry/Agents.ts"
+import { TrustScores } from "../../src/trust/TrustScores.ts"
+import { entriesOf, eventually, type live } from "../events/Live.ts"
+import { unique } from "./words.ts"
+
+type It = Vitest.MethodsNonLive<
+  Layer.Success<ReturnType<typeof live>> | Layer.Services<ReturnType<typeof live>> | Redis.Redis
+>
+
+const names = Streams.streamNames()
+
+const trustEvent = (agentId: string, eventType: string, fields: Record<string, string> = {}) => ({
+  agent_id: agentId,
+  event_type: eventType,
+  severity: "positive",
+  impact: "0.1",
+  confidence: "1.0",
+  context: "{}",
+  timestamp: "2026-01-01T00:00:00Z",
+  ...fields
+})
+
+const append = (stream: string, ...entries: ReadonlyArray<Record<string, string>>) =>
+  Effect.flatMap(RedisStream, (streams) =>
+    Effect.forEach(entries, (fields) => streams.append(stream, fields), { discard: true })
+  )
+
+const score = (agentId: string, organizationId = "default") =>
+  Effect.flatMap(TrustScores, (trust) =>
+    Effect.map(trust.find(organizationId, agentId, "agent"), (found) => found?.score)
+  )
+
+const reaches = (agentId: string, wanted: number, organizationId?: string) =>
+  eventually(`\`${agentId}\` at ${wanted}`, score(agentId, organizationId), (seen) => seen === wanted)
+
+/** Appends one more event of an agent and waits until it has been applied: whatever came before has been, too. */
+const settled = Effect.fnUntraced(function* (stream: string) {
+  const consumers = yield* Consumers
+  const streams = yield* RedisStream
+  yield* eventually(
+    `${stream} read to the end`,
+    streams.lag(stream, "agion"),
+    ({ pending, lag }) => pending === 0 && (lag ?? 0) === 0
+  )
+  return yield* consumers.counts
+})
+
+export const consumers = (it: It) => {
+  it.effect("TRUST-4 ten successes take an agent from 40 to exactly 60, and graduation is told once", () =>
+    Effect.gen(function* () {
+      const agent = unique("agent")
+      yield* append(
+        names.trust,
+        ...Array.from({ length: 10 }, () =>
+          trustEvent(agent, "task_completed", { event_id: unique("event") })
+        )
+      )
+      yield* reaches(agent, 60)
+      const mine = Effect.map(entriesOf(names.trustEvents), (all) =>
+        all.filter((one) => one["entity_id"] === agent)
+      )
+      const told = yield* eventually("the story told", mine, (all) => all.length >= 11)
+      assert.strictEqual(told.filter((one) => one["event_type"] === "trust_score_updated").length, 10)
+      const [crossed, ...more] = told.filter((one) => one["event_type"] === "trust_tier_changed")
+      assert.deepStrictEqual(more, [])
+      assert.deepInclude(
+        { ...crossed },
+        { old_tier: "verified", new_tier: "trusted", old_score: "58", new_score: "60" }
+      )
+    })
+  )
+
+  it.effect(
+    "EVENT-5 an id counts once; equal entries without one count once unless they have no timestamp",
+    () =>
+      Effect.gen(function* () {
+        const [named, equal, timeless] = [unique("agent"), unique("agent"), unique("agent")]
+        const once = trustEvent(named, "task_completed", { event_id: unique("event") })
+        const { timestamp: _, ...bare } = trustEvent(timeless, "task_completed")
+        yield* append(names.trust, once, once, { ...once, context: '{"other":1}' })
+        yield* append(names.trust, trustEvent(equal, "task_failed"), trustEvent(equal, "task_failed"))
+        yield* append(names.trust, bare, bare)
+        yield* reaches(timeless, 44)
+        assert.strictEqual(yield* score(named), 42)
+        assert.strictEqual(yield* score(equal), 38)
+      })
+  )
+
+  it.effect("TRUST-3 an event is worth what the table says, whatever impact its sender wishes", () =>
+    Effect.gen(function* () {
+      const worth = [
+        ["task_completed", {}, 42],
+        ["task_failed", {}, 38],
+        ["task_failed", { error: "boom" }, 37],
+        ["task_failed", { failure: "typed" }, 38],
+        ["timeout_exceeded", {}, 37],
+        ["resource_overuse", {}, 37],
+        ["policy_violation", {}, 35],
+        ["user_feedback", {}, 40]
+      ] as const
+      for (const [eventType, context, wanted] of worth) {
+        const agent = unique("agent")
+        yield* append(
+          names.trust,
+          trustEvent(agent, eventType, { context: JSON.stringify(context), impact: "100" })
+        )
+        yield* reaches(agent, wanted)
+      }
+    })
+  )
+
+  it.effect(
+    "EVENT-6 poison goes to the dead letters with its reason and an alert; the next entry is applied",
+    () =>
+      Effect.gen(function* () {
+        const agent = unique("agent")
+        const poison = [
+          trustEvent(agent, "task_completed", { context: '{"x": NaN}' }),
+          trustEvent(agent, "no_such_event"),
+          trustEvent(agent, "task_completed", { impact: "much" }),
+          trustEvent("", "task_completed", { event_id: agent }),
+          trustEvent(agent, "task_completed", { timestamp: "yesterday" }),
+          trustEvent(`${agent}\u0000`, "task_completed"),
+          trustEvent(agent.padEnd(600, "€"), "task_completed")
+        ]
+        yield* append(
+          names.trust,
+          ...poison,
+          trustEvent(agent, "task_completed", { event_id: unique("event") })
+        )
+        yield* reaches(agent, 42)
+        const mine = (stream: string) =>
+          Effect.map(entriesOf(stream), (all) => all.filter((one) => JSON.stringify(one).includes(agent)))
+        const dead = yield* eventually(
+          "dead letters",
+          mine(names.deadLetter),
+          (all) => all.length >= poison.length
+        )
+        assert.strictEqual(dead.length, poison.length)
+        for (const letter of dead) {
+          assert.strictEqual(letter["stream"], names.trust)
+          assert.match(letter["entry_id"] ?? "", /^\d+-\d+$/)
+          assert.isAbove((letter["reason"] ?? "").length, 10)
+          assert.isString(JSON.parse(letter["fields"] ?? "").event_type)
+        }
+        const alerts = yield* eventually("alerts", entriesOf(names.governanceEvents), (all) =>
+          dead.every((letter) =>
+            all.some((one) => (one["metadata"] ?? "").includes(letter["entry_id"] ?? "none"))
+          )
+        )
+        assert.isTrue(
+          alerts.some((one) => one["event_type"] === "alert_raised" && one["kind"] === "dead_letter")
+        )
+      })
+  )
+
+  it.effect.prop(
+    "EVENT-6 no bytes at all end a consumer",
+    [Schema.Array(Schema.Record(Schema.String, Schema.String)).check(Schema.isMaxLength(5))],
+    ([entries]) =>
+      Effect.gen(function* () {
+        for (const stream of [
+          names.trust,
+          names.feedback,
+          names.llmInteractions,
+          names.missions,
+          names.decisions
+        ])
+          for (const fields of entries)
+            yield* append(stream, { agent_id: "any", event_type: "joined", ...fields, "": "x" })
+        const agent = unique("agent")
+        yield* append(names.trust, trustEvent(agent, "task_completed", { event_id: agent }))
+        yield* reaches(agent, 42)
+        for (const stream of [names.feedback, names.llmInteractions, names.missions, names.decisions])
+          yield* settled(stream)
+      }),
+    { arbitrary: { runs: 15 } }
+  )
+
+  it.effect(
+    "feedback finds its agent by the execution; one that nobody tells of waits, then is set aside",
+    () =>
+      Effect.gen(function* () {
+        const [agent, run, orphan] = [unique("agent"), unique("run"), unique("run")]
+        const thumbs = (execution_id: string, user_id: string) => ({
+          execution_id,
+          user_id,
+          feedback_type: "thumbs_down",
+          timestamp: "2026-01-01T00:00:00Z"
+        })
+        yield* append(names.feedback, thumbs(run, "u1"), thumbs(run, "u1"), thumbs(orphan, "u1"))
+        yield* settled(names.feedback)
+        assert.isUndefined(yield* score(agent))
+        yield* append(
+          names.trust,
+          trustEvent(agent, "task_completed", { context: JSON.stringify({ execution_id: run }) })
+        )
+        yield* reaches(agent, 40)
+        const aside = Effect.map(entriesOf(names.deadLetter), (all) =>
+          all.filter((one) => (one["fields"] ?? "").includes(orphan))
+        )
+        const [letter] = yield* eventually("set aside", aside, (all) => all.length > 0)
+        assert.include(letter?.["reason"], orphan)
+      })
+  )
+
+  it.effect("TRUST-6 where signed events are demanded, a success counts that names an allowed decision", () =>
+    Effect.gen(function* () {
+      const [organizationId, agent] = [unique("org"), unique("agent")]
+      const agents = yield* Agents
+      const signing = yield* Signing
+      const sql = yield* SqlClient.SqlClient
+      const { eventKey = "" } = yield* agents.register({
+        agentId: agent,
+        keyOrganizationId: null,
+        organizationId,
+        fields: nothing
+      })
+      yield* sql`
+        INSERT INTO organizations (id, event_signature) VALUES (${organizationId}, 'required')
+        ON CONFLICT (id) DO UPDATE SET event_signature = 'required'`
+      const now = Date.parse("2026-01-01T00:00:00Z")
+      const success = (decisionId: string, key = eventKey) => {
+        const fields = trustEvent(agent, "task_completed", {
+          event_id: unique("event"),
+          organization_id: organizationId,
+          context: JSON.stringify({ decision_id: decisionId })
+        })
+        return { ...fields, signature: signatureOf(key, names.trust, fields) }
+      }
+      const allowed = signing.decisionId(organizationId, agent, true, now)
+      yield* append(
+        names.trust,
+        success("none"),
+        success(signing.decisionId(organizationId, agent, false, now)),
+        success(signing.decisionId(organizationId, "another", true, now)),
+        success(allowed, "a key of somebody else"),
+        { ...success(allowed), agent_id: agent, confidence: "0.5" },
+        success(allowed)
+      )
+      yield* reaches(agent, 42, organizationId)
+      const counts = yield* settled(names.trust)
+      assert.isAtLeast(counts.refused, 2)
+      assert.strictEqual(yield* score(agent, organizationId), 42)
+    })
+  )
+
+  it.effect("MISSION-1 what participants with Redis do shows in the mission", () =>
+    Effect.gen(function* () {
+      const [mission, organizationId] = [unique("mission"), unique("org")]
+      const event = (participant_id: string, event_type: string, data: object = {}) => ({
+        mission_id: mission,
+        event_type,
+        participant_id,
+        organization_id: organizationId,
+        data: JSON.stringify(data),
+        timestamp: "2026-01-01T00:00:00Z"
+      })
+      yield* append(
+        names.missions,
+        event("a", "joined", { role: "planner" }),
+        event("b", "joined"),
+        event("a", "message_sent"),
+        event("b", "left")
+      )
+      yield* settled(names.missions)
+      const missions = yield* Missions
+      const found = yield* missions.find(mission, organizationId)
+      assert.isDefined(found)
+      if (found === undefined) return
+      const { participants } = yield* missions.view(found)
+      assert.deepStrictEqual(
+        participants.map(({ participantId, role, status }) => [participantId, role, status]).sort(),
+        [
+          ["a", "planner", "active"],
+          ["b", "member", "left"]
+        ]
+      )
+    })
+  )
+
+  it.effect("a conversation is stored and passed on with no more of it than the organization keeps", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const address = ["someone", "example.org"].join("@")
+      const kept: Record<string, string | undefined> = {}
+      for (const keep of ["full", "redacted", "none"]) {
+        const organizationId = unique("org")
+        yield* sql`INSERT INTO organizations (id, llm_content) VALUES (${organizationId}, ${keep})`
+        yield* append(names.llmInteractions, {
+          execution_id: unique("run"),
+          agent_id: "writer",
+          interaction_id: unique("talk"),
+          organization_id: organizationId,
+          model: "m",
+          provider: "p",
+          user_prompt: `write to ${address}`,
+          total_tokens: "12",
+          cost_estimate: "0.25",
+          timestamp: "2026-01-01T00:00:00"
+        })
+        const passed = Effect.map(entriesOf(names.llmInteractionLogs), (all) =>
+          all.find((one) => one["organization_id"] === organizationId)
+        )
+        const entry = yield* eventually("passed on", passed, (one) => one !== undefined)
+        assert.isString(entry?.["event_id"])
+        kept[keep] = entry?.["user_prompt"]
+        const [row] = yield* sql<{ content: unknown; cost_micro: number }>`
+          SELECT content, cost_micro FROM llm_interactions WHERE organization_id = ${organizationId}`
+        assert.strictEqual(row?.cost_micro, 250_000)
+        assert.strictEqual(JSON.stringify(row?.content ?? null).includes(address), keep === "full")
+      }
+      assert.deepStrictEqual([kept["full"], kept["none"]], [`write to ${address}`, undefined])
+      assert.match(kept["redacted"] ?? "", /^write to \[email/)
+    })
+  )
+}
+
+const nothing = {
+  containerId: null,
+  name: null,
+  type: null,
+  version: null,
+  framework: null,
+  model: null,
+  owner: null,
+  capabilities: null,
+  endpoints: null,
+  metadata: null,
+  status: null
+}
