@@ -1,18 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Dlp from "../src/Dlp.ts"
 import { generate } from "./dlp/generate.mjs"
+import { growth, hostile } from "./dlp/hostile.ts"
+import { lookalikes } from "./dlp/lookalikes.ts"
 import { measure, Shares } from "./dlp/measure.ts"
+import { linesOf, ordinaryFiles } from "./dlp/ordinary.ts"
+import { card, checksum, Dice, disguises, email, keys, pem, ssn, uri, variations } from "./dlp/variations.ts"
 
 const dlp = Dlp.make()
-const ssn = ["321", "54", "9876"].join("-")
+const dice = new Dice(2026)
 const key = ["AK", "IA", "QZ3M5TXW7YB2LK4N"].join("")
+const number = ["321", "54", "9876"].join("-")
+const kindsIn = (text: string, set = dlp): ReadonlyArray<string> =>
+  set.scan(text).findings.map(({ kind }) => kind)
 
-describe("on the labelled corpus", () => {
-  it("DLP-2 DLP-3 finds what is there and nothing else, for several seeds", () => {
+describe("measured", () => {
+  it("DLP-2 DLP-3 on the labelled corpus, several seeds, finds what is there and nothing else", () => {
     const shares = new Shares()
     const misses: Array<string> = []
-    for (const seed of [20261018, 7, 99, 4711]) measure(dlp, generate({ seed }), shares, misses)
-    process.stdout.write(`${shares.table("corpus, 4 seeds")}\n`)
+    for (const seed of [20261018, 7, 4711]) measure(dlp, generate({ seed }), shares, misses)
+    process.stdout.write(`${shares.table("labelled corpus, 3 seeds")}\n`)
     const seen = misses.slice(0, 10).join("\n")
     assert.isAtLeast(shares.of("plain, blocked"), 0.99, seen)
     assert.isAtLeast(shares.of("negatives not blocked"), 0.99, seen)
@@ -20,31 +27,333 @@ describe("on the labelled corpus", () => {
     assert.isAtLeast(shares.of("recall email"), 0.95, seen)
     assert.isAtLeast(shares.of("recall email disguised"), 0.95, seen)
   })
+
+  it("DLP-3 on variations of our own finds values in other carriers and other disguises", () => {
+    const shares = new Shares()
+    const misses: Array<string> = []
+    for (const seed of [11, 12]) measure(dlp, variations(seed, 30, 1), shares, misses)
+    const seen = misses.slice(0, 10).join("\n")
+    assert.isAtLeast(shares.of("plain, blocked"), 0.99, seen)
+    assert.isAtLeast(shares.of("disguised, blocked"), 0.95, seen)
+    assert.isAtLeast(shares.of("recall email"), 0.95, seen)
+    for (const kind of ["api_key", "private_key", "db_uri", "ssn", "credit_card", "email"]) {
+      assert.isAtLeast(shares.of(`recall ${kind} disguised`), 0.9, seen)
+      assert.isAtLeast(shares.of(`precision ${kind}`), 0.97, seen)
+    }
+  })
+
+  it("DLP-2 lets ordinary text that looks like a finding pass", () => {
+    const shares = new Shares()
+    const misses: Array<string> = []
+    for (const seed of [1, 2]) measure(dlp, lookalikes(seed), shares, misses)
+    assert.isAtLeast(shares.of("negatives left alone"), 0.99, misses.join("\n"))
+  })
+
+  it("blocks hardly any line of ordinary sources and documents", () => {
+    let lines = 0
+    const blocked: Array<string> = []
+    for (const path of ordinaryFiles(["effect/src", "yaml"])) {
+      for (const line of linesOf(path)) {
+        lines++
+        if (dlp.scan(line).decision === "block") blocked.push(`${path}: ${line.slice(0, 200)}`)
+      }
+    }
+    assert.isAtLeast(lines, 50_000)
+    assert.isAtMost(blocked.length, Math.ceil(lines / 100_000), blocked.join("\n"))
+  })
 })
 
 describe("scan", () => {
-  it("DLP-2 blocks a finding, redacts an e-mail address, allows a mention of a prefix", () => {
-    assert.strictEqual(dlp.scan(`my SSN is ${ssn}`).decision, "block")
+  it("DLP-2 blocks a finding, redacts an e-mail address, allows the mention of a prefix", () => {
+    assert.strictEqual(dlp.scan(`my SSN is ${number}`).decision, "block")
     assert.strictEqual(dlp.scan("write to maria@example.com").decision, "redact")
     assert.strictEqual(dlp.scan("keys begin with sk- or AKIA, order 1234-5678-9012-3456").decision, "allow")
   })
 
   it("answers the same frozen object for every clean text", () => {
     assert.strictEqual(dlp.scan("nothing to see"), Dlp.clean)
-    assert.isTrue(Object.isFrozen(Dlp.clean))
+    assert.strictEqual(dlp.scan(""), Dlp.clean)
+    assert.isTrue(Object.isFrozen(Dlp.clean) && Object.isFrozen(Dlp.clean.findings))
   })
 
   it("DLP-4 tells kind, place and keyed hash, never the value", () => {
     const hashed = Dlp.make({ keyedHash: (value) => `h${value.length}` })
-    const [finding] = hashed.scan(`key ${key}.`).findings
-    assert.deepStrictEqual(finding, {
+    assert.deepStrictEqual(hashed.scan(`key ${key}.`).findings, [
+      {
+        kind: "api_key",
+        detector: "aws-access-key",
+        start: 4,
+        end: 24,
+        action: "block",
+        severity: "critical",
+        hash: "h20"
+      }
+    ])
+    for (const { text } of variations(5, 5, 1)) {
+      const told = JSON.stringify(dlp.scan(text))
+      assert.notInclude(told, text.slice(0, 40))
+    }
+  })
+
+  it("DLP-3 points into the original, whatever the disguise, and hashes the value without it", () => {
+    const hashed = Dlp.make({ keyedHash: (value) => value })
+    for (const name of [
+      "invisible",
+      "wide",
+      "mathBold",
+      "base64",
+      "percent",
+      "escapeU",
+      "entities",
+      "hex",
+      "percentOfBase64"
+    ]) {
+      const worn = disguises[name]?.(key, dice) ?? ""
+      const [finding, ...rest] = hashed.scan(`see ${worn} here`).findings
+      assert.deepInclude(finding, { kind: "api_key", start: 4, end: 4 + worn.length, hash: key }, name)
+      assert.isEmpty(rest)
+    }
+  })
+
+  it("DLP-3 finds every provider's key plain and checks the checksums of those that have one", () => {
+    for (const [name, make] of Object.entries(keys)) {
+      const value = make(dice)
+      assert.deepStrictEqual(kindsIn(`use ${value}, please`), ["api_key"], name)
+    }
+    const body = dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 30)
+    assert.deepStrictEqual(kindsIn(`${"g"}hp_${body}${checksum(body)}`), ["api_key"])
+    assert.deepStrictEqual(
+      kindsIn(`${"g"}hp_${body}${checksum(body) === "0aaaaa" ? "0bbbbb" : "0aaaaa"}`),
+      []
+    )
+  })
+
+  it("DLP-3 validates ranges of social security numbers and Luhn, issuer and length of cards", () => {
+    for (const bad of [
+      ["000", "12", "3456"],
+      ["666", "12", "3456"],
+      ["912", "12", "3456"],
+      ["123", "00", "4567"],
+      ["123", "45", "0000"]
+    ]) {
+      assert.deepStrictEqual(kindsIn(`SSN ${bad.join("-")}`), [])
+    }
+    const good = card(dice, " ")
+    assert.deepStrictEqual(kindsIn(`pay with ${good}`), ["credit_card"])
+    const last = good.slice(-1) === "9" ? "8" : "9"
+    assert.deepStrictEqual(kindsIn(`pay with ${good.slice(0, -1)}${last}`), [])
+  })
+
+  it("finds a private key that is cut at either end", () => {
+    for (const cut of ["none", "head", "tail"] as const) {
+      assert.deepStrictEqual(kindsIn(`key:\n${pem(dice, "\n", cut)}\n`), ["private_key"], cut)
+    }
+  })
+
+  it("looks for IBANs and telephone numbers only when asked", () => {
+    const text = `IBAN ${["DE89", "3704", "0044", "0532", "0130", "00"].join(" ")}, call +49 30 1234 5678`
+    assert.strictEqual(dlp.scan(text), Dlp.clean)
+    const more = Dlp.make({ kinds: { iban: "block", phone: "redact" } })
+    assert.deepStrictEqual(kindsIn(text, more), ["iban", "phone"])
+    const ibans = Dlp.make({ kinds: { iban: "block" } })
+    assert.deepStrictEqual(kindsIn("IBAN DE89 3704 0044 0532 0130 01", ibans), [])
+  })
+
+  it("takes another action for a kind, or none", () => {
+    const text = `${email(dice)} and ${number}`
+    const soft = Dlp.make({ kinds: { ssn: "redact", email: "off" } })
+    assert.deepStrictEqual(kindsIn(text, soft), ["ssn"])
+    assert.strictEqual(soft.scan(text).decision, "redact")
+    const warned = Dlp.make({ kinds: { ssn: "warn", email: "warn" } })
+    assert.strictEqual(warned.scan(text).decision, "allow")
+    assert.lengthOf(warned.scan(text).findings, 2)
+  })
+
+  it("names the system policy of every kind that has one", () => {
+    assert.deepStrictEqual(
+      (["api_key", "ssn", "credit_card", "email", "private_key", "db_uri", "iban"] as const).map(
+        Dlp.policyOf
+      ),
+      [
+        "Block API Keys",
+        "Block SSN",
+        "Block Credit Cards",
+        "Redact Email Addresses",
+        "Block Private Keys",
+        "Block Database Connection Strings",
+        undefined
+      ]
+    )
+    assert.isTrue(dlp.detectors.every(({ kind, policy }) => policy === Dlp.policyOf(kind)))
+    assert.strictEqual(new Set(dlp.detectors.map(({ id }) => id)).size, dlp.detectors.length)
+  })
+})
+
+describe("redact", () => {
+  it("leaves nothing to find, changes nothing else and is idempotent", () => {
+    for (const { text, labels } of [...variations(21, 6, 1), ...generate({ seed: 21 }).slice(0, 300)]) {
+      const safe = dlp.redact(text)
+      assert.strictEqual(dlp.scan(safe), Dlp.clean, text)
+      assert.strictEqual(dlp.redact(safe), safe)
+      if (labels.length === 0 && dlp.scan(text) === Dlp.clean) assert.strictEqual(safe, text)
+    }
+  })
+
+  it("shows a length class, or a pseudonym that is the same for the same value", () => {
+    assert.strictEqual(dlp.redact("to maria@example.com now"), "to [email:32] now")
+    assert.strictEqual(dlp.redact(`SSN ${number}.`), "SSN [ssn:16].")
+    const hashed = Dlp.make({ keyedHash: (value) => Buffer.from(value).toString("hex").padStart(8, "0") })
+    assert.strictEqual(hashed.redact("a@example.com, A@EXAMPLE.COM"), "[email:61406578], [email:61406578]")
+    assert.strictEqual(
+      Dlp.redact("x y", [{ kind: "email", start: 0, end: 1 }], { keyedHash: () => "0123456789" }),
+      "[email:01234567] y"
+    )
+  })
+
+  it("replaces findings that overlap as one", () => {
+    const text = "0123456789"
+    const passages = [
+      { kind: "email", start: 2, end: 6 },
+      { kind: "ssn", start: 4, end: 8 }
+    ] as const
+    assert.strictEqual(Dlp.redact(text, passages), "01[email:8]89")
+  })
+})
+
+describe("scanValue", () => {
+  it("walks strings, keys, arrays, maps and long numbers and tells the path", () => {
+    const value = {
+      to: ["x", { mail: "maria@example.com" }],
+      [key]: 1,
+      ssn: 321549876,
+      more: new Map([["a b", `it is ${number}`]])
+    }
+    const { decision, findings, truncated } = dlp.scanValue(value)
+    assert.strictEqual(decision, "block")
+    assert.isFalse(truncated)
+    assert.sameMembers(
+      findings.map(({ kind, path, inKey }) => `${kind} ${path} ${inKey}`),
+      [
+        "email $.to[1].mail false",
+        'api_key $["[api_key:32]"] true',
+        "ssn $.ssn false",
+        'ssn $.more["a b"] false'
+      ]
+    )
+  })
+
+  it("reads a value after its name: a password has no shape of its own", () => {
+    const secret = dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 24)
+    const { findings } = dlp.scanValue({ db: { password: secret } })
+    assert.deepInclude(findings[0], {
       kind: "api_key",
-      detector: "aws-access-key",
-      start: 4,
-      end: 24,
-      action: "block",
-      severity: "critical",
-      hash: "h20"
+      detector: "generic-secret",
+      path: "$.db.password",
+      start: 0,
+      end: 24
     })
+    assert.strictEqual(dlp.scanValue({ db: { comment: secret } }).decision, "allow")
+  })
+
+  it("ignores what is inherited, ends on cycles and blocks what it cannot see to the end", () => {
+    const inherited: Record<string, unknown> = Object.create({ secret: number })
+    inherited["self"] = inherited
+    assert.strictEqual(dlp.scanValue(inherited).decision, "allow")
+    let deep: unknown = "x"
+    for (let i = 0; i < 100; i++) deep = [deep]
+    assert.deepInclude(dlp.scanValue(deep), { decision: "block", truncated: true })
+    assert.deepInclude(dlp.scanValue(["x".repeat(100), "y".repeat(100)], { chars: 50 }), {
+      decision: "block",
+      truncated: true
+    })
+    assert.deepInclude(
+      dlp.scanValue(
+        Array.from({ length: 50 }, () => "x"),
+        { nodes: 10 }
+      ),
+      { truncated: true }
+    )
+  })
+
+  it("redacts a copy", () => {
+    const value = { mail: "maria@example.com", list: [1, true, null, number], [key]: {} }
+    assert.deepStrictEqual(dlp.redactValue(value), {
+      mail: "[email:32]",
+      list: [1, true, null, "[ssn:16]"],
+      "[api_key:32]": {}
+    })
+  })
+})
+
+const filler = (length: number): string =>
+  "The finance team approved three refund requests before lunch. "
+    .repeat(Math.ceil(length / 60))
+    .slice(0, length)
+
+const feed = (stream: Dlp.DlpStream, text: string, size: number) => {
+  const steps: Array<Dlp.StreamStep> = []
+  for (let i = 0; i < text.length; i += size) steps.push(stream.push(text.slice(i, i + size)))
+  steps.push(stream.end())
+  return {
+    out: steps.map(({ emit }) => emit).join(""),
+    findings: steps.flatMap(({ findings }) => findings),
+    blocked: steps.some(({ blocked }) => blocked)
+  }
+}
+
+describe("stream", () => {
+  it("emits what a scan of the whole would redact, wherever the borders fall", () => {
+    const text = `${filler(5000)} maria@example.com ${filler(4500)} b.c@example.org ${filler(90)}`
+    for (const size of [1, 7, 64, 999, 4096, 20_000]) {
+      const { out, findings, blocked } = feed(dlp.stream(), text, size)
+      assert.strictEqual(out, dlp.redact(text), `chunks of ${size}`)
+      assert.deepStrictEqual(findings, dlp.scan(text).findings)
+      assert.isFalse(blocked)
+    }
+  })
+
+  it("finds a secret that borders cut, and nothing of it has left before", () => {
+    const secrets = [
+      ssn(dice, "-"),
+      card(dice, "-"),
+      uri(dice),
+      pem(dice),
+      ...Object.values(keys).map((make) => make(dice))
+    ]
+    for (const [i, secret] of secrets.entries()) {
+      const ahead = filler(3000 + 700 * (i % 5))
+      for (const size of [1 + (i % 4), 16, 64, 1500]) {
+        const { out, blocked } = feed(dlp.stream(), `${ahead} ${secret} ${filler(6000)}`, size)
+        assert.isTrue(blocked, secret.slice(0, 4))
+        assert.isTrue(ahead.startsWith(out) || out === `${ahead} `)
+      }
+    }
+  })
+
+  it("replaces instead of ending, also a private key that is longer than what is held back", () => {
+    const lines = Array.from({ length: 600 }, () =>
+      dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 64)
+    )
+    const name = ["PRIV", "ATE KEY"].join("")
+    const long = [`-----BEGIN ${name}-----`, ...lines, `-----END ${name}-----`].join("\n")
+    const text = `${filler(2000)} ${long}\n${filler(6000)} ${number} ${filler(300)}`
+    for (const size of [100, 5000]) {
+      const { out, blocked } = feed(dlp.stream({ onBlock: "redact" }), text, size)
+      assert.isFalse(blocked)
+      for (const line of lines) assert.notInclude(out, line)
+      assert.match(out, /lunch\. The.* \[private_key:\d+\]\nThe finance/)
+      assert.include(out, " [ssn:16] ")
+      assert.isTrue(out.endsWith(filler(300)))
+    }
+  })
+})
+
+describe("hostile text", () => {
+  it("DLP-5 takes time that grows linearly with the text, whatever the text", () => {
+    const all = Dlp.make({ kinds: { iban: "block", phone: "block" } })
+    for (const [name, make] of Object.entries(hostile)) {
+      const ratio = growth(all, make, 32 * 1024, 8)
+      assert.isAtMost(ratio, 1.5, `${name}: four times the text, ${(4 * ratio).toFixed(1)} times the work`)
+    }
   })
 })

@@ -153,16 +153,15 @@ const base64 = (text: string, from: number, builder?: ViewBuilder): number => {
       end = i
     }
   }
-  const [a = 0, b = 0, c = 0] = at
+  const [a = 0, b = 0] = at
   if (held >= 2 && end <= a && (end === from || sink.count > 0)) {
-    if (sink.put(held === 2 ? (bits >> 4) & 255 : (bits >> 10) & 255, a, b + 1) && held === 3) {
-      sink.put((bits >> 2) & 255, b, c + 1)
-    }
+    // the last characters stand for one or two bytes, and for the padding behind them
     end = i
+    while (text.charCodeAt(end) === 61) end++
+    if (held === 2) sink.put((bits >> 4) & 255, a, end)
+    else if (sink.put((bits >> 10) & 255, a, b + 1)) sink.put((bits >> 2) & 255, b, end)
   }
-  if (sink.count < SHORTEST) return -1
-  while (text.charCodeAt(end) === 61) end++
-  return end
+  return sink.count >= SHORTEST ? end : -1
 }
 
 /** Decodes pairs of hexadecimal digits from `from` on, with or without `0x` and a separator between them. */

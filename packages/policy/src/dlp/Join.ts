@@ -150,6 +150,8 @@ export interface Squeezed extends Joined {
   readonly lengths: ReadonlyArray<number>
   /** How much of it stands in pieces of three and more that read as words, 0–1. */
   readonly words: number
+  /** The widest gap. */
+  readonly widest: number
 }
 
 /** Keeps letters and digits from `at` on, whatever stands between them, up to `limit` of them. */
@@ -159,6 +161,7 @@ export const squeeze = (text: string, at: number, limit: number): Squeezed => {
   let words = 0
   let from = at
   let gap = 0
+  let widest = 0
   let i = at
   let end = at
   const close = (to: number) => {
@@ -170,6 +173,7 @@ export const squeeze = (text: string, at: number, limit: number): Squeezed => {
   for (; i < text.length && out.length < limit && gap <= GAP; i++) {
     if (isAlnum(text.charCodeAt(i))) {
       if (gap > 0) from = i
+      widest = Math.max(widest, gap)
       out += text.charAt(i)
       end = i + 1
       gap = 0
@@ -182,6 +186,7 @@ export const squeeze = (text: string, at: number, limit: number): Squeezed => {
     pieces: lengths.length,
     cuts: NO_CUTS,
     lengths,
+    widest,
     words: out === "" ? 1 : words / out.length
   }
 }

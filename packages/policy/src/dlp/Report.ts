@@ -18,11 +18,14 @@ export class Report {
   /** Before this place of the current view no key is looked for, and none with something between its characters. */
   keysFrom = 0
   brokenFrom = 0
+  /** Before this place no name is looked at: the value of the last one reaches so far. */
+  namesFrom = 0
 
   /** Begins with another view. */
   next(): void {
     this.keysFrom = 0
     this.brokenFrom = 0
+    this.namesFrom = 0
   }
 
   get size(): number {

@@ -72,6 +72,7 @@ const settingsEnd = (text: string, from: number): number => {
 /** Looks at the name whose last letter stands before `at`: is a secret assigned to it? */
 export const readAssignment = (view: View, report: Report, at: number): void => {
   const { text } = view
+  if (at < report.namesFrom) return
   VALUE.lastIndex = at
   const match = VALUE.exec(text)
   const name = /[\w.$-]*$/.exec(text.slice(Math.max(0, at - 40), at))?.[0] ?? ""
@@ -83,6 +84,7 @@ export const readAssignment = (view: View, report: Report, at: number): void => 
   const value = match[3] ?? ""
   const end = at + match[0].length
   const start = end - value.length
+  report.namesFrom = at + (value.length >> 3)
   if (
     /^(?:p|.*[^a-z]p|.*P)(?:assw(?:or)?d|wd|ass)$/i.test(name) &&
     isPassword(value.replace(/[;&].*$/, ""), "")

@@ -140,7 +140,7 @@ const card = (
   if (digits.length < 13 || digits.length > 19) return false
   const kind = issued(digits)
   if (kind === "no" || !isLuhn(digits) || !isAlone(text, from, to)) return false
-  if (/^(\d)\1{9}/.test(digits)) return false
+  if (/^(\d)\1{12}/.test(digits)) return false
   if ((kind === "weak" || writing === "merged") && !CARD_CONTEXT.test(near(text, from, to))) return false
   if (writing !== "grouped" && DEVICE_NUMBER.test(before(text, from))) return false
   report.add(view, "credit-card", from, to, digits)
@@ -173,6 +173,13 @@ const join = (groups: ReadonlyArray<Group>, at: number, count: number): string =
   return digits
 }
 
+/** Whether the groups stand in a row of hexadecimal numbers, of which these happen to have digits only. */
+const isHexRow = (text: string, from: number, to: number, gap: string): boolean =>
+  (text.startsWith(gap, to) &&
+    /^[0-9A-Fa-f]{4}(?![A-Za-z0-9])/.test(text.slice(to + gap.length, to + gap.length + 5))) ||
+  (text.startsWith(gap, from - gap.length) &&
+    /(?<![A-Za-z0-9])[0-9A-Fa-f]{4}$/.test(text.slice(Math.max(0, from - gap.length - 5), from - gap.length)))
+
 /** Tries every way to read a number that begins with group `at`; how many groups it took. */
 const readAt = (
   view: View,
@@ -199,6 +206,7 @@ const readAt = (
       const next = groups[at + layout.length]
       if (last === undefined) continue
       if (next !== undefined && last.gap === group.gap && next.text.length >= 4) continue
+      if (isHexRow(view.text, start, last.end, group.gap)) continue
       if (card(view, report, join(groups, at, layout.length), start, last.end, "grouped"))
         return layout.length
     }

@@ -99,10 +99,11 @@ const readBroken = (view: View, report: Report, at: number, end: number): void =
   if (end > at + 1 && isLocal(ahead)) return
   const spaced = spacedStart(text, at)
   if (spaced < at) {
-    const { end: last, text: value } = withoutSeparator(text, spaced, 320, separatorAt(text, at))
+    const { text: value } = withoutSeparator(text, spaced, 320, separatorAt(text, at))
     const match = /^[\w.%+'-]{1,64}@[\w.-]{3,253}/.exec(value)
     if (match !== null && isName(match[0].slice(match[0].indexOf("@") + 1).replace(/[.-]+$/, ""))) {
-      report.add(view, "email", spaced, last, match[0].toLowerCase())
+      const end = withoutSeparator(text, spaced, match[0].length, separatorAt(text, at)).end
+      report.add(view, "email", spaced, end, match[0].toLowerCase())
       return
     }
   }
@@ -116,13 +117,7 @@ const readBroken = (view: View, report: Report, at: number, end: number): void =
     isName(match[2] ?? "") &&
     !isRemote(text, from, at, at)
   ) {
-    report.add(
-      view,
-      "email",
-      from,
-      Math.max(joined.end - (joined.text.length - match[0].length), at + 1),
-      match[0].toLowerCase()
-    )
+    report.add(view, "email", from, withoutGlue(text, from, match[0].length).end, match[0].toLowerCase())
   }
 }
 

@@ -1,9 +1,17 @@
 /**
  * Provider keys where a prefix begins, plain or with something between their characters.
  */
-import { isRegular, lettersAt, squeeze, withoutGlue, withoutSeparator, withoutSpaces } from "./Join.ts"
+import {
+  isRegular,
+  lettersAt,
+  type Squeezed,
+  squeeze,
+  withoutGlue,
+  withoutSeparator,
+  withoutSpaces
+} from "./Join.ts"
 import type { Report } from "./Report.ts"
-import { classes, isKeyBody, isPlaceholder } from "./randomness.ts"
+import { classes, isKeyBody, isPlaceholder, wordiness } from "./randomness.ts"
 import { hasChecksum, type Token } from "./tokens.ts"
 import type { View } from "./View.ts"
 
@@ -46,16 +54,30 @@ const SHARE = 8
 const hasSum = (token: Token): boolean => token.check === hasChecksum
 
 /** Whether letters and digits that came in pieces are a key and no sentence. */
-const isSqueezedKey = (token: Token, text: string, at: number): number => {
-  const squeezed = squeeze(text, at, token.letters.length + Math.max(token.least, 20))
+const isSqueezedKey = (token: Token, text: string, at: number, squeezed: Squeezed): boolean => {
   const key = squeezed.text
   const body = key.slice(token.letters.length)
-  if (squeezed.pieces < 4 || body.length < token.least || body.length < 16) return -1
-  if (key.slice(0, token.letters.length) !== token.prefix.replace(/[^A-Za-z0-9]/g, "")) return -1
-  if (!isRegular(squeezed.lengths) && squeezed.words > 0.45) return -1
-  if (classes(body) < 2 || !isKeyBody(body)) return -1
-  if (hasSum(token)) return token.check(key) ? squeezed.end : -1
-  return squeezed.end
+  if (squeezed.pieces < 4 || body.length < token.least || body.length < 16) return false
+  if (!key.startsWith(token.prefix.replace(/[^A-Za-z0-9]/g, ""))) return false
+  if (!isRegular(squeezed.lengths) && squeezed.words > 0.45) return false
+  if (classes(body) < 2 || !isKeyBody(body) || text.slice(at, squeezed.end).includes("\ufffd")) return false
+  return !hasSum(token) || token.check(key)
+}
+
+const NEXT_PIECE = /[^A-Za-z0-9]{1,8}([A-Za-z0-9]+)/y
+
+/** Where a key in pieces ends whose first part ends at `from`: before a word, or another gap than before. */
+const lastPiece = (text: string, from: number, widest: number): number => {
+  let end = from
+  while (end < from + 2000) {
+    NEXT_PIECE.lastIndex = end
+    const match = NEXT_PIECE.exec(text)
+    const piece = match?.[1] ?? ""
+    if (match === null || match[0].length - piece.length > widest) break
+    if (piece.length > 2 && wordiness(piece) > 0.9) break
+    end = NEXT_PIECE.lastIndex
+  }
+  return end
 }
 
 /** Looks for each of `tokens` at `at`, where their letters may begin. */
@@ -91,16 +113,17 @@ const readBrokenKey = (view: View, report: Report, token: Token, at: number): bo
       const text = k === 0 ? joined.text : joined.text.slice(0, joined.cuts[k])
       const end = keyEnd(token, text, 0)
       if (end < 0) continue
-      report.add(view, token.id, at, joined.end, text.slice(0, end))
-      report.brokenFrom = joined.end
+      report.brokenFrom = join(view.text, at, end).end
+      report.add(view, token.id, at, report.brokenFrom, text.slice(0, end))
       return true
     }
   }
   if (token.letters.length < 4 && !hasSum(token)) return false
-  const end = isSqueezedKey(token, text, at)
-  if (end < 0) return false
-  report.add(view, token.id, at, end, text.slice(at, end))
-  report.brokenFrom = end
+  const squeezed = squeeze(text, at, token.letters.length + Math.max(token.least, 16))
+  if (!isSqueezedKey(token, text, at, squeezed)) return false
+  const fixed = token.body.source.endsWith(")")
+  report.brokenFrom = fixed ? squeezed.end : lastPiece(text, squeezed.end, squeezed.widest)
+  report.add(view, token.id, at, report.brokenFrom, squeezed.text)
   return true
 }
 
@@ -127,12 +150,15 @@ export const readAzureSecret = (view: View, report: Report, at: number): void =>
       return
     }
   }
+  if (at < report.brokenFrom || !/[\s"'`*<\\]/.test(text.slice(Math.max(0, at - AZURE_LEAD), at + 44))) return
+  report.brokenFrom = at + 8
   for (let from = Math.max(0, at - AZURE_LEAD); from <= at - 5; from++) {
     if (!isAlnum(text.charCodeAt(from)) || !isStart(text, from)) continue
     for (const join of [withoutGlue, withoutSeparator, withoutSpaces]) {
       const joined = join(text, from, 44)
-      if (joined.pieces < 2 || azureEnd(joined.text, 0) < 0) continue
-      report.add(view, "azure-client-secret", from, joined.end, joined.text)
+      const end = azureEnd(joined.text, 0)
+      if (joined.pieces < 2 || end < 0) continue
+      report.add(view, "azure-client-secret", from, join(text, from, end).end, joined.text.slice(0, end))
       return
     }
   }

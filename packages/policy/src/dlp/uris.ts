@@ -79,12 +79,13 @@ export const readUri = (view: View, report: Report, at: number): void => {
 export const readBrokenUri = (view: View, report: Report, start: number): void => {
   const { text } = view
   if (start < report.brokenFrom || !text.slice(start, start + 640).includes("@")) return
-  for (const joined of [withoutGlue(text, start, 600), withoutSeparator(text, start, 600)]) {
+  for (const join of [withoutGlue, withoutSeparator]) {
+    const joined = join(text, start, 600)
     report.brokenFrom = Math.max(report.brokenFrom, start + ((joined.end - start) >> 3))
     if (joined.pieces < 2) continue
     const match = WHOLE.exec(joined.text)
     if (match === null || !isPassword(match[2] ?? "", match[1] ?? "")) continue
-    report.add(view, "db-uri", start, joined.end, match[0])
+    report.add(view, "db-uri", start, join(text, start, trimmed(match[0], 1, match[0].length)).end, match[0])
     return
   }
 }
