@@ -15,6 +15,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import {
   findProgram,
   freePort,
+  listens,
   type Owner,
   type Running,
   reportMissing,
@@ -94,15 +95,16 @@ const settingsOf = ({ port, options }: Cluster) => [
   ...(options.settings ?? [])
 ]
 
+/** Listening comes first and is cheap to ask; then PostgreSQL says whether it takes queries. */
 const isReady = (cluster: Cluster) =>
-  run(
-    Path.join(cluster.bin, "pg_isready"),
-    ["-h", "127.0.0.1", "-p", String(cluster.port), "-q"],
-    cluster.as
-  ).pipe(
-    Effect.as(true),
-    Effect.catchDefect(() => Effect.succeed(false))
-  )
+  Effect.flatMap(listens(cluster.port), (isListening) => {
+    if (!isListening) return Effect.succeed(false)
+    const args = ["-h", "127.0.0.1", "-p", String(cluster.port), "-q"]
+    return run(Path.join(cluster.bin, "pg_isready"), args, cluster.as).pipe(
+      Effect.as(true),
+      Effect.catchDefect(() => Effect.succeed(false))
+    )
+  })
 
 /** After a kill its children may hold the data for a moment: a start that fails is tried again. */
 const startServer = Effect.fnUntraced(function* (cluster: Cluster) {
@@ -116,7 +118,7 @@ const startServer = Effect.fnUntraced(function* (cluster: Cluster) {
       running = launch()
       return Effect.succeed(false)
     }),
-    30
+    60
   )
   return running
 })
