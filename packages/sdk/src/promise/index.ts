@@ -11,6 +11,7 @@
  * **Gotchas**: closing flushes events within two seconds; without `close` or `await using` the process may stay.
  */
 import type { Wire } from "@agion/domain"
+import type { PolicySet } from "@agion/policy"
 import { Context, Effect, Exit, ManagedRuntime, Stream } from "effect"
 import { type AgionOptions, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
@@ -208,7 +209,7 @@ export class Agion implements AsyncDisposable {
     const sync = Context.get(this.#services, PolicySync)
     return {
       check: (query: PolicyQuery): Promise<PolicyJudgement> => this.#run(engine.check(query)),
-      explain: (query: PolicyQuery) => this.#run(engine.explain(query)),
+      explain: (query: PolicyQuery): Promise<PolicySet.Explanation> => this.#run(engine.explain(query)),
       sync: (): Promise<number | null> => this.#run(sync.sync),
       version: (): Promise<number | null> => this.#run(engine.version),
       changes: (): AsyncIterable<PolicyChange> => Stream.toAsyncIterableWith(engine.changes, this.#services)
