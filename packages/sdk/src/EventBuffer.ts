@@ -397,7 +397,7 @@ const maintainForEver = (
       untilTakeOver -= pause
       outbox.maintain(untilTakeOver <= 0)
       if (untilTakeOver <= 0) untilTakeOver = takeOverEveryMillis
-      if (fsync === "interval") yield* Effect.promise(() => outbox.store.sync())
+      yield* Effect.uninterruptible(Effect.promise(() => outbox.store.settle(fsync === "interval")))
       if (outbox.store.changed) yield* announce
     })
   )

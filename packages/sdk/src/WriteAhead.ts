@@ -98,6 +98,8 @@ export class WriteAheadLog {
   private damageStretches = 0
   private damageRecords = 0
   private unsynced = false
+  /** Segments that are full, and perhaps not on disk yet. */
+  private retiring: Array<FileHandle> = []
 
   /** An empty log in a folder that is there already. */
   static create(options: WriteAheadOptions): WriteAheadLog {
@@ -234,21 +236,32 @@ export class WriteAheadLog {
     return this.files.open(path, "create")
   }
 
-  /** Closes the current segment; the next record begins a new one. */
+  /** Ends the current segment; the next record begins a new one. No write waits for its way to the disk. */
   finish(): void {
     const current = this.current
     this.current = undefined
     if (current === undefined) return
-    if (this.unsynced && !this.options.syncEach) this.quietly(() => this.files.sync(current.file))
-    this.quietly(() => this.files.close(current.file))
-    this.quietly(() => this.sweep())
+    if (this.unsynced && !this.options.syncEach) this.retiring.push(current.file)
+    else this.quietly(() => this.files.close(current.file))
+    this.unsynced = false
   }
 
-  /** Waits, beside the program, until what was written is on disk. */
-  async syncLater(): Promise<void> {
-    if (!this.unsynced || this.current === undefined) return
-    this.unsynced = false
-    await this.files.syncLater(this.current.file)
+  /** Waits, beside the program, until what was written is on disk, then removes what is done. */
+  async settle(sync: boolean): Promise<void> {
+    const full = this.retiring.splice(0)
+    try {
+      for (const file of full) if (sync) await this.files.syncLater(file)
+      if (sync && this.unsynced && this.current !== undefined) {
+        this.unsynced = false
+        await this.files.syncLater(this.current.file)
+      }
+    } finally {
+      for (const file of full) this.quietly(() => this.files.close(file))
+    }
+    const done = this.finished()
+    if (done.length === 0) return
+    if (this.ackFile !== undefined) await this.files.syncLater(this.ackFile)
+    this.drop(done)
   }
 
   /** Records of a lane from index `from` on: at most so many, and no more than one segment's. */
@@ -373,7 +386,7 @@ export class WriteAheadLog {
     })
   }
 
-  /** Everything of the lane up to `index` is done. Keeps that in the file, and removes segments that are done. */
+  /** Everything of the lane up to `index` is done; `checkpoint` keeps that in the file. */
   acknowledge(lane: number, index: number): void {
     if (index <= (this.marks[lane] ?? 0)) return
     this.marks[lane] = index
@@ -392,21 +405,30 @@ export class WriteAheadLog {
     const written = this.files.writeAt(this.ackFile, slot, (this.generation % 2) * 64)
     if (written !== slot.length) throw new Error("wrote a part of an acknowledgement: the disk may be full")
     this.ackDirty = false
-    this.sweep()
   }
 
   /** Removes segments whose records are all acknowledged, after that is on disk. */
-  private sweep(): void {
-    if (this.ackDirty || this.locked) return
-    const done = this.segments.filter(
+  sweep(): void {
+    const done = this.finished()
+    if (done.length === 0) return
+    if (this.ackFile !== undefined) this.files.sync(this.ackFile)
+    this.drop(done)
+  }
+
+  /** Segments whose records are all acknowledged, in the file too. */
+  private finished(): ReadonlyArray<SegmentInfo> {
+    if (this.ackDirty || this.locked) return []
+    return this.segments.filter(
       (segment, position) => segment !== this.current?.info && this.isDone(segment, position)
     )
-    if (done.length === 0) return
-    const { ackFile } = this
-    if (ackFile !== undefined) this.files.sync(ackFile)
+  }
+
+  private drop(done: ReadonlyArray<SegmentInfo>): void {
     for (const segment of done) {
+      const at = this.segments.indexOf(segment)
+      if (at < 0) continue
       this.files.remove(segment.path)
-      this.segments.splice(this.segments.indexOf(segment), 1)
+      this.segments.splice(at, 1)
       this.bytes -= segment.bytes
       this.parsed = this.parsed.map((parsed) => (parsed?.segment === segment ? undefined : parsed))
     }
@@ -426,6 +448,11 @@ export class WriteAheadLog {
   /** Closes the files; the log may be opened again by whoever owns the folder. */
   close(): void {
     this.finish()
+    for (const file of this.retiring.splice(0)) {
+      this.quietly(() => this.files.sync(file))
+      this.quietly(() => this.files.close(file))
+    }
+    this.quietly(() => this.sweep())
     const { ackFile } = this
     this.ackFile = undefined
     if (ackFile === undefined) return

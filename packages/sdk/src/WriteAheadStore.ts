@@ -45,6 +45,8 @@ export class WriteAheadStore {
   private options: StoreOptions
   private log: WriteAheadLog | undefined
   private storage: Storage
+  /** It is memory because the disk is slow; it takes writes nevertheless. */
+  private slow = false
   private pauseMillis = firstPauseMillis
   private retryAt = 0
   private touchedAt = 0
@@ -97,9 +99,12 @@ export class WriteAheadStore {
     return this.left.filter((log) => log.locked).length
   }
 
-  /** Keeps a record; answers its index, or 0 when it is not in the file. */
-  appendOne(lane: number, body: string, share = 1): number {
-    if (!this.open(body.length, share)) return 0
+  /**
+   * Keeps a record; answers its index, or 0 when it is not in the file. `share` is the part of the disk that it may
+   * use; `insist` waits for a slow disk.
+   */
+  appendOne(lane: number, body: string, share = 1, insist = false): number {
+    if (!this.open(body.length, share, insist)) return 0
     return this.timed((log) => log.appendOne(lane, body))
   }
 
@@ -108,15 +113,17 @@ export class WriteAheadStore {
     if (
       !this.open(
         drafts.reduce((sum, draft) => sum + draft.body.length, 0),
-        1
+        1,
+        false
       )
     )
       return 0
     return this.timed((log) => log.append(drafts))
   }
 
-  private open(size: number, share: number): boolean {
-    if (this.log === undefined || this.storage.mode === "memory") return false
+  private open(size: number, share: number, insist: boolean): boolean {
+    if (this.log === undefined) return false
+    if (this.storage.mode === "memory" && !(insist && this.slow)) return false
     if (this.bytes + size <= this.options.diskBytes * share) return true
     if (share === 1) this.toMemory(new Error(`${this.options.diskBytes} bytes are kept, which is the bound`))
     return false
@@ -130,7 +137,10 @@ export class WriteAheadStore {
     try {
       const index = write(log)
       const took = files.elapsed() - before
-      if (took > slowWriteMillis) this.toMemory(new Error(`a write took ${Math.round(took)} ms`))
+      if (took > slowWriteMillis) {
+        this.toMemory(new Error(`a write took ${Math.round(took)} ms`))
+        this.slow = true
+      }
       return index
     } catch (error) {
       this.toMemory(error)
@@ -143,17 +153,18 @@ export class WriteAheadStore {
     this.retryAt = this.options.files.elapsed() + this.pauseMillis
     this.pauseMillis = Math.min(longestPauseMillis, this.pauseMillis * 2)
     this.changed = true
+    this.slow = false
     this.storage = { mode: "memory", directory: this.options.directory, reason }
   }
 
   /**
    * When it is time to try the file again: keeps what is in memory, all of it with one write, and answers the
-   * index of the first; 0 when it is not time, or failed.
+   * index of the first; 0 when it is not time, or failed. `insist` goes on with a slow disk at any time.
    */
-  resume(drafts: () => ReadonlyArray<Draft>): number {
+  resume(drafts: () => ReadonlyArray<Draft>, insist = false): number {
     const { directory, files, diskBytes } = this.options
     if (this.storage.mode === "file" || directory === undefined) return 0
-    if (files.elapsed() < this.retryAt || this.bytes >= diskBytes * 0.9) return 0
+    if ((files.elapsed() < this.retryAt && !(insist && this.slow)) || this.bytes >= diskBytes * 0.9) return 0
     try {
       if (this.log === undefined) {
         files.makeFolder(directory)
@@ -229,10 +240,10 @@ export class WriteAheadStore {
     if (log.done) this.options.files.removeFolder(log.folder)
   }
 
-  /** Waits until what was written is on disk; failures turn the store to memory. */
-  async sync(): Promise<void> {
+  /** Waits, beside the program, for the disk where that is wanted, and removes what is done. */
+  async settle(sync: boolean): Promise<void> {
     try {
-      await this.log?.syncLater()
+      for (const log of [...this.left, ...(this.log === undefined ? [] : [this.log])]) await log.settle(sync)
     } catch (error) {
       this.toMemory(error)
     }

@@ -390,6 +390,30 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect("rather waits for a slow disk than drops a durable event for want of memory", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files, memoryBytes: 5_000 })
+      events.publishUnsafe("trust", trust(1))
+      files.writeMillis = 60
+      const became = Array.from({ length: 99 }, (_, n) => events.publishUnsafe("trust", trust(n + 2)))
+      assert.strictEqual(became.filter((published) => published === "dropped").length, 0)
+      assert.isAbove(became.filter((published) => published === "memory").length, 5)
+      files.writeMillis = 0
+      const next = new FakePlatform()
+      const after = yield* start(next, { files: killed(files) })
+      yield* after.events.flush()
+      assert.deepStrictEqual(next.field("agent_id"), agents(1, 100), "in the file, and in order")
+      platform.mode = "up"
+      const flushing = yield* Effect.forkChild(events.flush())
+      yield* TestClock.adjust("31 seconds")
+      yield* Fiber.join(flushing)
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 100))
+    })
+  )
+
   it.effect("EVENT-3 publishing never throws, whatever it is given", () =>
     Effect.gen(function* () {
       const { events } = yield* start(new FakePlatform(), { files: new MemoryFiles() })

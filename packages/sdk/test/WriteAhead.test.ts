@@ -73,8 +73,9 @@ describe("WriteAheadLog", () => {
     )
   })
 
-  it("removes a segment only after its acknowledgement is on disk", () => {
+  it("removes a segment only after its acknowledgement is on disk", async () => {
     const { files, log } = filled(100)
+    await log.settle(true)
     const segments = () => [...files.entries.keys()].filter((path) => path.endsWith(".wal")).length
     const before = segments()
     assert.isAbove(before, 5)
@@ -82,6 +83,8 @@ describe("WriteAheadLog", () => {
     assert.strictEqual(segments(), before, "nothing goes before the acknowledgement is written")
     const syncs = files.syncs
     log.checkpoint()
+    assert.deepStrictEqual([segments(), files.syncs], [before, syncs], "nor before it is on disk")
+    log.sweep()
     assert.strictEqual(files.syncs, syncs + 1)
     assert.isBelow(segments(), before)
     const next = WriteAheadLog.open(options(files.crash(true)))
@@ -100,6 +103,7 @@ describe("WriteAheadLog", () => {
     assert.isFalse(next.done)
     next.acknowledge(1, 1)
     next.checkpoint()
+    next.sweep()
     assert.isTrue(next.done)
   })
 
@@ -213,6 +217,19 @@ describe("WriteAheadLog", () => {
     assert.deepStrictEqual(next.damage, { stretches: 0, records: 0 })
   })
 
+  it("EVENT-1 no write waits for a full segment's way to the disk: that is done beside the program", async () => {
+    const { files, log } = filled(100)
+    assert.strictEqual(files.syncs, 0)
+    await log.settle(true)
+    assert.isAbove(files.syncs, 5)
+    assert.isAtMost(files.opened.size, 1, "full segments are closed")
+    assert.deepStrictEqual(readAll(WriteAheadLog.open(options(files.crash(true))), 0), bodies(1, 100))
+    log.acknowledge(0, 100)
+    log.checkpoint()
+    await log.settle(true)
+    assert.isAtMost([...files.entries.keys()].filter((path) => path.endsWith(".wal")).length, 1)
+  })
+
   it("begins a new segment after a write that went in halfway", () => {
     const { files, log } = filled(3, { segmentBytes: 100_000 })
     files.capacity = files.used + 10
@@ -321,6 +338,7 @@ it.prop(
         }
         case "Checkpoint": {
           log.checkpoint()
+          log.sweep()
           for (const lane of [0, 1, 2]) written[lane] = marks[lane] ?? 0
           break
         }

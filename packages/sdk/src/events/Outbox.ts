@@ -205,13 +205,15 @@ export class Outbox {
 
   private placeEntry(entry: Entry, index: number): Published {
     return entry.lane === 0
-      ? this.place(entry.kind, this.events, entry.item, index, entry.body.length)
-      : this.place(entry.kind, this.reports, entry.item, index, entry.body.length)
+      ? this.place(entry.kind, this.events, entry.item, index, entry.body)
+      : this.place(entry.kind, this.reports, entry.item, index, entry.body)
   }
 
-  private place<A>(kind: string, lane: Lane<A>, item: A, index: number, bytes: number): Published {
-    const log = this.store.current
+  private place<A>(kind: string, lane: Lane<A>, item: A, written: number, body: string): Published {
+    const bytes = body.length
     const full = lane.bytes + bytes > this.options.memoryBytes
+    const index = written === 0 && full ? this.insist(lane, body) : written
+    const log = this.store.current
     if (index > 0 && log !== undefined) {
       if (lane.isInLog || full) lane.pushLogged(log, index)
       else lane.push({ item, log, index, bytes, own: true })
@@ -223,6 +225,12 @@ export class Outbox {
     lane.push({ item, log: undefined, index: 0, bytes, own: true })
     this.arrived()
     return "memory"
+  }
+
+  /** Rather waits for a slow disk than drops: what is in memory goes first, so that indexes stay in order. */
+  private insist<A>(lane: Lane<A>, body: string): number {
+    this.resume(true)
+    return this.store.appendOne(lane.number, body, 1, true)
   }
 
   private buffer(kind: Event.StreamKind, event: Event.EventHead): Published {
@@ -391,7 +399,7 @@ export class Outbox {
     this.tell()
   }
 
-  private resume(): void {
+  private resume(insist = false): void {
     const waiting: Array<Held<unknown>> = []
     const index = this.store.resume(() => {
       const drafts: Array<Draft> = []
@@ -404,7 +412,7 @@ export class Outbox {
         waiting.push(held)
       }
       return drafts
-    })
+    }, insist)
     if (index === 0) return
     for (const [i, held] of waiting.entries()) {
       held.log = this.store.current
@@ -432,7 +440,7 @@ export class Outbox {
     const body = encodeReport(item)
     if (this.reports.bytes + body.length > this.options.memoryBytes) return
     this.published += 1
-    this.place("audit", this.reports, item, this.store.appendOne(1, body), body.length)
+    this.place("audit", this.reports, item, this.store.appendOne(1, body), body)
     this.drops.clear()
     this.toldDamage = damaged
   }
