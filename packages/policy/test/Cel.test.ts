@@ -194,6 +194,41 @@ describe("CEL", () => {
     assert.isDefined(Cel.toJson(a))
   })
 
+  it("pays for texts before it makes them", () => {
+    const s = "a".repeat(300_000)
+    const context = {
+      s,
+      t: `${s}b`,
+      m: Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, i])),
+      n: [...Array(1_000).keys()]
+    }
+    for (const source of [
+      "context.s.replace('', context.s)",
+      "context.s.replace('a', context.s, 5000)",
+      "context.n.map(x, context.s).join(context.s)",
+      "context.n.map(x, '%s%s%s').join().format(context.n.map(x, context.s))",
+      "context.n.all(x, context.s == context.s + '')",
+      "context.n.all(x, size(context.m) > 0)",
+      "context.n.all(x, context.m.exists(k, true))",
+      "context.n.all(x, context.s.contains(context.t) == false)",
+      "context.s.split('')",
+      "context.n.all(x, !context.s.matches('(a|b)*c(d{0,30}){30}' + string(x)))",
+      "context.n.all(x, !('a' + string(x)).matches('((x{0,9}){0,9}){0,9}z' + string(x)))"
+    ]) {
+      assert.strictEqual(
+        code(
+          `${source} == context.s`.replace(
+            / == context\.s$/,
+            /all|exists/.test(source) ? "" : " == dyn('x')"
+          ),
+          { context }
+        ),
+        "budget_exceeded",
+        source
+      )
+    }
+  })
+
   it("does not let `||` absorb the end of the budget", () => {
     const n = Array.from({ length: 1_000 }, (_, i) => i)
     assert.strictEqual(

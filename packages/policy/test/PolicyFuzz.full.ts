@@ -12,7 +12,7 @@ describe("flat program, closures and oracle, at length", () => {
     ([seed]) => {
       assert.deepEqual(againstOracle(seed, 100), [])
     },
-    { arbitrary: { runs: 600 } }
+    { arbitrary: { runs: 600 }, timeout: 1_200_000 }
   )
 
   it.prop(
@@ -21,6 +21,6 @@ describe("flat program, closures and oracle, at length", () => {
     ([seed]) => {
       assert.deepEqual(flatAgainstClosures(seed, 50, 60).differences, [])
     },
-    { arbitrary: { runs: 100 } }
+    { arbitrary: { runs: 100 }, timeout: 600_000 }
   )
 })

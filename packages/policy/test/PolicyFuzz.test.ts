@@ -12,7 +12,7 @@ describe("flat program, closures and oracle", () => {
     ([seed]) => {
       assert.deepEqual(againstOracle(seed, 40), [])
     },
-    { arbitrary: { runs: 50 } }
+    { arbitrary: { runs: 25 }, timeout: 60_000 }
   )
 
   it.prop(
@@ -21,6 +21,6 @@ describe("flat program, closures and oracle", () => {
     ([seed]) => {
       assert.deepEqual(flatAgainstClosures(seed, 20, 10).differences, [])
     },
-    { arbitrary: { runs: 20 } }
+    { arbitrary: { runs: 20 }, timeout: 60_000 }
   )
 })

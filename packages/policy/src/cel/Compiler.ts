@@ -36,6 +36,8 @@ import {
   Optional,
   order,
   own,
+  sameText,
+  searchCost,
   some,
   TypeValue
 } from "./Value.ts"
@@ -654,7 +656,7 @@ const equality = (left: Code, right: Code, node: Call): Fn => {
   return (c) => {
     const a = f(c)
     const b = g(c)
-    if (typeof a === "string" && typeof b === "string") return (a === b) === wanted
+    if (typeof a === "string" && typeof b === "string") return sameText(a, b, c) === wanted
     return slow(c, a, b, wanted)
   }
 }
@@ -803,7 +805,7 @@ const textTest = (f: Fn, g: Fn, node: Call): Fn => {
     const a = f(c)
     const b = g(c)
     if (typeof a === "string" && typeof b === "string" && test !== undefined) {
-      c.spend(a.length >> 6)
+      c.spend(searchCost(a, b))
       return test(a, b)
     }
     if (a instanceof Fault) return a
@@ -821,11 +823,11 @@ const pattern = (f: Fn, literalNode: Node, node: Call): Code | undefined => {
       return a instanceof Fault ? a : problem
     })
   }
-  const { test, shift } = found
+  const { test, cost } = found
   return plain((c) => {
     const a = f(c)
     if (typeof a === "string") {
-      c.spend(1 + (a.length >> shift))
+      c.spend(cost(a.length))
       return test(a)
     }
     return a instanceof Fault ? a : finish(undefined, node.fn, [a, ""], node.pos)

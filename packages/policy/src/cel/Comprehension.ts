@@ -49,6 +49,7 @@ const walk = (c: Frame, node: Comp, parts: Parts, range: unknown, step: Step): u
     )
   }
   const keys: ReadonlyArray<unknown> = isList ? range : keysOf(range)
+  if (!isList) c.spend(keys.length)
   const { slot } = node
   const two = node.v2 !== undefined
   for (let i = 0; i < keys.length; i++) {

@@ -45,6 +45,7 @@ import {
   numeric,
   Optional,
   order,
+  searchCost,
   sizeOfMap,
   some,
   Timestamp,
@@ -154,7 +155,10 @@ const sizeOf: Impl = (m, v) => {
     return BigInt(codePoints(v))
   }
   if (isList(v) || v instanceof Uint8Array) return BigInt(v.length)
-  return kindOf(v) === "map" ? BigInt(sizeOfMap(v)) : undefined
+  if (kindOf(v) !== "map") return undefined
+  const n = sizeOfMap(v)
+  m.spend(n)
+  return BigInt(n)
 }
 
 /** A list index that a number names; undefined when it names none. */
@@ -320,7 +324,11 @@ const text =
   }
 
 const withText = (f: (a: string, b: string) => unknown): Impl =>
-  text((_m, a, b) => (isText(b) ? f(a, b) : undefined))
+  text((m, a, b) => {
+    if (!isText(b)) return undefined
+    m.spend(searchCost(a, b))
+    return f(a, b)
+  })
 
 const isInt = (v: unknown): v is bigint => typeof v === "bigint"
 
@@ -328,7 +336,7 @@ const matches: Impl = (m, a, pattern) => {
   if (!isText(a) || !isText(pattern)) return undefined
   const found = matcher(pattern)
   if (!("test" in found)) return bad(found.message)
-  m.spend(1 + (a.length >> found.shift))
+  m.spend(found.price + found.cost(a.length))
   return found.test(a)
 }
 
@@ -339,22 +347,22 @@ const joinTexts: Impl = (m, a, by = "") => {
     if (!isText(item)) return undefined
     length += item.length + by.length
   }
-  m.spend(a.length + (length >> 5))
+  m.spend(a.length + length / 32)
   return a.join(by)
 }
 
-const replaceText: TextImpl = (m, a, from, to) => {
-  if (!isText(from) || !isText(to)) return undefined
-  return grown(m, Strings.replace(a, from, to, -1n))
-}
-
-const grown = (m: Meter, made: string): string => {
-  m.spend(made.length >> 5)
-  return made
+/** Pays for what will be made before it is made: a short part may stand for a long one many times. */
+const replaceText: Impl = (m, a, from, to, limit = -1n) => {
+  if (!isText(a) || !isText(from) || !isText(to) || !isInt(limit)) return undefined
+  m.spend(searchCost(a, from) + (a.length >> 5))
+  const parts = Strings.split(a, from, limit < 0n ? -1n : limit + 1n)
+  m.spend(parts.length + (to.length * (parts.length - 1)) / 32)
+  return parts.join(to)
 }
 
 const splitText: TextImpl = (m, a, by, limit = -1n) => {
   if (!isText(by) || !isInt(limit)) return undefined
+  m.spend(searchCost(a, by))
   const parts = Strings.split(a, by, limit)
   m.spend(parts.length)
   return parts
@@ -385,7 +393,7 @@ export const globMatches = (pattern: string, s: string): boolean => {
 
 const glob: Impl = (m, pattern, s) => {
   if (!isText(pattern) || !isText(s)) return undefined
-  m.spend(1 + ((pattern.length * s.length) >> 4))
+  m.spend(1 + (pattern.length * s.length) / 16)
   return globMatches(pattern, s)
 }
 
@@ -578,10 +586,16 @@ const texts: Record<string, Impl> = {
   endsWith: withText((a, b) => a.endsWith(b)),
   matches,
   charAt: text((_m, a, i) => (isInt(i) ? Strings.charAt(a, i) : undefined)),
-  indexOf: text((_m, a, b, i = 0n) => (isText(b) && isInt(i) ? Strings.indexOf(a, b, i) : undefined)),
-  lastIndexOf: text((_m, a, b, i) =>
-    isText(b) && (i === undefined || isInt(i)) ? Strings.lastIndexOf(a, b, i) : undefined
-  ),
+  indexOf: text((m, a, b, i = 0n) => {
+    if (!isText(b) || !isInt(i)) return undefined
+    m.spend(searchCost(a, b))
+    return Strings.indexOf(a, b, i)
+  }),
+  lastIndexOf: text((m, a, b, i) => {
+    if (!isText(b) || !(i === undefined || isInt(i))) return undefined
+    m.spend(searchCost(a, b))
+    return Strings.lastIndexOf(a, b, i)
+  }),
   lowerAscii: text((_m, a) => Strings.lowerAscii(a)),
   upperAscii: text((_m, a) => Strings.upperAscii(a)),
   substring: text((_m, a, i, j) =>
@@ -590,14 +604,7 @@ const texts: Record<string, Impl> = {
   trim: text((_m, a) => Strings.trim(a)),
   reverse: text((_m, a) => Strings.reverse(a)),
   split: text(splitText),
-  replace: (m, a, from, to, limit) => {
-    if (!isText(a)) return undefined
-    m.spend(a.length >> 5)
-    if (limit === undefined) return replaceText(m, a, from, to)
-    return isText(from) && isText(to) && isInt(limit)
-      ? grown(m, Strings.replace(a, from, to, limit))
-      : undefined
-  },
+  replace: replaceText,
   format: text((m, a, args) => (isList(args) ? Strings.format(a, args, m) : undefined)),
   join: joinTexts,
   "strings.quote": text((_m, a) => Strings.quote(a)),

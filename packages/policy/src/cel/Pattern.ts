@@ -29,6 +29,8 @@ export interface Pattern {
   readonly root: Atom
   /** `(?i)` at the very beginning. */
   readonly folded: boolean
+  /** Atoms with every bounded repetition written out. */
+  readonly size: number
   /** The tree holds the whole meaning. */
   readonly portable: boolean
 }
@@ -131,7 +133,7 @@ export const parsePattern = (source: string): Pattern => {
   if (size > MAX_EXPANDED) {
     throw new PatternFault(`the pattern stands for more than ${MAX_EXPANDED} characters; repeat less`)
   }
-  return { root, folded: reader.folded, portable: reader.portable }
+  return { root, folded: reader.folded, portable: reader.portable, size }
 }
 
 const expanded = (atom: Atom): number => {

@@ -15,8 +15,10 @@ import { type Atom, type Pattern, PatternFault, parsePattern } from "./Pattern.t
 export interface Matcher {
   /** Whether the pattern occurs in the text. */
   readonly test: (text: string) => boolean
-  /** One operation of the budget pays for `2 ** shift` characters. */
-  readonly shift: number
+  /** Operations that a search in a text of this length spends. */
+  readonly cost: (length: number) => number
+  /** Operations that compiling the pattern is worth, for patterns that come out of data. */
+  readonly price: number
   /** It runs on the engine of JavaScript. */
   readonly native: boolean
 }
@@ -42,7 +44,7 @@ export interface NoMatcher {
 }
 
 const cache = new Map<string, Matcher | NoMatcher>()
-const MAX_CACHED = 1_000
+const MAX_CACHED = 200
 
 /** The compiled pattern, kept for the next use. */
 export const matcher = (pattern: string): Matcher | NoMatcher => {
@@ -63,29 +65,36 @@ const build = (source: string): Matcher | NoMatcher => {
     throw problem
   }
   const needed = literal(pattern.root)
+  const price = 64 + 2 * pattern.size
   const native = toNative(pattern)
-  if (native !== undefined) {
-    if (needed.length > 0 && pattern.root.k !== "lit") {
-      return { native: true, shift: 5, test: (text) => text.includes(needed) && native.test(text) }
-    }
-    return pattern.root.k === "lit" && !pattern.folded
-      ? { native: true, shift: 6, test: (text) => text.includes(needed) }
-      : { native: true, shift: 5, test: (text) => native.test(text) }
-  }
+  if (native !== undefined)
+    return { native: true, price, cost: native.cost, test: behind(needed, pattern, native.regex) }
   if (re2 === undefined) {
     return {
       reason: "engine",
       message: "the pattern needs the RE2 engine, which is not loaded; call `loadRe2()` once before"
     }
   }
-  return throughRe2(source, needed, re2)
+  return throughRe2(source, needed, pattern.size, re2)
 }
 
-const throughRe2 = (source: string, needed: string, engine: Re2): Matcher | NoMatcher => {
+/** A native search that looks for the needed text first. */
+const behind = (needed: string, pattern: Pattern, regex: RegExp): Matcher["test"] => {
+  if (needed === "") return (text) => regex.test(text)
+  if (pattern.root.k === "lit") return (text) => text.includes(needed)
+  return (text) => text.includes(needed) && regex.test(text)
+}
+
+/** A linear engine takes time by the length of the text and the size of the pattern. */
+const throughRe2 = (source: string, needed: string, size: number, engine: Re2): Matcher | NoMatcher => {
   try {
     const program = engine(source)
-    if (needed === "") return { native: false, shift: 4, test: (text) => program.test(text) }
-    return { native: false, shift: 4, test: (text) => text.includes(needed) && program.test(text) }
+    return {
+      native: false,
+      price: 64 + 2 * size,
+      cost: (length) => 1 + (length >> 4) * (1 + (size >> 5)),
+      test: (text) => (needed === "" || text.includes(needed)) && program.test(text)
+    }
   } catch (problem) {
     return {
       reason: "syntax",
@@ -112,13 +121,23 @@ const literal = (atom: Atom): string => {
 const MAX_STEPS = 512
 const MAX_WIDTH = 4_096
 
-const toNative = (pattern: Pattern): RegExp | undefined => {
+interface Native {
+  readonly regex: RegExp
+  readonly cost: Matcher["cost"]
+}
+
+const toNative = (pattern: Pattern): Native | undefined => {
   if (!pattern.portable) return undefined
   const root = trimStars(pattern.root)
   // An endless number of ways times no width is no number: it is not below the limit either.
-  const bounded = ways(root) * width(root) <= MAX_STEPS
+  const steps = ways(root) * width(root)
+  const bounded = steps <= MAX_STEPS
   if (!bounded && (pattern.folded || !isAnchored(root) || !isUnambiguous(root))) return undefined
-  return new RegExp(write(root), pattern.folded ? "ui" : "u")
+  const weight = bounded ? 1 + (steps >> 8) : 1
+  return {
+    regex: new RegExp(write(root), pattern.folded ? "ui" : "u"),
+    cost: (length) => 1 + (length >> 5) * weight
+  }
 }
 
 /** A search does not care for `.*` at its ends. */

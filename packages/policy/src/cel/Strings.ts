@@ -68,13 +68,6 @@ export const substring = (text: string, from: bigint, to?: bigint): string | Fau
 export const lowerAscii = (text: string): string => text.replace(/[A-Z]+/g, (s) => s.toLowerCase())
 export const upperAscii = (text: string): string => text.replace(/[a-z]+/g, (s) => s.toUpperCase())
 
-export const replace = (text: string, from: string, to: string, limit: bigint): string => {
-  if (limit < 0n) return text.split(from).join(to)
-  const n = Number(limit)
-  const parts = split(text, from, BigInt(n) + 1n)
-  return parts.join(to)
-}
-
 export const split = (text: string, by: string, limit: bigint): Array<string> => {
   if (limit === 0n) return []
   const parts = by === "" ? Array.from(text) : text.split(by)
@@ -204,6 +197,7 @@ const show = (v: unknown, meter: Meter, depth: number): string | undefined => {
   if (depth > 32) return undefined
   switch (kindOf(v)) {
     case "string":
+      meter.spend((v as string).length >> 5)
       return v as string
     case "double":
       return Number.isFinite(v) ? formatDouble(v as number) : special(v as number)

@@ -252,11 +252,23 @@ export const equals = (a: unknown, b: unknown, meter: Meter, depth = 0): boolean
   if (typeof a === "object" && a !== null && typeof b === "object" && b !== null) {
     return equalObjects(a, b, meter, depth)
   }
+  if (typeof a === "string" && typeof b === "string") return sameText(a, b, meter)
   if (a === b) return true
   const x = numeric(a)
   const y = numeric(b)
   return x !== undefined && y !== undefined && sameNumber(x, y)
 }
+
+/** Equality of texts; long ones of one length are paid for. */
+export const sameText = (a: string, b: string, meter: Meter): boolean => {
+  if (a.length !== b.length) return false
+  if (a.length > 256) meter.spend(a.length >> 6)
+  return a === b
+}
+
+/** What looking for a part of a text costs, at the worst. */
+export const searchCost = (text: string, part: string): number =>
+  (text.length >> 6) * (1 + (part.length >> 8))
 
 /** Equality of numbers by value; comparing a bigint with a number is exact in JavaScript. */
 export const sameNumber = (x: number | bigint, y: number | bigint): boolean => x <= y && x >= y

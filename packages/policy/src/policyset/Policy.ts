@@ -133,6 +133,7 @@ export const invalidFields = (policy: Policy): ReadonlyArray<PolicyError> => {
   if (typeof policy.id !== "string" && typeof policy.id !== "number")
     bad("id", "`id` is neither text nor a number")
   if (typeof policy.name !== "string" || policy.name === "") bad("name", "`name` is empty")
+  if (typeof policy.expr !== "string") bad("expr", "`expr` is no text")
   const { priority } = policy
   if (priority !== undefined && !Number.isFinite(priority)) bad("priority", "`priority` is no number")
   for (const [name, list] of Object.entries(policy.scope ?? {})) {

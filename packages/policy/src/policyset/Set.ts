@@ -75,6 +75,7 @@ export const compileSync = (policies: ReadonlyArray<Policy>, options: CompileOpt
     errors.push(...invalidFields(policy))
     if (ids.has(policy.id)) errors.push(twice(policy))
     ids.add(policy.id)
+    if (typeof policy.expr !== "string") continue
     const made = Cel.condition(policy.expr, options)
     if (made.ok) compiled.push({ policy, program: made.program, reads: factsOf(made.program.node) })
     else {
