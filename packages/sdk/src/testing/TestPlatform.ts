@@ -106,6 +106,7 @@ export class Platform {
   readonly #grants = new Map<string, Grant>()
   readonly #actors = new Map<string, Actor>()
   readonly #seen = new Set<string>()
+  readonly #signed = new Map<string, { readonly score: number; readonly signed: Signed }>()
   #key: { readonly keyId: string; readonly privateKey: KeyObject; readonly publicKey: string }
   #set: PolicySet.PolicySet | null = null
   #ids = 1000
@@ -300,12 +301,15 @@ export class Platform {
     }
   }
 
+  /** A signature is kept until its value or the key changes. */
   signedScore(actorId: string, epoch = this.epoch): Signed {
-    return this.sign(
-      "trust",
-      { entity_id: actorId, entity_type: "agent", score: this.actor(actorId).score },
-      epoch
-    )
+    const { score } = this.actor(actorId)
+    const kept = this.#signed.get(actorId)
+    if (kept !== undefined && kept.score === score && kept.signed.keyId === this.#key.keyId)
+      return kept.signed
+    const signed = this.sign("trust", { entity_id: actorId, entity_type: "agent", score }, epoch)
+    this.#signed.set(actorId, { score, signed })
+    return signed
   }
 
   grantOf(actorId: string, resourceId: string, permissionType: string): Permission | null {

@@ -35,9 +35,9 @@ export {
 
 const url = "http://platform.test"
 
-/** Connections to a platform in memory. */
-const connections = (
-  organizationId: string
+/** Connections to a platform in memory, for programs that put the parts together themselves. */
+export const connections = (
+  organizationId = "default"
 ): Layer.Layer<TestPlatform | Pushes | HttpClient.HttpClient | EventTransport | ReportTransport> =>
   Layer.unwrap(
     Effect.map(Clock.Clock, (clock) => {
@@ -67,4 +67,4 @@ export const layerTest = (
   }).pipe(Layer.provideMerge(connections(options.organizationId ?? "default")))
 
 /** The layers of this module under one name. */
-export const AgionTest = { layer: layerTest } as const
+export const AgionTest = { layer: layerTest, connections } as const

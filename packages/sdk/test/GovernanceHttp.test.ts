@@ -1,0 +1,99 @@
+import { ActorId, type CheckRequest, ResourceId } from "@agion/domain"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { GovernanceHttp, PlatformUnavailable } from "../src/index.ts"
+import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+
+const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
+const parts = Effect.all({ platform: TestPlatform, http: GovernanceHttp })
+
+const request = (resource: string): CheckRequest => ({
+  actorId: ActorId.make("agent-1"),
+  actorType: "agent",
+  resourceId: ResourceId.make(resource),
+  permissionType: "use"
+})
+
+const paths = (platform: TestPlatform["Service"]) =>
+  platform.arrived.map(({ path }) => path).filter((path) => path.startsWith("/permissions"))
+
+const checksOf = (body: unknown): ReadonlyArray<unknown> =>
+  typeof body === "object" && body !== null && "checks" in body && Array.isArray(body.checks)
+    ? body.checks
+    : []
+
+/** Lets time pass until an effect has ended, and says how long it took. */
+const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(Effect.exit(effect), { startImmediately: true })
+    let waited = 0
+    for (; waited < 20_000 && fiber.pollUnsafe() === undefined; waited += 50)
+      yield* TestClock.adjust("50 millis")
+    return { exit: yield* Fiber.join(fiber), waited }
+  })
+
+describe("the platform over HTTP", () => {
+  it.effect("checks of one turn are one call, and duplicates are asked once", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      const asked = [1, 2, 1, 3, 2].map((n) => http.check(request(testUuid(n))))
+      const answers = yield* Effect.all(asked, { concurrency: "unbounded" })
+      assert.lengthOf(answers, 5)
+      assert.strictEqual(answers[0], answers[2])
+      assert.deepStrictEqual(paths(platform), ["/permissions/check/batch"])
+      const [batch] = platform.arrived.filter(({ path }) => path.endsWith("/batch"))
+      assert.lengthOf(checksOf(batch?.body), 3)
+    }).pipe(fresh())
+  )
+
+  it.effect("a single check goes by itself", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      yield* http.check(request(testUuid(1)))
+      assert.deepStrictEqual(paths(platform), ["/permissions/check"])
+    }).pipe(fresh())
+  )
+
+  it.effect("an answer names the organization's epoch", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.epoch = 77
+      assert.strictEqual((yield* http.check(request(testUuid(1)))).epoch, 77)
+    }).pipe(fresh())
+  )
+
+  it.effect("what may be repeated is repeated, what may not is sent once", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Status", status: 503 }
+      platform.arrived.length = 0
+      const score = (api: Parameters<Parameters<typeof http.ask>[0]>[0]) =>
+        api.trust.score({ params: { entityId: ActorId.make("agent-1") }, query: {} })
+      const asks = () => platform.arrived.filter(({ path }) => path.startsWith("/trust")).length
+      yield* timed(http.ask(score))
+      assert.strictEqual(asks(), 3)
+      yield* timed(http.act(score))
+      assert.strictEqual(asks(), 4)
+    }).pipe(fresh())
+  )
+
+  it.effect("Retry-After is waited for", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Status", status: 429, retryAfter: "2" }
+      const { waited } = yield* timed(http.check(request(testUuid(1))))
+      assert.isAtLeast(waited, 2000)
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-1 silence ends at the deadline", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Hang" }
+      const { exit, waited } = yield* timed(Effect.flip(http.check(request(testUuid(1)))))
+      assert.isTrue(exit._tag === "Success" && exit.value instanceof PlatformUnavailable)
+      assert.isAtMost(waited, 5050)
+    }).pipe(fresh())
+  )
+})

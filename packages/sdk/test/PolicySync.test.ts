@@ -1,0 +1,127 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { toBase64Url } from "@agion/domain"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { PlatformKeys, PolicyEngine, PolicySync } from "../src/index.ts"
+import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
+const parts = Effect.all({
+  platform: TestPlatform,
+  sync: PolicySync,
+  engine: PolicyEngine,
+  keys: PlatformKeys
+})
+const noRefunds = policy({ name: "No refunds", expr: 'action != "refund"' })
+const broken = policy({ name: "Broken", expr: "actor.trust_scor > 1.0" })
+
+describe("policies in the agent", () => {
+  it.effect("POLICY-7 a set is swapped whole, and told", () =>
+    Effect.gen(function* () {
+      const { engine, platform, sync } = yield* parts
+      yield* sync.sync
+      const changed = yield* engine.changes.pipe(Stream.runHead, Effect.forkChild({ startImmediately: true }))
+      platform.setPolicies([noRefunds])
+      assert.strictEqual(yield* sync.sync, 1)
+      assert.deepInclude(
+        (yield* Fiber.join(changed)).pipe((option) => (option._tag === "Some" ? option.value : {})),
+        {
+          version: 1,
+          policies: 1
+        }
+      )
+      assert.isFalse((yield* engine.check({ action: "refund" })).allowed)
+      assert.isTrue((yield* engine.check({ action: "chat" })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("POLICY-7 a set that does not compile is refused whole and the old one stays", () =>
+    Effect.gen(function* () {
+      const { engine, platform, sync } = yield* parts
+      platform.setPolicies([noRefunds])
+      yield* sync.sync
+      platform.setPolicies([policy({ name: "Fine", expr: "true" }), broken])
+      yield* sync.sync
+      assert.isFalse((yield* engine.check({ action: "refund" })).allowed)
+      const state = yield* sync.state
+      assert.deepInclude(state, { version: 1, refused: 1 })
+      assert.include(state.problem ?? "", "trust_scor")
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-5 a bundle that another key signed is refused", () =>
+    Effect.gen(function* () {
+      const { engine, keys, platform, sync } = yield* parts
+      yield* sync.sync
+      platform.rotateKey("test-key-2")
+      platform.setPolicies([policy({ name: "Anything", expr: "true" })])
+      yield* sync.sync
+      assert.include((yield* sync.state).problem ?? "", "unknown key")
+      assert.strictEqual(yield* engine.version, 0)
+      assert.strictEqual(keys.stateUnsafe().pinned, "test-key-1")
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-5 a payload that was changed on the way is refused", () =>
+    Effect.gen(function* () {
+      const { keys, platform } = yield* parts
+      yield* keys.pin
+      const signed = platform.sign("trust", { entity_id: "agent-1", entity_type: "agent", score: 10 })
+      const text = new TextDecoder().decode(
+        Uint8Array.from(atob(signed.payload.replaceAll("-", "+").replaceAll("_", "/")), (c) =>
+          c.charCodeAt(0)
+        )
+      )
+      const payload = toBase64Url(new TextEncoder().encode(text.replace('"score":10', '"score":90')))
+      assert.strictEqual((yield* keys.open(signed)).kind, "trust")
+      const refused = yield* Effect.flip(keys.open({ ...signed, payload }))
+      assert.strictEqual(refused.reason, "bad signature")
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-5 a signature ends with its life, and holds in one organization", () =>
+    Effect.gen(function* () {
+      const { keys, platform } = yield* parts
+      yield* keys.pin
+      const signed = platform.sign("trust", {}, 1, 60_000)
+      yield* TestClock.adjust("61 seconds")
+      assert.strictEqual((yield* Effect.flip(keys.open(signed))).reason, "expired")
+    }).pipe(fresh())
+  )
+
+  it.effect("a policy whose facts only the platform holds is deferred, not evaluated", () =>
+    Effect.gen(function* () {
+      const { engine, platform, sync } = yield* parts
+      platform.setPolicies([policy({ name: "Trusted", expr: "actor.trust_score >= 50.0" })])
+      yield* sync.sync
+      assert.deepInclude(yield* engine.check({ action: "chat" }), { allowed: true, deferred: ["Trusted"] })
+      assert.isFalse((yield* engine.check({ action: "chat", actor: { trust_score: 20 } })).allowed)
+      const explained = yield* engine.explain({ action: "chat", actor: { trust_score: 20 } })
+      assert.strictEqual(explained.policies[0]?.outcome, "violated")
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-2 the last good set is there at the next start, also without a platform", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "agion-"))),
+        (path) => Effect.promise(() => rm(path, { recursive: true }))
+      )
+      const key = yield* Effect.gen(function* () {
+        const { platform, sync } = yield* parts
+        platform.setPolicies([noRefunds])
+        yield* sync.sync
+        return platform.publicKey
+      }).pipe(fresh({ directory }))
+      yield* Effect.gen(function* () {
+        const { engine, sync } = yield* parts
+        assert.deepInclude(yield* sync.state, { fromDisk: true, version: 1 })
+        assert.isFalse((yield* engine.check({ action: "refund" })).allowed)
+      }).pipe(fresh({ directory, signingKey: key }))
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,157 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Agion, PermissionDenied, PolicyViolation } from "../src/promise/index.ts"
+import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const model = testUuid(1)
+const agent = "agent-1"
+
+/** An agent on a platform in memory. */
+const connect = async (): Promise<{ readonly agion: Agion; readonly platform: Platform }> => {
+  let platform: Platform | undefined
+  const seen = Layer.effectDiscard(
+    Effect.map(TestPlatform, (made) => {
+      platform = made
+    })
+  )
+  const agion = await Agion.over(seen.pipe(Layer.provideMerge(AgionTest.layer())))
+  if (platform === undefined) throw new Error("no platform")
+  platform.resource({ id: model })
+  platform.grant(agent, model)
+  return { agion, platform }
+}
+
+describe("the promise front", () => {
+  it("runs a governed call and tells of it", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const answer = await agion.governed({ action: "chat", resource: model, content: "hi" }, async (call) => {
+      call.report({ tokens: 3 })
+      return call.content.length
+    })
+    assert.strictEqual(answer, 2)
+    await agion.flush()
+    assert.strictEqual(platform.events[0]?.["event_type"], "task_completed")
+    assert.strictEqual((await agion.trust.score()).score, 42)
+    const { permissions } = await agion.statistics()
+    assert.strictEqual(permissions.misses, 1)
+  })
+
+  it("GOVERN-3 rejects with a class that has a code", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const error = await agion.governed({ action: "chat", resource: testUuid(5) }, () => 1).catch((e) => e)
+    assert.instanceOf(error, PermissionDenied)
+    assert.strictEqual(error.code, "permission_denied")
+  })
+
+  it("TRUST-5 a rejected promise costs two and arrives as it was thrown", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const thrown = new RangeError("too far")
+    const error = await agion
+      .governed({ action: "chat", resource: model }, () => Promise.reject(thrown))
+      .catch((e) => e)
+    assert.strictEqual(error, thrown)
+    await agion.flush()
+    assert.strictEqual(platform.actor(agent).score, 38)
+    assert.include(String(platform.events[0]?.["context"]), "RangeError: too far")
+  })
+
+  it("an aborted call stops its work and costs nothing", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const stop = new AbortController()
+    let stopped = false
+    const call = agion.governed({ action: "chat", resource: model, signal: stop.signal }, (running) => {
+      running.signal.addEventListener("abort", () => {
+        stopped = true
+      })
+      stop.abort()
+      return new Promise(() => {})
+    })
+    assert.isTrue(
+      await call.then(
+        () => false,
+        () => true
+      )
+    )
+    assert.isTrue(stopped)
+    await agion.flush()
+    assert.deepStrictEqual(
+      platform.events.map((event) => event["decision"]),
+      ["allow"]
+    )
+    assert.strictEqual(platform.actor(agent).score, 40)
+  })
+
+  it("a wrapped function keeps its form, and policies see its arguments", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    platform.setPolicies([policy({ name: "Small refunds", expr: "request.arguments.amount <= 100" })])
+    await agion.policies.sync()
+    const refund = agion.wrap(
+      { action: "refund", resource: model },
+      async (order: { amount: number }) => order.amount
+    )
+    assert.strictEqual(await refund({ amount: 50 }), 50)
+    const error = await refund({ amount: 500 }).catch((e) => e)
+    assert.instanceOf(error, PolicyViolation)
+    assert.strictEqual(error.reason, "Policy violation: Small refunds")
+  })
+
+  it("DLP-2 arguments of a wrapped function are redacted", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const say = agion.wrap(
+      { action: "say", resource: model },
+      async (text: string, times: number) => text + times
+    )
+    const said = await say("write to ada@example.org", 2)
+    assert.notInclude(said, "ada@example.org")
+    assert.isTrue(said.startsWith("write to "))
+    assert.isTrue(said.endsWith("2"))
+  })
+
+  it("GOVERN-4 streams of any kind are governed", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    async function* words() {
+      yield "one "
+      yield "two"
+    }
+    const seen: Array<string> = []
+    for await (const text of agion.stream({ action: "chat", resource: model }, words)) seen.push(text)
+    const readable = new ReadableStream<string>({
+      start: (controller) => {
+        controller.enqueue("three")
+        controller.close()
+      }
+    })
+    for await (const text of agion.stream({ action: "chat", resource: model }, () => readable))
+      seen.push(text)
+    assert.strictEqual(seen.join(""), "one twothree")
+    await agion.flush()
+    assert.strictEqual(platform.events.filter((event) => event["event_type"] === "task_completed").length, 2)
+  })
+
+  it("a check is answered, also without a permission", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    platform.heartbeat()
+    assert.isTrue((await agion.check({ resourceId: model })).allowed)
+    assert.deepInclude(await agion.check({ resourceId: model }), { source: "cache" })
+    assert.isFalse((await agion.check({ resourceId: testUuid(7) })).allowed)
+  })
+
+  it("refuses options that cannot be, and says what to do", async () => {
+    const error = await Agion.connect({ agentId: "a", gatewayUrl: "nowhere" }).catch((e) => e)
+    assert.include(error.message, "`gatewayUrl` must be an http or https address")
+    const production = { agentId: "a", gatewayUrl: "http://127.0.0.1:1", environment: "production" }
+    const missing = await Agion.connect(production).catch((e) => e)
+    assert.include(missing.message, "`signingKey` is required in production")
+    const off = await Agion.connect({ ...production, governance: false }).catch((e) => e)
+    assert.include(off.message, "cannot be switched off in production")
+  })
+})
