@@ -128,13 +128,15 @@ export interface TransportHealth {
 
 /** Whether events are kept and get out. */
 export interface EventHealth {
-  /** `degraded`: the file is wanted and away, or a transport fails, or events were dropped. */
+  /** `degraded`: the file is wanted and away, or a transport fails, or events were lost that nobody was told of. */
   readonly status: "ok" | "degraded"
   readonly storage: Storage
   readonly events: TransportHealth
   readonly reports: TransportHealth
   readonly dropped: number
   readonly refused: number
+  /** Why the platform refused the last one that it refused; empty when it refused none. */
+  readonly refusal: string
   /** Logs of earlier starts that were written with another key. */
   readonly locked: number
 }
@@ -195,6 +197,7 @@ const maxBatchBytes = 1_048_576
 const maxReports = 100
 const sendTimeout = "30 seconds"
 const takeOverEveryMillis = 60_000
+const tellEveryMillis = 5_000
 
 const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   const clock = yield* Clock.Clock
@@ -308,20 +311,28 @@ const sendEvents = (
   Effect.suspend(() => {
     const batch = outbox.takeEvents(maxBatch, maxBatchBytes)
     if (batch.events.length === 0) return Effect.succeed(false)
-    return Effect.map(transport.send(batch.events, signing()), (deliveries) => {
-      outbox.settleEvents(batch, deliveries)
-      return true
-    })
+    return transport.send(batch.events, signing()).pipe(
+      Effect.withSpan("EventBuffer.sendEvents", {
+        attributes: { "agion.events.count": batch.events.length }
+      }),
+      Effect.map((deliveries) => {
+        outbox.settleEvents(batch, deliveries)
+        return true
+      })
+    )
   })
 
 const sendReports = (outbox: Outbox, transport: ReportTransport["Service"]): Link["send"] =>
   Effect.suspend(() => {
     const batch = outbox.takeReports(maxReports, maxBatchBytes)
     if (batch.length === 0) return Effect.succeed(false)
-    return Effect.flatMap(transport.send(batch), ({ deliveries, failed }) => {
-      outbox.settleReports(deliveries)
-      return failed === undefined ? Effect.succeed(true) : Effect.fail(failed)
-    })
+    return transport.send(batch).pipe(
+      Effect.withSpan("EventBuffer.sendReports", { attributes: { "agion.events.count": batch.length } }),
+      Effect.flatMap(({ deliveries, failed }) => {
+        outbox.settleReports(deliveries)
+        return failed === undefined ? Effect.succeed(true) : Effect.fail(failed)
+      })
+    )
   })
 
 const sendForEver = (
@@ -389,15 +400,17 @@ const maintainForEver = (
   fsync: "each" | "interval" | "never",
   announce: Effect.Effect<void>
 ) => {
-  const pause = fsync === "interval" ? 200 : 1_000
-  let untilTakeOver = takeOverEveryMillis
+  const sync = fsync === "interval"
+  const pause = sync ? 200 : 1_000
+  let waited = 0
+  const isTime = (every: number) => waited % every < pause
   return Effect.forever(
     Effect.gen(function* () {
       yield* Effect.sleep(Duration.millis(pause))
-      untilTakeOver -= pause
-      outbox.maintain(untilTakeOver <= 0)
-      if (untilTakeOver <= 0) untilTakeOver = takeOverEveryMillis
-      yield* Effect.uninterruptible(Effect.promise(() => outbox.store.settle(fsync === "interval")))
+      waited += pause
+      outbox.maintain(isTime(takeOverEveryMillis), isTime(tellEveryMillis))
+      if (outbox.store.needsSettling(sync))
+        yield* Effect.uninterruptible(Effect.promise(() => outbox.store.settle(sync)))
       if (outbox.store.changed) yield* announce
     })
   )
@@ -415,6 +428,8 @@ const makeAnnounce = (
     const now = healthNow()
     const before = yield* SubscriptionRef.get(health)
     if (JSON.stringify(before) !== JSON.stringify(now)) yield* SubscriptionRef.set(health, now)
+    if (now.refused > before.refused)
+      yield* Effect.logWarning(`the platform refused ${now.refused - before.refused} events: ${now.refusal}`)
     const { storage } = now
     if (storage.mode === told || storage.directory === undefined) return
     told = storage.mode
@@ -463,12 +478,13 @@ const healthOf = (outbox: Outbox, events: Link, reports: Link): EventHealth => {
   const away = storage.mode === "memory" && storage.directory !== undefined
   const failing = events.reason !== "" || reports.reason !== ""
   return {
-    status: away || failing || outbox.dropped > 0 ? "degraded" : "ok",
+    status: away || failing || outbox.hasLost ? "degraded" : "ok",
     storage,
     events: transportHealth(events),
     reports: transportHealth(reports),
     dropped: outbox.dropped,
     refused: outbox.refused,
+    refusal: outbox.refusal,
     locked: outbox.store.locked
   }
 }
@@ -517,6 +533,7 @@ const makeMemory = () => {
     reports: transport("recorder"),
     dropped: 0,
     refused: 0,
+    refusal: "",
     locked: 0
   }
   const buffer = EventBuffer.of({

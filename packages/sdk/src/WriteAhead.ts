@@ -246,6 +246,12 @@ export class WriteAheadLog {
     this.unsynced = false
   }
 
+  /** True when `settle` has something to do. */
+  needsSettling(sync: boolean): boolean {
+    const dirty = sync && this.unsynced && this.current !== undefined
+    return dirty || this.retiring.length > 0 || this.finished().length > 0
+  }
+
   /** Waits, beside the program, until what was written is on disk, then removes what is done. */
   async settle(sync: boolean): Promise<void> {
     const full = this.retiring.splice(0)

@@ -29,9 +29,9 @@ export interface SegmentHeader {
 }
 
 /** Bytes before a record's body. */
-export const recordHead = 15
+const recordHead = 15
 /** A body is at most this long. */
-export const maxBody = 16 * 1024 * 1024
+const maxBody = 16 * 1024 * 1024
 const tagBytes = 16
 const magic = Buffer.from("AGIONWAL", "latin1")
 

@@ -31,7 +31,7 @@ export interface StoreOptions {
 }
 
 /** The longest that one write may take, milliseconds. */
-export const slowWriteMillis = 50
+const slowWriteMillis = 50
 const firstPauseMillis = 1_000
 const longestPauseMillis = 30_000
 
@@ -210,11 +210,6 @@ export class WriteAheadStore {
     return fresh
   }
 
-  /** Marks a lane of a log as done up to an index. */
-  acknowledge(log: WriteAheadLog, lane: number, index: number): void {
-    log.acknowledge(lane, index)
-  }
-
   /** Writes down what was acknowledged; removes what is done. */
   checkpoint(): void {
     try {
@@ -229,8 +224,7 @@ export class WriteAheadStore {
     }
   }
 
-  /** A log of an earlier start that nobody needs any more, or that cannot be read. */
-  discard(log: WriteAheadLog): void {
+  private discard(log: WriteAheadLog): void {
     const at = this.left.indexOf(log)
     if (at < 0) return
     this.left.splice(at, 1)
@@ -240,13 +234,22 @@ export class WriteAheadStore {
     if (log.done) this.options.files.removeFolder(log.folder)
   }
 
+  /** True when `settle` has something to do. */
+  needsSettling(sync: boolean): boolean {
+    return this.logs.some((log) => log.needsSettling(sync))
+  }
+
   /** Waits, beside the program, for the disk where that is wanted, and removes what is done. */
   async settle(sync: boolean): Promise<void> {
     try {
-      for (const log of [...this.left, ...(this.log === undefined ? [] : [this.log])]) await log.settle(sync)
+      for (const log of this.logs) await log.settle(sync)
     } catch (error) {
       this.toMemory(error)
     }
+  }
+
+  private get logs(): ReadonlyArray<WriteAheadLog> {
+    return [...this.left, ...(this.log === undefined ? [] : [this.log])]
   }
 
   /** Gives the log up, because another machine has taken it; the next `resume` begins a new one. */
@@ -276,7 +279,7 @@ export class WriteAheadStore {
   close(): void {
     const { directory, files } = this.options
     this.checkpoint()
-    for (const log of [...this.left, ...(this.log === undefined ? [] : [this.log])]) {
+    for (const log of this.logs) {
       log.close()
       try {
         if (log.done) files.removeFolder(log.folder)

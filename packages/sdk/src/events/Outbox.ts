@@ -128,8 +128,10 @@ export class Outbox {
   refused = 0
   /** Events for which there was no room, ever. */
   dropped = 0
+  /** Why the last one was refused; empty when none was. */
+  refusal = ""
   /** Set when the buffer's scope is closed. */
-  closed = false
+  private closed = false
   private options: OutboxOptions
   private id: () => string
   private sequence = 0
@@ -362,7 +364,10 @@ export class Outbox {
     for (const delivery of deliveries) {
       if (delivery._tag === "Accepted") this.sent += 1
       else if (delivery._tag === "Duplicate") this.duplicates += 1
-      else this.refused += 1
+      else {
+        this.refused += 1
+        this.refusal = delivery.reason
+      }
     }
     this.store.checkpoint()
   }
@@ -387,7 +392,7 @@ export class Outbox {
   }
 
   /** Looks after the file: tries it again when it was away, takes over what processes left that are gone. */
-  maintain(takeOver: boolean): void {
+  maintain(takeOver: boolean, tell: boolean): void {
     if (!this.store.touch()) {
       const { current } = this.store
       if (current !== undefined)
@@ -396,7 +401,7 @@ export class Outbox {
     }
     this.resume()
     if (takeOver) for (const log of this.store.takeOver()) this.addLog(log)
-    this.tell()
+    if (tell) this.tell()
   }
 
   private resume(insist = false): void {
@@ -420,10 +425,15 @@ export class Outbox {
     }
   }
 
+  /** True while events were lost that nobody was told of. */
+  get hasLost(): boolean {
+    return this.drops.size > 0 || this.store.damage.records > this.toldDamage
+  }
+
   /** Publishes how many events were lost, and why, if any were since it was last told. */
-  tell(): void {
+  private tell(): void {
+    if (!this.hasLost) return
     const damaged = this.store.damage.records
-    if (this.drops.size === 0 && damaged === this.toldDamage) return
     const counts = Object.fromEntries(this.drops)
     if (damaged > this.toldDamage) counts["unreadable in the file"] = damaged - this.toldDamage
     const item = this.report({
