@@ -59,23 +59,31 @@ const skip = (source: string, from: number): number => {
   return pos
 }
 
+const isDigit = (c: number): boolean => c >= 48 && c <= 57
+
 const read = (source: string, pos: number): readonly [Bare, number] => {
-  const quote = at(QUOTE, source, pos)
-  if (quote !== null) return readString(source, pos, quote[1] ?? "", quote[2] ?? '"')
-  const name = at(IDENT, source, pos)
-  if (name !== null) return [{ kind: "ident", text: name[0], pos }, pos + name[0].length]
-  const number = at(NUMBER, source, pos)
-  if (number !== null) return readNumber(source, pos, number[0])
-  if (source[pos] === "`") {
+  const first = source[pos] ?? ""
+  if ("\"'rRbB".includes(first)) {
+    const quote = at(QUOTE, source, pos)
+    if (quote !== null) return readString(source, pos, quote[1] ?? "", quote[2] ?? '"')
+  }
+  const c = source.charCodeAt(pos)
+  if (isDigit(c) || (c === 46 && isDigit(source.charCodeAt(pos + 1)))) {
+    return readNumber(source, pos, at(NUMBER, source, pos)?.[0] ?? first)
+  }
+  if (isWord(c)) {
+    const name = at(IDENT, source, pos)?.[0] ?? first
+    return [{ kind: "ident", text: name, pos }, pos + name.length]
+  }
+  if (first === "`") {
     const quoted = at(QUOTED, source, pos)
     if (quoted === null) throw new SyntaxFault("syntax", "this quoted field name does not end", pos)
     return [{ kind: "quoted", text: quoted[1] ?? "", pos }, pos + quoted[0].length]
   }
   const two = source.slice(pos, pos + 2)
   if (TWO.has(two)) return [{ kind: "op", text: two, pos }, pos + 2]
-  const one = source[pos] ?? ""
-  if (ONE.includes(one)) return [{ kind: "op", text: one, pos }, pos + 1]
-  throw new SyntaxFault("syntax", hintFor(one), pos)
+  if (ONE.includes(first)) return [{ kind: "op", text: first, pos }, pos + 1]
+  throw new SyntaxFault("syntax", hintFor(first), pos)
 }
 
 const hintFor = (c: string): string => {
