@@ -192,6 +192,9 @@ const placeOf = (path: string): Place | undefined => {
   return { owner: second, folder: `packages/${second}`, isSource: third === "src", rule }
 }
 
+/** What is not published may also use what is there for development. */
+const unpublished = new Set(["testing", "bench", "examples"])
+
 const isFramework = (name: string): boolean =>
   name === "effect" || name.startsWith("@effect/") || name === "vitest" || name === "@effect/vitest"
 
@@ -256,7 +259,8 @@ const externalFault = (place: Place, specifier: string, manifest: Manifest): str
   if (place.owner === "domain" && place.isSource && name !== "effect") {
     return `domain may import effect, not \`${specifier}\``
   }
-  if (place.isSource ? manifest.dependencies.has(name) : manifest.all.has(name)) return undefined
+  const strict = place.isSource && !unpublished.has(place.owner)
+  if (strict ? manifest.dependencies.has(name) : manifest.all.has(name)) return undefined
   if (!place.isSource && isFramework(name)) return undefined
   return `\`${name}\` is not among the dependencies of ${place.folder}/package.json`
 }
