@@ -110,7 +110,7 @@ export class GovernanceHttp extends Context.Service<
 }
 
 /** Milliseconds that a `Retry-After` asks for, seconds or a date; null when there is none. */
-export const retryAfterMs = (header: string | undefined, now: number): number | null => {
+const retryAfterMs = (header: string | undefined, now: number): number | null => {
   if (header === undefined) return null
   const seconds = Number(header)
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
@@ -162,7 +162,7 @@ const openBreaker = (cause: unknown): { readonly retryAfterMs: number } | undefi
     : undefined
 
 /** A transport's error in our words: an answer that cannot be understood is none. */
-export const translate = (
+const translate = (
   error: HttpClientError.HttpClientError | Schema.SchemaError
 ): PlatformUnavailable | PlatformRefused => {
   if (!HttpClientError.isHttpClientError(error))

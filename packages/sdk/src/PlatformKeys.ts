@@ -69,7 +69,7 @@ const decodeKey = Schema.decodeUnknownOption(SigningKey)
 const utf8 = new TextDecoder()
 
 /** The payload of an envelope that a key has signed; whose it is and how old is not looked at. */
-export const openWith = (key: KeyObject, signed: Signed): SignedPayload | undefined => {
+const openWith = (key: KeyObject, signed: Signed): SignedPayload | undefined => {
   const bytes = fromBase64Url(signed.payload)
   const signature = fromBase64Url(signed.signature)
   if (bytes === undefined || signature === undefined || !verify(null, bytes, key, signature)) return undefined

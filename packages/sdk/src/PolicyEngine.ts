@@ -106,8 +106,6 @@ export class PolicyEngine extends Context.Service<
     Layer.effect(PolicyEngine, make(options))
 }
 
-/** Nothing is known but the call itself. */
-export const allUnheld: Unheld = { actor: true, resource: true, usage: true, trust: true }
 /** Everything came with an entry. */
 export const allHeld: Unheld = { actor: false, resource: false, usage: false, trust: false }
 

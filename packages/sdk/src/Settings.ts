@@ -93,7 +93,7 @@ const urlOf = (value: string | URL): URL | undefined => {
 }
 
 /** Checks options and fills in what was left out. */
-export const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
+const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
   if (!isName(options.agentId)) return invalid("agentId", "must be text of 1 to 1,000 characters")
   const organizationId = options.organizationId ?? "default"
   if (!isName(organizationId)) return invalid("organizationId", "must be text of 1 to 1,000 characters")

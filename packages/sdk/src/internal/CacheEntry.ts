@@ -12,9 +12,9 @@ import type { EntryKey, Held } from "./EntryTable.ts"
 import type { OrganizationEpoch } from "./Epochs.ts"
 
 /** Approved entries live for so long (CACHE-1). */
-export const approvedFor = 30_000
+const approvedFor = 30_000
 /** Denied entries live for so long. */
-export const deniedFor = 5000
+const deniedFor = 5000
 
 /** What this process has used since the entry was made. */
 export interface Spend {
@@ -154,7 +154,7 @@ export const makeEntry = (options: {
 export type Spending = Pick<CacheEntry, "spend" | "askedAt">
 
 /** Usage as of the entry, with what this process has used since. */
-export const usageOf = (entry: Spending, facts: HeldFacts, now: number): PermissionCheck.Usage => {
+const usageOf = (entry: Spending, facts: HeldFacts, now: number): PermissionCheck.Usage => {
   const { usage } = facts.entry
   const { spend } = entry
   while (spend.times.length > 0 && (spend.times[0] ?? now) <= now - 60_000) spend.times.shift()

@@ -138,7 +138,7 @@ const usagePublication = (
 }
 
 /** The audit entry of a decision. */
-export const decisionPublication = (
+const decisionPublication = (
   parts: Reporting,
   call: Call,
   decision: Pick<Decision, "mode" | "reason" | "decisionId" | "permissionId" | "observed">,

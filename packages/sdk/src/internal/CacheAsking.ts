@@ -1,0 +1,149 @@
+/** Asking the platform: one question under way for each key, and what becomes of its answer or of none. */
+import { ActorId, OrganizationId, ResourceId, type Wire } from "@agion/domain"
+import { Deferred, Effect, Exit } from "effect"
+import type { Decision } from "../Decision.ts"
+import type { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+import type { CheckInput } from "../PermissionCache.ts"
+import type { CacheEntry } from "./CacheEntry.ts"
+import { redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
+import { outage, unjudgeable } from "./CacheOutage.ts"
+import { type Flying, find, keyOf, nameOf, observed, type Parts } from "./CacheParts.ts"
+import { type Flight, type MissReason, organizationOf } from "./CacheState.ts"
+import type { EntryKey } from "./EntryTable.ts"
+
+/** Asks the platform once for a key, in the cache's scope: a caller that goes away takes nobody with it. */
+export const fly = (
+  parts: Parts,
+  key: EntryKey,
+  context: Wire.JsonObject | undefined
+): Effect.Effect<Flying> =>
+  Effect.suspend(() => {
+    const name = nameOf(key)
+    const flight: Flight = { ...key, tainted: false }
+    const answer = Deferred.makeUnsafe<Decision, PlatformUnavailable | PlatformRefused>()
+    const flying: Flying = { flight, withContext: context !== undefined, answer }
+    parts.flying.set(name, flying)
+    parts.state.flights.add(flight)
+    const land = () => {
+      parts.state.flights.delete(flight)
+      if (parts.flying.get(name) === flying) parts.flying.delete(name)
+    }
+    return ask(parts, key, context, flight, 1).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          land()
+          Deferred.doneUnsafe(answer, exit)
+        })
+      ),
+      Effect.ignoreCause,
+      Effect.forkIn(parts.scope),
+      Effect.as(flying)
+    )
+  })
+
+/** One question and its answer; a push that named the key meanwhile makes it ask once more. */
+const ask = (
+  parts: Parts,
+  key: EntryKey,
+  context: Wire.JsonObject | undefined,
+  flight: Flight,
+  again: number
+): Effect.Effect<Decision, PlatformUnavailable | PlatformRefused> =>
+  Effect.suspend(() => {
+    const askedAt = parts.now()
+    const heldEpoch = organizationOf(parts.state, key.organizationId).epoch
+    return Effect.flatMap(
+      parts.http.check({
+        organizationId: OrganizationId.make(key.organizationId),
+        actorId: ActorId.make(key.actorId),
+        actorType: key.actorType,
+        resourceId: ResourceId.make(key.resourceId),
+        permissionType: key.permissionType,
+        ...(context === undefined ? {} : { context })
+      }),
+      (answer) => {
+        const { tainted } = flight
+        const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined }
+        const decision = takeAnswer(parts, key, answer, about)
+        if (!tainted || again === 0) return Effect.succeed(decision)
+        flight.tainted = false
+        return ask(parts, key, context, flight, again - 1)
+      }
+    )
+  })
+
+/** How a call wants to be decided. */
+interface Question {
+  readonly input: CheckInput
+  /** Local policies and DLP have judged it. */
+  readonly judged: boolean
+  /** What the platform is told of the call. */
+  readonly sends: Wire.JsonObject | undefined
+  /** Only the platform can judge it. */
+  readonly platformOnly: boolean
+}
+
+/** A ready answer from memory; undefined when there is none. */
+const remembered = (parts: Parts, question: Question, entry: CacheEntry): Decision | MissReason => {
+  const reason = unusable(entry, parts.now())
+  if (reason !== null) return reason
+  const { input, judged } = question
+  const ready = judged
+    ? entry.plainJudged
+    : entry.plain && input.context === undefined && entry.generation === parts.engine.generationUnsafe()
+  if (ready && (!entry.decision.allowed || entry.actor.score >= entry.trustFloor)) return entry.decision
+  if (entry.facts === null) return "context"
+  return redecide(parts, entry, entry.facts, input, judged)
+}
+
+export const decide = (
+  parts: Parts,
+  question: Question,
+  waited: boolean
+): Effect.Effect<Decision, PlatformRefused> =>
+  Effect.suspend(() => {
+    const { counters, table } = parts.state
+    const entry = find(parts, question.input)
+    const known = entry === undefined ? "absent" : remembered(parts, question, entry)
+    if (typeof known !== "string") {
+      counters.hits++
+      if (entry !== undefined) table.touch(entry)
+      return Effect.succeed(observed(parts, known))
+    }
+    const key = keyOf(parts, question.input)
+    const flying = parts.flying.get(nameOf(key))
+    if (flying !== undefined && !flying.flight.tainted && !waited && !question.platformOnly)
+      return join(parts, question, flying)
+    counters.misses++
+    counters.reasons[known]++
+    return Effect.flatMap(fly(parts, key, question.sends), (mine) =>
+      landing(parts, question, Deferred.await(mine.answer))
+    )
+  })
+
+/** Waits for a question that is under way; its answer is ours when neither depends on a context. */
+const join = (parts: Parts, question: Question, flying: Flying): Effect.Effect<Decision, PlatformRefused> => {
+  if (!flying.withContext && question.sends === undefined) {
+    parts.state.counters.hits++
+    return landing(parts, question, Deferred.await(flying.answer))
+  }
+  return Effect.flatMap(Effect.exit(Deferred.await(flying.answer)), (exit) =>
+    Exit.isFailure(exit)
+      ? landing(parts, question, Effect.failCause(exit.cause))
+      : decide(parts, question, true)
+  )
+}
+
+/** What becomes of an answer, or of none. */
+const landing = (
+  parts: Parts,
+  question: Question,
+  answer: Effect.Effect<Decision, PlatformUnavailable | PlatformRefused>
+): Effect.Effect<Decision, PlatformRefused> =>
+  Effect.catchTag(answer, "PlatformUnavailable", () =>
+    Effect.sync(() =>
+      question.platformOnly
+        ? unjudgeable(parts, question.input)
+        : outage(parts, question.input, question.judged)
+    )
+  )

@@ -1,0 +1,151 @@
+/** What an entry answers to a call, and what an answer of the platform becomes: plain functions. */
+import { PermissionCheck } from "@agion/policy"
+import { Effect } from "effect"
+import { type Decision, ofCheck, ofResult } from "../Decision.ts"
+import type { CheckAnswer } from "../GovernanceHttp.ts"
+import type { CheckInput } from "../PermissionCache.ts"
+import { allHeld } from "../PolicyEngine.ts"
+import { type CacheEntry, callOf, checkFacts, type HeldFacts, makeEntry } from "./CacheEntry.ts"
+import { actorOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
+import { forgetAll, type MissReason, organizationOf } from "./CacheState.ts"
+import type { EntryKey } from "./EntryTable.ts"
+import { onAnswer } from "./Epochs.ts"
+
+/** Why an entry may not be used as it stands; null when it may. */
+export const unusable = (entry: CacheEntry, now: number): MissReason | null => {
+  if (entry.standing !== "held") return "dropped"
+  if (now >= entry.expiresAt) return "expired"
+  if (entry.decision.allowed && now >= entry.organization.freshUntil) return "unconfirmed"
+  return null
+}
+
+/** Steps about which the agent's own count is not the last word. */
+const limitSteps = new Set(["rate", "tokens", "cost"])
+
+/** Decides a call on held facts; a reason when only the platform can. */
+export const redecide = (
+  parts: Parts,
+  entry: CacheEntry,
+  facts: HeldFacts,
+  input: CheckInput,
+  judged: boolean
+): Decision | MissReason => {
+  const { engine } = parts
+  // Without a policy set nothing is known about what a context brings.
+  if (!judged && engine.generationUnsafe() === 0) return "context"
+  const held = checkFacts(
+    entry,
+    facts,
+    callOf(entry.permissionType, input.context),
+    { now: parts.now(), wallNow: parts.wallNow() },
+    parts.settings.enforcement
+  )
+  let deferred = 0
+  const made = PermissionCheck.decide(
+    held,
+    judged ? noJudges : judgesOf(parts, entry, (count) => (deferred += count))
+  )
+  if (deferred > 0) return "context"
+  const step = (made.observed ?? made).denial?.step
+  if (step !== undefined && limitSteps.has(step)) return "limits"
+  if (step === "trust") return "trust"
+  if (made.allowed && entry.decision.denial?.step === "policy") return "context"
+  return ofCheck(made, { decisionId: entry.decision.decisionId, permissionId: facts.permission?.id ?? null })
+}
+
+const noJudges: PermissionCheck.Judges = { policies: null, content: null }
+
+/** The local policies and DLP over facts that came with an entry. */
+const judgesOf = (
+  parts: Parts,
+  entry: CacheEntry,
+  onDeferred: (count: number) => void
+): PermissionCheck.Judges => ({
+  policies: (facts) => {
+    const local = parts.engine.judgeUnsafe(facts, {
+      resourceId: entry.resourceId,
+      metadata: noMetadata,
+      unheld: facts.resource === null ? { ...allHeld, resource: true } : allHeld
+    })
+    onDeferred(local.deferred.length)
+    return local.verdict
+  },
+  content: (facts) => {
+    const { content, arguments: args } = facts.call.context
+    const text = typeof content === "string" ? parts.engine.dlp.scan(content) : undefined
+    const values = args === undefined ? undefined : parts.engine.dlp.scanValue(args)
+    const findings = [...(text?.findings ?? []), ...(values?.findings ?? [])]
+    const decisions = [text?.decision, values?.decision]
+    return {
+      decision: decisions.includes("block") ? "block" : decisions.includes("redact") ? "redact" : "allow",
+      findings
+    }
+  }
+})
+
+/** Whether any local policy looks at plain calls on an entry. */
+const inScope = (parts: Parts, key: EntryKey, actor: CacheEntry["actor"]) => (facts: HeldFacts) => {
+  if (parts.engine.generationUnsafe() === 0) return false
+  const probe = checkFacts(
+    { ...key, actor, spend: { requests: 0, tokens: 0, costMicroUsd: 0, times: [] }, askedAt: 0 },
+    facts,
+    callOf(key.permissionType, undefined),
+    { now: 0, wallNow: parts.wallNow() },
+    "enforce"
+  )
+  const local = parts.engine.judgeUnsafe(probe, {
+    resourceId: key.resourceId,
+    metadata: noMetadata,
+    unheld: allHeld
+  })
+  return local.verdict.evaluated + local.deferred.length > 0
+}
+
+/** Takes in an answer: what it says of the epoch, of trust and of the key; answers the decision. */
+export const takeAnswer = (
+  parts: Parts,
+  key: EntryKey,
+  answer: CheckAnswer,
+  about: {
+    readonly askedAt: number
+    readonly heldEpoch: number | undefined
+    readonly tainted: boolean
+    readonly withContext: boolean
+  }
+): Decision => {
+  const { state } = parts
+  const { result } = answer
+  const organization = organizationOf(state, key.organizationId)
+  const epoch = answer.epoch ?? result.metadata.epoch ?? null
+  const decision = observed(parts, ofResult(result, "platform"))
+  const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
+  if (about.tainted || older) return decision
+  if (epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
+    forgetAll(state, key.organizationId)
+  const actor = actorOf(parts, key)
+  if (key.organizationId === parts.settings.organizationId)
+    parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed)
+  else actor.score = result.metadata.trustScore
+  const degraded = state.degraded.get(actor)
+  if (degraded !== undefined) degraded.open = false
+  const made = makeEntry({
+    key,
+    result,
+    withContext: about.withContext,
+    organization,
+    actor,
+    askedAt: about.askedAt,
+    generation: parts.engine.generationUnsafe(),
+    inScope: inScope(parts, key, actor)
+  })
+  const entry = parts.settings.enforcement === "observe" ? asObserved(parts, made) : made
+  if (entry.facts?.resource != null) state.resources.set(key.resourceId, entry.facts.resource)
+  state.table.put(entry)
+  entry.refreshedStamp = entry.stamp
+  return decision
+}
+
+const asObserved = (parts: Parts, entry: CacheEntry): CacheEntry => {
+  const decision = observed(parts, entry.decision)
+  return { ...entry, decision, hit: Effect.succeed(decision) }
+}

@@ -1,0 +1,116 @@
+/** What is decided while the platform is away: what is held here, then the failure policy (OUTAGE-1 to OUTAGE-6). */
+import type { Outage } from "@agion/policy"
+import { type Decision, without } from "../Decision.ts"
+import type { CheckInput } from "../PermissionCache.ts"
+import type { CacheEntry } from "./CacheEntry.ts"
+import { redecide } from "./CacheJudgement.ts"
+import { actorOf, find, keyOf, observed, type Parts } from "./CacheParts.ts"
+import { degradedOf, organizationOf } from "./CacheState.ts"
+
+const onlyPlatform = "Platform unavailable: only it can judge this call"
+
+/** A denial during an outage. */
+const denied = (rule: string, reason: string, held: Partial<Decision>): Decision =>
+  without({ allowed: false, reason, mode: "normal", source: "outage", rule }, held)
+
+/** What the agent holds about a call while the platform is away. */
+const outageFacts = (
+  parts: Parts,
+  input: CheckInput,
+  entry: CacheEntry | undefined,
+  now: number
+): Outage.OutageFacts => {
+  const key = keyOf(parts, input)
+  const actor = actorOf(parts, key)
+  const resource = entry?.facts?.resource ?? parts.state.resources.get(key.resourceId) ?? null
+  const confirmed = organizationOf(parts.state, key.organizationId).confirmedAt
+  const degraded = degradedOf(parts.state, actor, now)
+  const { signed } = actor
+  const stands = signed !== null && signed.score === actor.score && parts.wallNow() < signed.expiresAt
+  // What was forgotten allows nothing, what was denied stays denied.
+  const remembers = entry !== undefined && (entry.standing === "held" || !entry.decision.allowed)
+  return {
+    now,
+    permissionType: key.permissionType,
+    resource: resource === null ? null : { riskLevel: resource.riskLevel, tags: resource.tags },
+    last: remembers
+      ? {
+          allowed: (entry.decision.observed ?? entry.decision).allowed,
+          reason: (entry.decision.observed ?? entry.decision).reason,
+          confirmedAt: Math.max(entry.askedAt, confirmed),
+          deniedUntil: entry.deniedUntil
+        }
+      : null,
+    trust: stands ? { score: signed.score, signedAt: Math.max(signed.seenAt, confirmed) } : null,
+    open: degraded.open,
+    budget: (signed?.degradedCalls ?? 20) - degraded.calls.length
+  }
+}
+
+/** Local facts first, then the failure policy; what goes on is recorded before it does (OUTAGE-6). */
+export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decision => {
+  const now = parts.now()
+  const entry = find(parts, input)
+  const held: Partial<Decision> = entry?.decision ?? {}
+  if (entry?.standing === "suspect")
+    return observed(parts, denied("changed", "Platform unavailable: the permission has changed since", held))
+  if (entry !== undefined && entry.facts !== null && entry.decision.allowed) {
+    const local = redecide(parts, entry, entry.facts, input, judged)
+    if (local === "context") return observed(parts, denied("platform_facts", onlyPlatform, held))
+    if (local === "limits")
+      return observed(
+        parts,
+        denied("known_limit", "Platform unavailable: a limit known from before is reached", held)
+      )
+    if (local === "trust")
+      return observed(
+        parts,
+        denied("known_trust", "Platform unavailable: trust is known to be too low", held)
+      )
+    if (typeof local !== "string" && !local.allowed) return local
+  }
+  const facts = outageFacts(parts, input, entry, now)
+  const outcome = parts.failure.decide(facts)
+  const degraded = degradedOf(parts.state, actorOf(parts, keyOf(parts, input)), now)
+  if (outcome._tag === "Denied") {
+    if (outcome.rule === "low_trust") degraded.open = false
+    return observed(parts, denied(outcome.rule, outcome.reason, held))
+  }
+  const mode = outcome._tag === "Stale" ? "stale" : "degraded"
+  const decision = without(
+    { allowed: true, reason: outcome.reason, mode, source: "outage", rule: outcome.rule },
+    held
+  )
+  if (!judged && !recorded(parts, input, decision))
+    return denied("unrecorded", "Platform unavailable: the decision could not be recorded", held)
+  if (mode === "stale") parts.state.counters.stale++
+  else {
+    parts.state.counters.degraded++
+    degraded.open = true
+    degraded.calls.push(now)
+  }
+  return decision
+}
+
+/** False when the decision could not be kept anywhere: then nothing runs on it. */
+const recorded = (parts: Parts, input: CheckInput, decision: Decision): boolean => {
+  const key = keyOf(parts, input)
+  const published = parts.events.publishUnsafe("decision", {
+    agentId: key.actorId,
+    action: key.permissionType,
+    actorType: key.actorType,
+    resourceId: key.resourceId,
+    permissionType: key.permissionType,
+    decision: "allow",
+    mode: decision.mode,
+    reason: decision.reason,
+    ...(decision.decisionId === "" ? {} : { decisionId: decision.decisionId }),
+    ...(decision.permissionId === null ? {} : { permissionId: decision.permissionId }),
+    organizationId: key.organizationId
+  })
+  return published !== "dropped"
+}
+
+/** A call that only the platform can judge, while it is away (GOVERN-8). */
+export const unjudgeable = (parts: Parts, input: CheckInput): Decision =>
+  observed(parts, denied("platform_facts", onlyPlatform, find(parts, input)?.decision ?? {}))

@@ -1,0 +1,88 @@
+/** What deciding from the cache needs, taken once, and the look-ups that every part of it does. */
+import type { PermissionCheck } from "@agion/policy"
+import type { Deferred, Scope } from "effect"
+import type { Decision } from "../Decision.ts"
+import type { EventBuffer } from "../EventBuffer.ts"
+import type { FailurePolicy } from "../FailurePolicy.ts"
+import type { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+import type { CheckInput } from "../PermissionCache.ts"
+import type { PolicyEngine } from "../PolicyEngine.ts"
+import type { SettingsShape } from "../Settings.ts"
+import type { TrustTracker } from "../TrustTracker.ts"
+import type { CacheEntry } from "./CacheEntry.ts"
+import type { CacheState, Flight } from "./CacheState.ts"
+import type { EntryKey } from "./EntryTable.ts"
+import type { Monotonic } from "./Monotonic.ts"
+
+/** Everything that deciding needs, taken once. */
+export interface Parts {
+  readonly state: CacheState
+  readonly settings: SettingsShape
+  readonly http: GovernanceHttp["Service"]
+  readonly engine: PolicyEngine["Service"]
+  readonly trust: TrustTracker["Service"]
+  readonly events: EventBuffer["Service"]
+  readonly failure: typeof FailurePolicy.Service
+  readonly now: Monotonic
+  readonly wallNow: () => number
+  readonly scope: Scope.Scope
+  /** Questions under way, by key. */
+  readonly flying: Map<string, Flying>
+}
+
+/** What a question under way will end in. */
+export interface Flying {
+  readonly flight: Flight
+  readonly withContext: boolean
+  readonly answer: Deferred.Deferred<Decision, PlatformUnavailable | PlatformRefused>
+}
+
+export const keyOf = (parts: Parts, input: CheckInput): EntryKey => ({
+  organizationId: input.organizationId ?? parts.settings.organizationId,
+  actorId: input.actorId ?? parts.settings.agentId,
+  actorType: input.actorType ?? parts.settings.actorType,
+  resourceId: input.resourceId,
+  permissionType: input.permissionType ?? "use"
+})
+
+export const find = (parts: Parts, input: CheckInput): CacheEntry | undefined =>
+  parts.state.table.find(
+    input.organizationId ?? parts.settings.organizationId,
+    input.actorId ?? parts.settings.agentId,
+    input.actorType ?? parts.settings.actorType,
+    input.resourceId,
+    input.permissionType ?? "use"
+  )
+
+export const nameOf = (key: EntryKey): string =>
+  JSON.stringify([key.organizationId, key.actorId, key.actorType, key.resourceId, key.permissionType])
+
+/** What an agent that only observes is told: everything but its own suspension goes on (POLICY-8). */
+export const observed = (parts: Parts, decision: Decision): Decision => {
+  if (parts.settings.enforcement !== "observe" || decision.observed !== null) return decision
+  const { allowed, reason, denial } = decision
+  if (denial?.step === "agent") return decision
+  return {
+    ...decision,
+    allowed: true,
+    mode: "observed",
+    reason: allowed ? reason : `Observed: ${reason}`,
+    denial: null,
+    observed: { allowed, reason, denial }
+  }
+}
+
+export const noMetadata: PermissionCheck.View = {}
+
+/** The live trust record of an actor: pushes reach those of our organization only. */
+export const actorOf = (parts: Parts, key: EntryKey) => {
+  if (key.organizationId === parts.settings.organizationId)
+    return parts.trust.actorUnsafe(key.actorId, key.actorType)
+  const name = JSON.stringify([key.organizationId, key.actorType, key.actorId])
+  let actor = parts.state.strangers.get(name)
+  if (actor === undefined) {
+    actor = { actorId: key.actorId, actorType: key.actorType, score: 40, known: false, signed: null }
+    parts.state.strangers.set(name, actor)
+  }
+  return actor
+}
