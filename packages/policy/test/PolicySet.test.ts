@@ -324,6 +324,17 @@ describe("PolicySet", () => {
     assert.deepEqual(policy?.clauses[0]?.saw, { "request.content": "text of 500 characters" })
   })
 
+  it("shows neither the set nor the input when a verdict is logged", () => {
+    const verdict = made({ expr: "request.tool == 'x'" }).evaluate({ request: { tool: "a-private-name" } })
+    assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(verdict))).sort(), [
+      "decision",
+      "deferred",
+      "evaluated",
+      "matched"
+    ])
+    assert.notInclude(JSON.stringify(verdict), "a-private-name")
+  })
+
   it("counts what decided", () => {
     const set = made(
       { name: "seen", expr: "actor.tier != 'basic'" },

@@ -648,32 +648,28 @@ const equality = (left: Code, right: Code, node: Call): Fn => {
   const wanted = node.fn === "_==_"
   const fixed = constants.get(right.fn)
   const mirrored = constants.get(left.fn)
-  if (fixed !== undefined) return equalsFixed(left, fixed.value, right, wanted)
-  if (mirrored !== undefined) return equalsFixed(right, mirrored.value, left, wanted)
+  if (fixed !== undefined) return equalsFixed(left, fixed.value, wanted)
+  if (mirrored !== undefined) return equalsFixed(right, mirrored.value, wanted)
   const f = left.fn
   const g = right.fn
-  const slow = slowEquality(left, right)
   return (c) => {
     const a = f(c)
     const b = g(c)
     if (typeof a === "string" && typeof b === "string") return sameText(a, b, c) === wanted
-    return slow(c, a, b, wanted)
+    return slowEquality(c, a, b, wanted)
   }
 }
 
-const slowEquality =
-  (_left: Code, _right: Code) =>
-  (c: Frame, a: unknown, b: unknown, wanted: boolean): unknown => {
-    if (a instanceof Fault) return a
-    if (b instanceof Fault) return b
-    // Ints that are numbers compare by value with everything numeric.
-    const r = equals(a, b, c)
-    return typeof r === "boolean" ? r === wanted : r
-  }
+/** Ints that are numbers compare by value with everything numeric. */
+const slowEquality = (c: Frame, a: unknown, b: unknown, wanted: boolean): unknown => {
+  if (a instanceof Fault) return a
+  if (b instanceof Fault) return b
+  const r = equals(a, b, c)
+  return typeof r === "boolean" ? r === wanted : r
+}
 
-const equalsFixed = (code: Code, k: unknown, other: Code, wanted: boolean): Fn => {
+const equalsFixed = (code: Code, k: unknown, wanted: boolean): Fn => {
   const { fn } = code
-  const slow = slowEquality(code, other)
   if (typeof k === "string" || typeof k === "boolean" || k === null) {
     return (c) => {
       const a = fn(c)
@@ -683,7 +679,7 @@ const equalsFixed = (code: Code, k: unknown, other: Code, wanted: boolean): Fn =
   return (c) => {
     const a = fn(c)
     if (typeof a === "number" && typeof k === "number") return (a === k) === wanted
-    return slow(c, a, k, wanted)
+    return slowEquality(c, a, k, wanted)
   }
 }
 

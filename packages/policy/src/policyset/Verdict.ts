@@ -53,9 +53,10 @@ export class Verdict {
   readonly deferred: ReadonlyArray<PolicyRef>
   /** How many policies were evaluated. */
   readonly evaluated: number
-  private readonly source: Source<PolicyInput, EvaluateOptions>
-  private readonly input: PolicyInput
-  private readonly options: EvaluateOptions | undefined
+  // Hidden, so that a verdict that is logged shows neither the set nor the input.
+  readonly #source: Source<PolicyInput, EvaluateOptions>
+  readonly #input: PolicyInput
+  readonly #options: EvaluateOptions | undefined
 
   constructor(
     matched: ReadonlyArray<Reason> | undefined,
@@ -69,9 +70,9 @@ export class Verdict {
     this.decision = matched === undefined ? "allow" : strongest(matched)
     this.deferred = deferred ?? NO_REFS
     this.evaluated = evaluated
-    this.source = source
-    this.input = input
-    this.options = options
+    this.#source = source
+    this.#input = input
+    this.#options = options
   }
 
   /** Whether the call may go on: allow or warn. */
@@ -96,11 +97,11 @@ export class Verdict {
 
   /** The ids of the policies that were evaluated, in priority order. */
   evaluatedIds(): ReadonlyArray<string | number> {
-    return this.source.evaluatedIds(this.input, this.options)
+    return this.#source.evaluatedIds(this.#input, this.#options)
   }
 
   /** Clause by clause, with the values that were seen. */
   explain(): Explanation {
-    return this.source.explain(this.input, this.options)
+    return this.#source.explain(this.#input, this.#options)
   }
 }
