@@ -116,8 +116,8 @@ describe("hostile text", () => {
   it("DLP-5 takes time that grows linearly up to 1 MiB", () => {
     const all = Dlp.make({ kinds: { iban: "block", phone: "block" } })
     for (const [name, make] of Object.entries(hostile)) {
-      const ratio = growth(all, make, 1024 * 1024, 5)
+      const ratio = growth(all, make, 1024 * 1024, 4)
       assert.isAtMost(ratio, 1.5, `${name}: four times the text, ${(4 * ratio).toFixed(1)} times the work`)
     }
-  })
+  }, 600_000)
 })

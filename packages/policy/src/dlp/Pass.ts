@@ -142,6 +142,9 @@ const isInnerTag = (text: string, at: number): boolean => {
 const RUN_MIN = 14
 const PAIRS_MIN = 9
 const DIGITS_MIN = 9
+/** A table of numbers is read in parts, so that its memory is bounded; a part begins with the end of the one before. */
+const DIGITS_MAX = 512
+const DIGITS_MARK = 472
 
 /** One pass; `report` takes what it finds. */
 export const pass = (view: View, report: Report): Needs => {
@@ -152,6 +155,7 @@ export const pass = (view: View, report: Report): Needs => {
   let digitsFrom = 0
   let digitsLast = -1
   let digits = 0
+  let digitsMark = 0
   let runFrom = 0
   let pairsFrom = 0
   let pairs = 0
@@ -166,8 +170,13 @@ export const pass = (view: View, report: Report): Needs => {
           digitsFrom = i
           digits = 0
         }
-        digits++
         digitsLast = i
+        if (++digits === DIGITS_MARK) digitsMark = i
+        else if (digits === DIGITS_MAX) {
+          readDigits(view, report, digitsFrom, i + 1)
+          digitsFrom = digitsMark
+          digits = DIGITS_MAX - DIGITS_MARK
+        }
       } else if (digits !== 0) {
         if (digits >= DIGITS_MIN) readDigits(view, report, digitsFrom, digitsLast + 1)
         digits = 0

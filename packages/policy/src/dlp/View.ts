@@ -52,6 +52,9 @@ export const endOf = (view: View, to: number): number => {
 
 const PIECE = 1024
 
+/** Up to here units are copied one by one; joining many short strings costs more. */
+const SHORT = 48
+
 /** Writes a view on top of another one, in order. */
 export class ViewBuilder {
   private readonly under: View
@@ -61,6 +64,9 @@ export class ViewBuilder {
   private stretches = new Int32Array(192)
   private used = 0
   private length = 0
+  /** Whether the last stretch goes unit by unit, and how far the view below is ahead in it. */
+  private inStep = false
+  private shift = 0
 
   constructor(under: View) {
     this.under = under
@@ -68,18 +74,21 @@ export class ViewBuilder {
 
   /** Appends `unit`, which stands for `[from, to)` of the view below. */
   put(unit: number, from: number, to: number): void {
-    if (this.units.push(unit) === PIECE) this.flush()
-    this.note(from, to)
-    this.length++
+    this.note(from, to - from === 1 ? -1 : to)
+    this.push(unit)
   }
 
   /** Appends `[from, to)` of the view below unchanged. */
   keep(from: number, to: number): void {
     if (to <= from) return
-    this.flush()
-    this.text += this.under.text.slice(from, to)
     this.note(from, -1)
-    this.length += to - from
+    const { text } = this.under
+    if (to - from < SHORT) for (let i = from; i < to; i++) this.push(text.charCodeAt(i))
+    else {
+      this.flush()
+      this.text += text.slice(from, to)
+      this.length += to - from
+    }
   }
 
   build(): View {
@@ -87,7 +96,15 @@ export class ViewBuilder {
     return { text: this.text, under: this.under, stretches: this.stretches.subarray(0, this.used) }
   }
 
+  private push(unit: number): void {
+    this.length++
+    if (this.units.push(unit) === PIECE) this.flush()
+  }
+
   private note(from: number, to: number): void {
+    if (to === -1 && this.inStep && from - this.length === this.shift) return
+    this.inStep = to === -1
+    this.shift = from - this.length
     if (this.used + 3 > this.stretches.length) {
       const more = new Int32Array(this.stretches.length * 2)
       more.set(this.stretches)

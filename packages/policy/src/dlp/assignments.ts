@@ -45,7 +45,9 @@ const isDrawn = (value: string, least: number): boolean => {
   if (bare.length < least || isPlaceholder(bare) || NO_VALUE.test(value)) return false
   const mix = classes(bare)
   if (mix < 2 || (!/\d/.test(bare) && (mix < 2 || bare.length < 24))) return false
-  return entropy(bare) > (bare.length < 20 ? 2.9 : 3) && wordiness(bare) < (bare.length < 24 ? 0.4 : 0.5)
+  const digits = bare.replace(/\D/g, "").length
+  const most = mix === 3 && digits > 2 ? 0.62 : bare.length < 24 ? 0.4 : 0.5
+  return entropy(bare) > (bare.length < 20 ? 2.9 : 3) && wordiness(bare) < most
 }
 
 const detectorOf = (name: string): string =>

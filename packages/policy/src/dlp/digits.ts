@@ -64,7 +64,8 @@ interface Group {
   readonly gap: string
 }
 
-const GROUP = /\d+/g
+/** Longer runs mean nothing here; what touches a group from either side makes it one of them. */
+const GROUP = /\d{1,32}/g
 
 const groupsOf = (text: string, from: number, to: number): Array<Group> => {
   const groups: Array<Group> = []

@@ -152,8 +152,11 @@ export const readAzureSecret = (view: View, report: Report, at: number): void =>
   }
   if (at < report.brokenFrom || !/[\s"'`*<\\]/.test(text.slice(Math.max(0, at - AZURE_LEAD), at + 44))) return
   report.brokenFrom = at + 8
-  for (let from = Math.max(0, at - AZURE_LEAD); from <= at - 5; from++) {
-    if (!isAlnum(text.charCodeAt(from)) || !isStart(text, from)) continue
+  for (const from of new Set([
+    fifthBefore(text, at, /[A-Za-z0-9_.~-]/),
+    fifthBefore(text, at, /[A-Za-z0-9]/)
+  ])) {
+    if (from < 0 || !isStart(text, from)) continue
     for (const join of [withoutGlue, withoutSeparator, withoutSpaces]) {
       const joined = join(text, from, 44)
       const end = azureEnd(joined.text, 0)
@@ -162,4 +165,13 @@ export const readAzureSecret = (view: View, report: Report, at: number): void =>
       return
     }
   }
+}
+
+/** Where the fifth character of a kind before `at` stands, or -1. */
+const fifthBefore = (text: string, at: number, kind: RegExp): number => {
+  let left = 5
+  for (let i = at - 1; i >= Math.max(0, at - AZURE_LEAD); i--) {
+    if (kind.test(text.charAt(i)) && --left === 0) return i
+  }
+  return -1
 }

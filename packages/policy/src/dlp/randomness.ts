@@ -12,8 +12,9 @@ const VOWEL = /[aeiouy]/i
 const HARSH =
   /[^aeiouy\W\d]{4}|q(?!u)|[jv][^aeiouy\W\d]|x[bdfgjklmnqrsvwxz]|z[bcdfghjkmnpqrstvwx]|[^aeiouy\W\d]x[^aeiouy\W\d]/i
 
-/** Whether `value` says of itself that it is an example. */
-export const isPlaceholder = (value: string): boolean => PLACEHOLDER.test(value)
+/** Whether `value` says of itself that it is an example; in a long one chance may spell a word further back. */
+export const isPlaceholder = (value: string): boolean =>
+  PLACEHOLDER.test(value.length > 96 ? value.slice(0, 48) : value)
 
 /** How much of the letters and digits of `value` reads as words, 0–1. */
 export const wordiness = (value: string): number => {

@@ -84,7 +84,7 @@ export const growth = (dlp: Dlp, make: (length: number) => string, length: numbe
   const whole = make(length)
   const quarter = make(length / 4)
   let least = Number.POSITIVE_INFINITY
-  for (let run = 0; run < runs && least > 1; run++) {
+  for (let run = 0; run < runs && least > 1.25; run++) {
     const cheap = cost(dlp, prose, 5)
     const parts = cost(dlp, quarter, 4)
     const all = cost(dlp, whole, 1)
