@@ -1,8 +1,9 @@
 /**
  * The write-ahead log with its moods: in the file while the disk takes writes, in memory while it does not.
  *
- * A write that fails, or takes longer than 50 ms, or finds no room, turns it to memory; it is tried again after a
- * second, then two, up to thirty. Nothing here throws (EVENT-1, EVENT-2).
+ * A write that takes longer than 50 ms, or fails, or finds no room, turns it to memory. It is tried again after a
+ * tenth of a second where it was slow (perhaps only the machine was busy), else after a second, and after twice as
+ * long each time that this comes soon after the last. Nothing here throws (EVENT-1, EVENT-2).
  */
 import { join } from "node:path"
 import { type Draft, probe, WriteAheadLog } from "./WriteAhead.ts"
@@ -32,8 +33,11 @@ export interface StoreOptions {
 
 /** The longest that one write may take, milliseconds. */
 const slowWriteMillis = 50
-const firstPauseMillis = 1_000
+const slowPauseMillis = 100
+const failedPauseMillis = 1_000
 const longestPauseMillis = 30_000
+/** So long without trouble, and pauses are short again. */
+const calmMillis = 10_000
 
 export class WriteAheadStore {
   /** The installation, or this start of it when there is no folder to remember it in. */
@@ -47,8 +51,9 @@ export class WriteAheadStore {
   private storage: Storage
   /** It is memory because the disk is slow; it takes writes nevertheless. */
   private slow = false
-  private pauseMillis = firstPauseMillis
+  private pauseMillis = 0
   private retryAt = 0
+  private resumedAt = Number.NEGATIVE_INFINITY
   private touchedAt = 0
   private lostRecords = 0
   private lostStretches = 0
@@ -138,8 +143,7 @@ export class WriteAheadStore {
       const index = write(log)
       const took = files.elapsed() - before
       if (took > slowWriteMillis) {
-        this.toMemory(new Error(`a write took ${Math.round(took)} ms`))
-        this.slow = true
+        this.toMemory(new Error(`a write took ${Math.round(took)} ms`), true)
       }
       return index
     } catch (error) {
@@ -148,12 +152,15 @@ export class WriteAheadStore {
     }
   }
 
-  private toMemory(error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error)
-    this.retryAt = this.options.files.elapsed() + this.pauseMillis
-    this.pauseMillis = Math.min(longestPauseMillis, this.pauseMillis * 2)
+  private toMemory(error: unknown, slow = false): void {
+    const now = this.options.files.elapsed()
+    const first = slow ? slowPauseMillis : failedPauseMillis
+    const again = now - this.resumedAt < calmMillis
+    this.pauseMillis = again ? Math.min(longestPauseMillis, Math.max(first, this.pauseMillis * 2)) : first
+    this.retryAt = now + this.pauseMillis
     this.changed = true
-    this.slow = false
+    this.slow = slow
+    const reason = error instanceof Error ? error.message : String(error)
     this.storage = { mode: "memory", directory: this.options.directory, reason }
   }
 
@@ -175,12 +182,10 @@ export class WriteAheadStore {
       return 0
     }
     this.storage = { mode: "file", directory, reason: "" }
+    this.resumedAt = files.elapsed()
+    this.changed = true
     const kept = drafts()
     const index = this.timed((log) => log.append(kept.length === 0 ? [probe] : kept))
-    if (this.state.mode === "file") {
-      this.pauseMillis = firstPauseMillis
-      this.changed = true
-    }
     return kept.length === 0 ? 0 : index
   }
 

@@ -72,3 +72,4 @@ export {
   type SettingsShape
 } from "./Settings.ts"
 export { type TrustChange, TrustTracker, type TrustView } from "./TrustTracker.ts"
+export * as WriteAheadFiles from "./WriteAheadFiles.ts"
