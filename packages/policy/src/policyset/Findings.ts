@@ -5,7 +5,7 @@
  * Decided for conditions made of comparisons of fields with constants, and silent about all others. Every
  * finding carries a witness: an input that shows it, replayed before it is reported.
  *
- * **Gotchas**: pairs are compared one by one; some thousand policies take seconds.
+ * **Gotchas**: pairs are compared one by one; some thousand policies without scopes take seconds.
  */
 import type * as Cel from "../Cel.ts"
 import { globMatches } from "../cel/Library.ts"
@@ -145,10 +145,10 @@ const contradict = (a: Known, b: Known): Finding | undefined => {
 const exclude = (a: Known, b: Known): Finding | undefined => {
   if (a.isRule || b.isRule || a.effect !== "deny" || b.effect !== "deny") return undefined
   if (a.yes === undefined || b.yes === undefined || a.yes.length === 0 || b.yes.length === 0) return undefined
-  if (intersect(a.yes, b.yes)?.length !== 0) return undefined
   const scope = commonScope(a.compiled.policy.scope, b.compiled.policy.scope)
   const [box] = a.yes
-  const witness = scope === undefined || box === undefined ? undefined : inputOf(box, scope)
+  if (scope === undefined || box === undefined || intersect(a.yes, b.yes)?.length !== 0) return undefined
+  const witness = inputOf(box, scope)
   if (witness === undefined || value(b, witness) !== false) return undefined
   return finding(
     "contradicts",
@@ -164,8 +164,8 @@ const inside = (a: Known, b: Known): boolean =>
   a.fires !== undefined &&
   a.fires.length > 0 &&
   b.quiet !== undefined &&
-  intersect(a.fires, b.quiet)?.length === 0 &&
-  within(a.compiled.policy.scope, b.compiled.policy.scope)
+  within(a.compiled.policy.scope, b.compiled.policy.scope) &&
+  intersect(a.fires, b.quiet)?.length === 0
 
 const LISTS: ReadonlyArray<keyof Scope> = ["agents", "actions", "resourceTypes", "resourceIds", "tags"]
 
