@@ -30,6 +30,7 @@ import { Organizations } from "./organizations/Organizations.ts"
 import { Tenancy } from "./organizations/Tenancy.ts"
 import { Checks } from "./permissions/Checks.ts"
 import { DecisionLog } from "./permissions/DecisionLog.ts"
+import * as HotChecks from "./permissions/HotChecks.ts"
 import { Permissions } from "./permissions/Permissions.ts"
 import { Snapshot } from "./permissions/Snapshot.ts"
 import { Bundle } from "./policies/Bundle.ts"
@@ -53,6 +54,8 @@ export interface ServerOptions {
   readonly secrets?: SecretsOptions
   /** Names of streams and channels. Default: the contract's. */
   readonly names?: Streams.StreamNames
+  /** More routes on the same router. */
+  readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** The largest body that is read, in bytes. Default: 8 MiB. */
   readonly maxBodySize?: number
   /** How long a stop waits for requests that are under way. Default: 2 seconds. */
@@ -97,28 +100,30 @@ const services = (options: ServerOptions) =>
     Layer.provideMerge(Secrets.layer(options.secrets))
   )
 
-/** Who asks, as the server is told to find out. */
-const identify = (options: ServerOptions) =>
+/** Who asks, as the server is told to find out; and the check that is answered before the router. */
+const front = (options: ServerOptions) =>
   Layer.unwrap(
-    Effect.map(ApiKeys, (keys) =>
-      Authentication.layer(
+    Effect.map(ApiKeys, (keys) => {
+      const identify =
         options.authentication === "off"
           ? Authentication.identifyNobody
           : Authentication.identifyByKey((key) => Effect.orDie(keys.verify(key)))
+      return Layer.merge(
+        Layer.provide(Http.routes, Authentication.layer(identify)),
+        HotChecks.layer(identify)
       )
-    )
+    })
   )
 
 const relayOptions = (options: ServerOptions) => ({ names: options.names ?? Streams.streamNames() })
 
 const served = (options: ServerOptions) => {
   const host = options.host ?? "127.0.0.1"
-  const http = HttpRouter.serve(Http.routes, {
+  const http = HttpRouter.serve(Layer.mergeAll(front(options), options.routes ?? Layer.empty), {
     disableListenLog: true,
     disableLogger: true,
     routerConfig: { maxParamLength: 4096 }
   }).pipe(
-    Layer.provide(identify(options)),
     Layer.provide(
       Layer.succeed(
         HttpIncomingMessage.MaxBodySize,

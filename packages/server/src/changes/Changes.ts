@@ -100,6 +100,7 @@ const make = Effect.gen(function* () {
     if (announced.message.kind !== "heartbeat") note(announced.organizationId, announced.message.epoch)
     for (const listener of listeners) listener(announced)
     PubSub.publishUnsafe(bus, announced)
+    if (announced.message.kind !== "heartbeat") Queue.offerUnsafe(signal, undefined)
   }
 
   const committed = (announced: ReadonlyArray<Announced>) =>

@@ -6,7 +6,7 @@
  * PGlite has one process: there is nothing to follow, and it is always fresh.
  */
 import { type EpochMessage, EpochText } from "@agion/domain"
-import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../sql/Database.ts"
 import { Changes } from "./Changes.ts"
@@ -83,18 +83,25 @@ const make = Effect.fnUntraced(function* (options: FeedOptions) {
     recent = new Set(rows.map((row) => row.id))
     horizon = next?.horizon ?? horizon
     readAt = began
+    warned = false
   })
+
+  let warned = false
+  /** Says once that it cannot follow, until it can again. */
+  const missed = (cause: Cause.Cause<unknown>) => {
+    if (warned) return Effect.void
+    warned = true
+    return Effect.logWarning(
+      "changes of other replicas cannot be read",
+      Cause.pretty(cause).split("\n", 1)[0]
+    )
+  }
 
   yield* Effect.orDie(start)
   yield* Effect.orDie(read)
   yield* Effect.forkScoped(
     Effect.forever(
-      Effect.andThen(
-        Effect.sleep(interval),
-        Effect.catchCause(Effect.timeout(read, "2 seconds"), (cause) =>
-          Effect.logWarning("changes of other replicas cannot be read", cause)
-        )
-      )
+      Effect.andThen(Effect.sleep(interval), Effect.catchCause(Effect.timeout(read, "2 seconds"), missed))
     )
   )
   return Feed.of({

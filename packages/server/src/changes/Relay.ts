@@ -8,7 +8,7 @@
  */
 import type { Streams } from "@agion/domain"
 import { type Command, RedisClient, type RedisError, RedisStream } from "@agion/redis"
-import { Clock, Context, Duration, Effect, Layer, Result } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Result } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Leases from "../sql/Leases.ts"
 import { Changes, encodeMessage } from "./Changes.ts"
@@ -107,8 +107,20 @@ const make = Effect.fnUntraced(function* (options: RelayOptions) {
 
   const purge = sql`DELETE FROM outbox WHERE published_at < clock_timestamp() - ${keepPublished}::interval`
 
+  let warned = false
+  /** Says once that it cannot work, until it can again. */
   const quietly = <A, E>(effect: Effect.Effect<A, E>) =>
-    Effect.catchCause(effect, (cause) => Effect.logWarning("outbox is not being carried", cause))
+    Effect.matchCauseEffect(effect, {
+      onSuccess: () =>
+        Effect.sync(() => {
+          warned = false
+        }),
+      onFailure: (cause) => {
+        if (warned) return Effect.void
+        warned = true
+        return Effect.logWarning("the outbox is not being carried", Cause.pretty(cause).split("\n", 1)[0])
+      }
+    })
 
   yield* Effect.forkScoped(
     Effect.forever(

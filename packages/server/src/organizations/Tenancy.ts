@@ -35,6 +35,10 @@ export class Tenancy extends Context.Service<
     readonly about: (organizationId: string) => Effect.Effect<void, never, Caller>
     /** Remembers where an actor was last seen: registered there, requested a permission, was checked. */
     readonly note: (actorId: string, organizationId: string) => Effect.Effect<void>
+    /** True when an actor is known to have been seen last in an organization: nothing is to be written. */
+    readonly isNoted: (actorId: string, organizationId: string) => boolean
+    /** Marks an organization as in use, so that its epoch is told every second. */
+    readonly use: (organizationId: string) => void
     /** Where actors were last seen; `default` for those that were not. */
     readonly organizationsOf: (
       actorIds: ReadonlyArray<string>
@@ -122,6 +126,8 @@ const make = Effect.gen(function* () {
         })
       )
     }),
+    isNoted: (actorId, organizationId) => seen.get(actorId) === organizationId,
+    use: changes.touch,
     organizationsOf,
     subject: (caller) => subjects.get(caller)
   })

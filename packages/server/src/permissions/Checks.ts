@@ -38,6 +38,11 @@ export class Checks extends Context.Service<
   Checks,
   {
     readonly check: (asked: Asked) => Effect.Effect<CheckResult, ApiError.Unavailable>
+    /**
+     * The same at once, where memory holds everything and there is nothing to count, read or raise; undefined
+     * where it takes more.
+     */
+    readonly now: (asked: Asked) => CheckResult | undefined
     /** Many at once, answered in order. */
     readonly batch: (
       asked: ReadonlyArray<Asked>
@@ -109,7 +114,7 @@ const make = Effect.gen(function* () {
 
   /** Alerts that a decision asks for. Most ask for none. */
   const alerts = ({ known, asked, decision }: Answer.Decided): Effect.Effect<void> => {
-    const critical = decision.violations.find((one) => one.level === "critical" && one.blocks)
+    const critical = decision.violations.find(isCritical)
     const organizationId = known.organizationId
     const metadata = { actor_id: asked.actorId, actor_type: asked.actorType, resource_id: asked.resourceId }
     if (critical !== undefined)
@@ -171,6 +176,16 @@ const make = Effect.gen(function* () {
     const [used = nothingUsed] = dependsOnUsage(known, asked) ? yield* usageOf([known], [asked], true) : []
     return yield* answer(withShown(decide(known, asked, used.usage, callOf(asked)), used.shown))
   })
+
+  const now = (asked: Asked): CheckResult | undefined => {
+    if (!feed.isFresh()) return undefined
+    const known = snapshot.peek(asked.organizationId, asked)
+    if (known === undefined || dependsOnUsage(known, asked)) return undefined
+    const decided = decide(known, asked, PermissionCheck.noUsage, callOf(asked))
+    if (decided.decision.violations.some(isCritical)) return undefined
+    if (isNotable(decided.decision)) log.note(told(decided))
+    return Answer.checkResult(decided, asked.fields ?? "full")
+  }
 
   const batch = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
     yield* fresh
@@ -250,6 +265,7 @@ const make = Effect.gen(function* () {
 
   return Checks.of({
     check,
+    now,
     batch,
     reserve,
     settle: (caller, id, actual) =>
@@ -281,6 +297,9 @@ const make = Effect.gen(function* () {
     })
   })
 })
+
+const isCritical = (violation: PermissionCheck.Violation): boolean =>
+  violation.level === "critical" && violation.blocks
 
 /** True for a decision that somebody may want to hear of. */
 const isNotable = (decision: PermissionCheck.Decision): boolean =>

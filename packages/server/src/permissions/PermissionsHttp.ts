@@ -1,15 +1,19 @@
 /** The routes of permissions: asking, granting, checking, using. */
-import { Api, Caller, type CheckRequest, ResourceId } from "@agion/domain"
-import { Effect } from "effect"
-import { HttpApiBuilder } from "effect/http-api"
+import { Api, Caller, CheckBatch, type CheckRequest, ResourceId } from "@agion/domain"
+import { Effect, Schema } from "effect"
+import { HttpServerResponse } from "effect/http"
+import { HttpApiBuilder, HttpApiError } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import { dying } from "../sql/Failure.ts"
+import * as CheckCodec from "./CheckCodec.ts"
 import { type Asked, Checks } from "./Checks.ts"
 import * as Ledger from "./Ledger.ts"
 import { Permissions } from "./Permissions.ts"
 import type { Owned } from "./PermissionsSql.ts"
 import { Snapshot } from "./Snapshot.ts"
+
+const decodeBatch = Schema.decodeUnknownEffect(Schema.fromJsonString(CheckBatch))
 
 /** The handlers of group `permissions`. */
 export const layer = HttpApiBuilder.group(
@@ -34,17 +38,35 @@ export const layer = HttpApiBuilder.group(
       return found
     })
 
-    return handlers.handleAll({
+    const batch = Effect.fnUntraced(function* (
+      questions: ReadonlyArray<CheckRequest>,
+      fields: CheckRequest["fields"]
+    ) {
+      const asked = yield* Effect.forEach(questions, (check) =>
+        place(fields == null || check.fields != null ? check : { ...check, fields })
+      )
+      const text = CheckCodec.encodeBatch(yield* checks.batch(asked))
+      return HttpServerResponse.text(text, { contentType: "application/json" })
+    })
+
+    // By hand, since a thousand checks come at once; what the codec does not take the schema refuses.
+    const withBatch = handlers.handleRaw(
+      "checkBatch",
+      Effect.fnUntraced(function* ({ request }) {
+        const text = yield* Effect.orDie(request.text)
+        const plain = CheckCodec.decodeBatch(text)
+        if (plain !== undefined) return yield* batch(plain.checks, plain.fields)
+        const decoded = yield* HttpApiError.HttpApiSchemaError.wrap("Payload", decodeBatch(text)).pipe(
+          Effect.orDie
+        )
+        return yield* batch(decoded.checks, decoded.fields)
+      })
+    )
+
+    return withBatch.handleAll({
       request: ({ payload }) =>
         Effect.flatMap(Caller, (caller) => moved(permissions.request(caller, payload))),
       check: ({ payload }) => Effect.flatMap(place(payload), checks.check),
-      checkBatch: Effect.fnUntraced(function* ({ payload }) {
-        const fields = payload.fields
-        const asked = yield* Effect.forEach(payload.checks, (check) =>
-          place(fields == null || check.fields != null ? check : { ...check, fields })
-        )
-        return { results: yield* checks.batch(asked) }
-      }),
       reserve: ({ payload }) => Effect.flatMap(place(payload), (asked) => checks.reserve(asked, payload)),
       settle: ({ params, payload }) =>
         Effect.flatMap(Caller, (caller) => checks.settle(caller, params.id, payload)),

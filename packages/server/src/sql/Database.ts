@@ -101,5 +101,12 @@ const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Direc
   ).pipe(Layer.provide(Reactivity.layer))
 
 /** True for an error that says that the database is away rather than that a statement is wrong. */
-export const isAway = (error: unknown): boolean =>
-  SqlError.isSqlError(error) && error.reason._tag === "ConnectionError"
+export const isAway = (error: unknown): boolean => {
+  if (!SqlError.isSqlError(error)) return false
+  if (error.reason._tag === "ConnectionError") return true
+  const { cause, message } = error.reason
+  if (message?.includes("Failed to connect") === true) return true
+  // Shutting down, starting up, out of connections.
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
+  return code.startsWith("57P") || code.startsWith("53")
+}
