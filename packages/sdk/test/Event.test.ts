@@ -56,6 +56,26 @@ for (const [kind, codec] of Object.entries(codecs)) {
   )
 }
 
+it.prop(
+  "EVENT-4 an event is read from the file as it was written, whatever its fields hold",
+  {
+    fields: Schema.Record(Schema.String.check(Schema.isPattern(/^[a-z_]{1,20}$/)), Schema.String),
+    id: Schema.String
+  },
+  ({ fields, id }) => {
+    const eventId = id.replaceAll("\n", "")
+    const event = { kind: "trust" as const, eventId, fields }
+    assert.deepStrictEqual(Event.fromRecord(Event.toRecord(event)), event)
+  }
+)
+
+it.prop("any text in a file is an event or none, and never throws", { body: Schema.String }, ({ body }) => {
+  for (const text of [body, `trust\n1\n${body}`, `trust\n1\na 99:${body}`, `trust\n1\na -1:${body}`]) {
+    const event = Event.fromRecord(text)
+    if (event !== undefined) assert.strictEqual(Event.toRecord(event), text)
+  }
+})
+
 /** Whatever JavaScript can hold, and JSON cannot. */
 const strange = (): ReadonlyArray<readonly [string, unknown]> => {
   const cycle: Record<string, unknown> = { name: "cycle" }

@@ -163,6 +163,42 @@ export interface Stamp {
   readonly timestamp: string
 }
 
+/**
+ * An event as the body of a record in a file: kind, id, then `name length:value` for each field. JSON would escape
+ * the JSON that the fields are full of, at three times the cost.
+ */
+export const toRecord = (event: StreamEvent): string => {
+  let body = `${event.kind}\n${event.eventId}\n`
+  const { fields } = event
+  for (const name in fields) {
+    const value = fields[name] ?? ""
+    body += `${name} ${value.length}:${value}`
+  }
+  return body
+}
+
+/** The event of a record's body; undefined when it is none. */
+export const fromRecord = (body: string): StreamEvent | undefined => {
+  const first = body.indexOf("\n")
+  const second = body.indexOf("\n", first + 1)
+  const kind = body.slice(0, first)
+  if (first < 0 || second < 0 || !isStreamKind(kind)) return undefined
+  const fields: Record<string, string> = {}
+  let at = second + 1
+  while (at < body.length) {
+    const space = body.indexOf(" ", at)
+    const colon = body.indexOf(":", space)
+    const length = body.slice(space + 1, colon)
+    const end = colon + 1 + Number(length)
+    if (space < 0 || colon < 0 || !/^(0|[1-9]\d{0,8})$/.test(length) || end > body.length) return undefined
+    fields[body.slice(at, space)] = body.slice(colon + 1, end)
+    at = end
+  }
+  return { kind, eventId: body.slice(first + 1, second), fields }
+}
+
+const isStreamKind = (kind: string): kind is StreamKind => Object.hasOwn(defaultClasses, kind)
+
 const headKeys = new Set(["eventId", "organizationId", "timestamp", "producer", "producerEpoch", "sequence"])
 const snakeKeys = new Map<string, string>()
 const snake = (key: string): string => {

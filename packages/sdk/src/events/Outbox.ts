@@ -5,7 +5,6 @@
  * Bounds are bytes, and each class has its own: when telemetry has no room left, the oldest telemetry goes, never
  * a decision (EVENT-3). What is dropped is counted by kind and reason, and the count is told (EVENT-1).
  */
-import type { Streams } from "@agion/domain"
 import type { Draft } from "../WriteAhead.ts"
 import type { WriteAheadStore } from "../WriteAheadStore.ts"
 import * as Event from "./Event.ts"
@@ -58,15 +57,6 @@ export interface EventBatch {
 /** The part of the disk that telemetry may use. */
 const telemetryShare = 0.5
 
-const decodeEvent = (body: string): Event.StreamEvent | undefined => {
-  const parts = decodeParts(body)
-  const [kind, eventId, fields] = parts ?? []
-  if (typeof kind !== "string" || !(kind in Event.defaultClasses) || typeof eventId !== "string")
-    return undefined
-  if (typeof fields !== "object" || fields === null) return undefined
-  return { kind: kind as Event.StreamKind, eventId, fields: fields as Streams.Fields }
-}
-
 const decodeReport = (body: string): Event.Report | undefined => {
   const parts = decodeParts(body)
   const [kind, eventId, path, text] = parts ?? []
@@ -83,9 +73,6 @@ const decodeParts = (body: string): ReadonlyArray<unknown> | undefined => {
     return undefined
   }
 }
-
-const encodeEvent = (event: Event.StreamEvent): string =>
-  JSON.stringify([event.kind, event.eventId, event.fields])
 
 const encodeReport = (report: Event.Report): string =>
   JSON.stringify([report.kind, report.eventId, report.path, report.body])
@@ -114,9 +101,9 @@ const isBuffered = (
   !Event.isReport(publication.kind) && classes[publication.kind] === "buffered"
 
 export class Outbox {
-  readonly events = new Lane<Event.StreamEvent>(0, decodeEvent)
+  readonly events = new Lane<Event.StreamEvent>(0, Event.fromRecord)
   readonly reports = new Lane<Event.Report>(1, decodeReport)
-  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, decodeEvent)
+  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, Event.fromRecord)
   readonly store: WriteAheadStore
   /** Events that were taken in. */
   published = 0
@@ -200,7 +187,7 @@ export class Outbox {
       entry = { lane: 1, kind, item, body: encodeReport(item) }
     } else {
       const item = this.stream(kind, publication.event, publication.event.timestamp)
-      entry = { lane: 0, kind, item, body: encodeEvent(item) }
+      entry = { lane: 0, kind, item, body: Event.toRecord(item) }
     }
     return entry.body.length > this.options.maxEventBytes ? undefined : entry
   }
@@ -250,7 +237,7 @@ export class Outbox {
   private bufferUnderPressure(kind: Event.StreamKind, event: object, at: number, bytes: number): Published {
     const lane = this.telemetry
     const item = this.stream(kind, event, at)
-    const body = encodeEvent(item)
+    const body = Event.toRecord(item)
     if (body.length > this.options.maxEventBytes) return this.drop(kind, tooLarge)
     const index = this.store.appendOne(lane.number, body, telemetryShare)
     const log = this.store.current
@@ -409,7 +396,7 @@ export class Outbox {
     const index = this.store.resume(() => {
       const drafts: Array<Draft> = []
       for (const held of this.events.unlogged()) {
-        drafts.push({ lane: 0, body: encodeEvent(held.item) })
+        drafts.push({ lane: 0, body: Event.toRecord(held.item) })
         waiting.push(held)
       }
       for (const held of this.reports.unlogged()) {
@@ -463,7 +450,7 @@ export class Outbox {
     const drafts: Array<Draft> = []
     for (const held of this.telemetry.unlogged()) {
       try {
-        drafts.push({ lane: 2, body: encodeEvent(this.encoded(held)) })
+        drafts.push({ lane: 2, body: Event.toRecord(this.encoded(held)) })
       } catch {
         this.dropped += 1
       }
