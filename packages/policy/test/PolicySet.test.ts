@@ -290,6 +290,31 @@ describe("PolicySet", () => {
     }
   })
 
+  it("GOVERN-8 a policy whose scope needs a fact that is not held is left to the platform", () => {
+    const set = made(
+      { name: "by type", expr: "false", scope: { resourceTypes: ["database"] } },
+      { name: "by tag", expr: "false", scope: { tags: ["prod"], agents: ["bot-*"] } },
+      { name: "elsewhere", expr: "false", scope: { tags: ["prod"], agents: ["ci"] } },
+      { name: "by id", expr: "true", scope: { resourceIds: ["r1"] } }
+    )
+    const unheld = set.unheld(["resource.resource_type", "resource.tags"])
+    const verdict = set.evaluate({ agent_id: "bot-1", resource: { id: "r1" } }, { unheld })
+    assert.deepEqual(
+      verdict.deferred.map((p) => p.name),
+      ["by type", "by tag"]
+    )
+    assert.strictEqual(verdict.decision, "allow")
+    assert.deepEqual(verdict.evaluatedIds(), [4])
+    assert.strictEqual(verdict.evaluated, 1)
+    // A stray value for a fact that is not held changes nothing.
+    const stray = set.evaluate(
+      { agent_id: "bot-1", resource: { id: "r1", resource_type: "database" } },
+      { unheld }
+    )
+    assert.strictEqual(stray.decision, "allow")
+    assert.deepEqual(stray.deferred, verdict.deferred)
+  })
+
   it("explains which clause was false, with the values it saw", () => {
     const set = made({ expr: "actor.trust_score >= 60 && (resource.status == 'active' || has(actor.role))" })
     const { policies } = set.evaluate({ actor: { trust_score: 71 }, resource: { status: "error" } }).explain()

@@ -54,12 +54,13 @@ const fits = (entries: ReadonlyArray<string>, text: unknown): boolean => {
 }
 
 /** One list that is still to be compared. */
-interface Left {
+export interface Left {
   readonly dimension: Dimension
   readonly entries: ReadonlyArray<string>
 }
 
-const holds = (left: ReadonlyArray<Left>, input: PolicyInput): boolean => {
+/** Whether an input fits all these lists. */
+export const holds = (left: ReadonlyArray<Left>, input: PolicyInput): boolean => {
   for (const { dimension, entries } of left) {
     const ok =
       dimension === "tags"
@@ -70,8 +71,17 @@ const holds = (left: ReadonlyArray<Left>, input: PolicyInput): boolean => {
   return true
 }
 
+/** The facts that lists of a scope are compared with. */
+export const FACETS: Readonly<Record<Dimension, string>> = {
+  agents: "agent_id",
+  actions: "action",
+  resourceTypes: "resource.resource_type",
+  resourceIds: "resource.id",
+  tags: "resource.tags"
+}
+
 /** The lists of a scope that restrict something. */
-const restricting = (scope: Scope | undefined): ReadonlyArray<Left> =>
+export const restricting = (scope: Scope | undefined): ReadonlyArray<Left> =>
   ORDER.flatMap((dimension) => {
     const entries = scope?.[dimension]
     return entries === undefined || entries.length === 0 || entries.includes("*")

@@ -29,7 +29,7 @@ import {
   weaken
 } from "./Policy.ts"
 import { FlatProgram } from "./Program.ts"
-import { Index } from "./Scopes.ts"
+import { FACETS, holds, Index, type Left, restricting } from "./Scopes.ts"
 import { type Reason, Verdict } from "./Verdict.ts"
 
 export interface CompileOptions {
@@ -54,14 +54,22 @@ export interface EvaluateOptions {
   readonly unheld?: Unheld | undefined
 }
 
+interface Unsure {
+  readonly at: number
+  readonly lists: ReadonlyArray<Left>
+}
+
 /** Which policies of one set read facts that are not held; made by `set.unheld`. */
 export class Unheld {
-  /** By position in the set: 1 is left out. */
+  /** By position in the set: 0 is evaluated, 1 is left out where it applies, 2 is looked up in `unsure`. */
   readonly mask: Uint8Array
+  /** Policies whose scope itself needs such facts, with the lists that can be compared. */
+  readonly unsure: ReadonlyArray<Unsure>
   /** The facts it was made for. */
   readonly facts: ReadonlyArray<string>
-  constructor(mask: Uint8Array, facts: ReadonlyArray<string>) {
+  constructor(mask: Uint8Array, unsure: ReadonlyArray<Unsure>, facts: ReadonlyArray<string>) {
     this.mask = mask
+    this.unsure = unsure
     this.facts = facts
   }
 }
@@ -109,6 +117,7 @@ interface Fired {
 
 const MAX_UNHELD = 64
 const NOTHING: PolicyInput = {}
+const NONE_UNSURE: ReadonlyArray<Unsure> = []
 
 export class PolicySet {
   /** All policies, the inactive ones too, in priority order. */
@@ -153,12 +162,16 @@ export class PolicySet {
     const { found } = index
     let fired: Array<Fired> | undefined
     let left: Array<number> | undefined
+    let skipped = 0
     program.begin(input)
     for (let i = 0; i < count; i++) {
       const at = found[i] as number
-      if (mask !== undefined && mask[at] === 1) {
-        left ??= []
-        left.push(at)
+      if (mask !== undefined && mask[at] !== 0) {
+        skipped++
+        if (mask[at] === 1) {
+          left ??= []
+          left.push(at)
+        }
         continue
       }
       const outcome = program.decide(at)
@@ -167,9 +180,14 @@ export class PolicySet {
       fired.push({ at, fault: typeof outcome === "boolean" ? undefined : outcome })
     }
     program.end()
+    for (const { at, lists } of options?.unheld?.unsure ?? NONE_UNSURE) {
+      if (!holds(lists, input)) continue
+      left ??= []
+      left.push(at)
+    }
     const matched = fired === undefined ? undefined : this.reasons(fired)
     const deferred = left === undefined ? undefined : this.refs(left)
-    return new Verdict(matched, deferred, count - (left?.length ?? 0), this, input, options)
+    return new Verdict(matched, deferred, count - skipped, this, input, options)
   }
 
   private refs(left: Array<number>): ReadonlyArray<PolicyRef> {
@@ -197,7 +215,7 @@ export class PolicySet {
   private evaluated(input: PolicyInput, options: EvaluateOptions | undefined): ReadonlyArray<Compiled> {
     const mask = options?.unheld?.mask
     return [...this.index.found.subarray(0, this.index.find(input))]
-      .filter((at) => mask?.[at] !== 1)
+      .filter((at) => mask === undefined || mask[at] === 0)
       .sort((a, b) => a - b)
       .flatMap((at) => this.active[at] ?? [])
   }
@@ -226,17 +244,24 @@ export class PolicySet {
 
   /**
    * Says which policies read any of these facts, so that `evaluate` leaves them to whoever holds the facts.
-   * A fact is a path: `actor.trust_score`, `context.cost_today`, `resource`. Cheap to ask again.
+   * A fact is a path: `actor.trust_score`, `context.cost_today`, `resource`. A policy whose scope needs such a
+   * fact (`resource.resource_type`, `resource.tags`) is left too. Cheap to ask again.
    */
   unheld(facts: Iterable<string>): Unheld {
     const list = [...new Set(facts)].sort()
     const key = list.join("\n")
     const known = this.masks.get(key)
     if (known !== undefined) return known
-    const mask = Uint8Array.from(this.active, (c) =>
-      c.reads.some((read) => list.some((fact) => touches(read, fact))) ? 1 : 0
-    )
-    const made = new Unheld(mask, list)
+    const lacks = (read: string): boolean => list.some((fact) => touches(read, fact))
+    const unsure: Array<Unsure> = []
+    const mask = Uint8Array.from(this.active, (c, at) => {
+      const lists = restricting(c.policy.scope)
+      const held = lists.filter((l) => !lacks(FACETS[l.dimension]))
+      if (held.length === lists.length) return c.reads.some(lacks) ? 1 : 0
+      unsure.push({ at, lists: held })
+      return 2
+    })
+    const made = new Unheld(mask, unsure, list)
     if (this.masks.size >= MAX_UNHELD) this.masks.clear()
     this.masks.set(key, made)
     return made
