@@ -314,6 +314,39 @@ describe("EventBuffer", () => {
       })
   )
 
+  it.effect(
+    "EVENT-4 takes over the log of an agent that goes while it runs, and sends nothing twice for that",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const platform = new FakePlatform()
+        platform.mode = "down"
+        const living = yield* start(platform, { files, memoryBytes: 5_000 })
+        for (let n = 1; n <= 1_500; n++) living.events.publishUnsafe("trust", trust(n))
+        const other = yield* start(platform, { files })
+        for (let n = 5_001; n <= 5_010; n++) other.events.publishUnsafe("trust", trust(n))
+        const closing = yield* Effect.forkChild(other.close)
+        yield* TestClock.adjust("3 seconds")
+        yield* Fiber.join(closing)
+        for (let minute = 0; minute < 70; minute++) yield* TestClock.adjust("1 second")
+        for (let n = 1_501; n <= 1_550; n++) living.events.publishUnsafe("trust", trust(n))
+        platform.mode = "up"
+        const flushing = yield* Effect.forkChild(living.events.flush({ deadline: "1 minute" }))
+        yield* TestClock.adjust("61 seconds")
+        yield* Fiber.join(flushing)
+        const got = platform.field("agent_id").map((id) => Number(id?.slice("agent-".length)))
+        assert.deepStrictEqual(
+          got.filter((n) => n <= 1_550),
+          Array.from({ length: 1_550 }, (_, i) => i + 1)
+        )
+        assert.deepStrictEqual(
+          got.filter((n) => n > 1_550),
+          Array.from({ length: 10 }, (_, i) => 5_001 + i)
+        )
+        assert.deepInclude(yield* living.events.statistics, { duplicates: 0, pending: 0, sent: 1_560 })
+      })
+  )
+
   it.effect("EVENT-3 telemetry spills to the file under pressure, and never pushes a decision out", () =>
     Effect.gen(function* () {
       const files = new MemoryFiles()

@@ -107,8 +107,9 @@ export class Lane<A> {
     if (last?._tag === "Log" && last.until === undefined) last.until = last.log.next
   }
 
-  /** Everything of a log of an earlier start; before what is there, or behind it. */
+  /** Everything of a log of an earlier start, behind what is there. */
   addLog(log: WriteAheadLog): void {
+    this.leaveLog()
     this.pieces.push({
       _tag: "Log",
       log,
