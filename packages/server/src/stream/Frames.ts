@@ -42,3 +42,38 @@ export const permissionsOf = (message: EpochMessage, actorId: string): ReadonlyA
   }
   return found
 }
+
+/** How many ids one frame names at most. */
+const maxIds = 900
+
+/**
+ * The same changes in as few messages as may be: consecutive ones of a kind become one that names all that they
+ * name. Who holds the first `previous` drops as much, and holds the last epoch, as with each on its own.
+ */
+export const merged = (messages: ReadonlyArray<EpochMessage>): ReadonlyArray<EpochMessage> => {
+  const result: Array<EpochMessage> = []
+  for (const message of messages) {
+    const last = result.at(-1)
+    if (last === undefined || !mayMerge(last, message)) {
+      result.push(message)
+      continue
+    }
+    const trust = [...(last.trust ?? []), ...(message.trust ?? [])]
+    result[result.length - 1] = {
+      ...message,
+      previous: last.previous,
+      ids: [...last.ids, ...message.ids],
+      ...(trust.length === 0 ? {} : { trust })
+    }
+  }
+  return result
+}
+
+const mayMerge = (first: EpochMessage, second: EpochMessage): boolean =>
+  first.kind === second.kind &&
+  first.kind !== "heartbeat" &&
+  first.epoch === second.previous &&
+  // Without ids a message means everything.
+  first.ids.length > 0 &&
+  second.ids.length > 0 &&
+  first.ids.length + second.ids.length <= maxIds

@@ -2,14 +2,16 @@
  * Who listens to `GET /stream`, and what each is told: every change of the organization in the order of its
  * epochs, heartbeats, and for the one agent its approvals and mission messages.
  *
- * A frame is encoded once and shared by all connections. Each connection has a bounded queue: one that does not
+ * Frames are encoded once and shared by all connections of an organization. The first goes at once; what comes
+ * while a round of writes is under way, or shortly after one to many connections, goes together in the next.
+ * Each connection has a bounded queue: one that does not
  * read is told, once it reads again, to drop everything, instead of holding up the others or filling memory.
  */
 import type { EpochMessage } from "@agion/domain"
 import { Clock, Context, Effect, Exit, Layer, Queue, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
-import { epochFrame, frame, permissionsOf, resetFrame, storedFrame } from "./Frames.ts"
+import { epochFrame, frame, merged, permissionsOf, resetFrame, storedFrame } from "./Frames.ts"
 import { approvalsOf, type MissionNews, missionNews } from "./StreamSql.ts"
 
 export interface Subscription {
@@ -59,44 +61,52 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
   const changes = yield* Changes
   const clock = yield* Clock.Clock
   const capacity = options.capacity ?? 1024
-  const byOrganization = new Map<string, Set<Listener>>()
+  const rooms = new Map<string, Room>()
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
   const approvals = yield* Effect.acquireRelease(Queue.sliding<Asked>(4096), Queue.shutdown)
-
-  const listenersOf = (organizationId: string) => byOrganization.get(organizationId) ?? noListeners
+  const busy = yield* Effect.acquireRelease(Queue.unbounded<Room>(), Queue.shutdown)
 
   yield* changes.listen(({ organizationId, message }) => {
-    const listeners = listenersOf(organizationId)
-    if (listeners.size === 0) return
+    const room = rooms.get(organizationId)
+    if (room === undefined) return
     if (message.kind === "heartbeat") changes.touch(organizationId)
-    const bytes = epochFrame(message)
-    for (const listener of listeners) {
-      if (listener.early !== undefined) listener.early.push(message)
-      else tell(listener, bytes, message.epoch, clock.currentTimeMillisUnsafe())
-      const ids = permissionsOf(message, listener.agentId)
-      if (ids.length > 0) Queue.offerUnsafe(approvals, { listener, ids })
-    }
+    room.waiting.push(message)
+    if (room.waiting.length === 1) Queue.offerUnsafe(busy, room)
   })
 
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Effect.gen(function* () {
+        const rooms = yield* Queue.takeAll(busy)
+        const began = clock.currentTimeMillisUnsafe()
+        for (const room of rooms) deliver(room, approvals, began)
+        // The writes of a round come to their turn before this does: listeners take half of this process at most.
+        yield* Effect.sleep(1)
+        const took = clock.currentTimeMillisUnsafe() - began
+        if (took > 2) yield* Effect.sleep(Math.min(500, took))
+      })
+    )
+  )
   yield* Effect.forkScoped(answerApprovals(approvals))
   yield* Effect.forkScoped(
     followMissions(options.missionsEvery ?? 250, () =>
-      [...byOrganization.values()].flatMap((all) => [...all])
+      [...rooms.values()].flatMap(({ listeners }) => [...listeners])
     )
   )
 
   const enter = (listener: Listener) =>
     Effect.sync(() => {
-      const all = byOrganization.get(listener.organizationId) ?? new Set()
-      byOrganization.set(listener.organizationId, all.add(listener))
+      const room = rooms.get(listener.organizationId) ?? { listeners: new Set(), waiting: [] }
+      rooms.set(listener.organizationId, room)
+      room.listeners.add(listener)
       changes.touch(listener.organizationId)
     })
 
   const leave = (listener: Listener) =>
     Effect.suspend(() => {
-      const all = byOrganization.get(listener.organizationId)
-      all?.delete(listener)
-      if (all?.size === 0) byOrganization.delete(listener.organizationId)
+      const room = rooms.get(listener.organizationId)
+      room?.listeners.delete(listener)
+      if (room?.listeners.size === 0) rooms.delete(listener.organizationId)
       return Queue.shutdown(listener.queue)
     })
 
@@ -115,17 +125,37 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
       listener.early = undefined
       return queue
     }),
-    count: () => [...byOrganization.values()].reduce((sum, all) => sum + all.size, 0)
+    count: () => [...rooms.values()].reduce((sum, { listeners }) => sum + listeners.size, 0)
   })
 })
+
+/** Those who listen to one organization, and what they have not been told yet. */
+interface Room {
+  readonly listeners: Set<Listener>
+  waiting: Array<EpochMessage>
+}
+
+/** Tells everybody in a room what has come since. */
+const deliver = (room: Room, approvals: Queue.Enqueue<Asked>, now: number): void => {
+  const messages = room.waiting
+  room.waiting = []
+  const last = messages.at(-1)
+  if (last === undefined) return
+  const bytes = Buffer.concat(merged(messages).map(epochFrame))
+  const moved = messages.filter((message) => message.kind === "permission")
+  for (const listener of room.listeners) {
+    if (listener.early !== undefined) listener.early.push(...messages)
+    else tell(listener, bytes, last.epoch, now)
+    const ids = moved.flatMap((message) => permissionsOf(message, listener.agentId))
+    if (ids.length > 0) Queue.offerUnsafe(approvals, { listener, ids })
+  }
+}
 
 /** Permissions of a listener's agent that have moved. */
 interface Asked {
   readonly listener: Listener
   readonly ids: ReadonlyArray<string>
 }
-
-const noListeners: ReadonlySet<Listener> = new Set()
 
 const heartbeatAt = (epoch: number, now: number): EpochMessage => ({
   previous: epoch,
