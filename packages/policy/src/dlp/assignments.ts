@@ -98,6 +98,7 @@ export const readAssignment = (view: View, report: Report, at: number): void => 
       return
     }
   }
+  if (match[2] === undefined && text.charCodeAt(end) === 40) return
   if (match[2] === undefined && /^[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+$/.test(value)) return
   if (match[1] === "(" || match[1] === "," || match[1] === ">") {
     if (match[1] !== ">" && match[2] === undefined) return

@@ -208,8 +208,9 @@ const readAt = (
       if (last === undefined) continue
       if (next !== undefined && last.gap === group.gap && next.text.length >= 4) continue
       if (isHexRow(view.text, start, last.end, group.gap)) continue
-      if (card(view, report, join(groups, at, layout.length), start, last.end, "grouped"))
-        return layout.length
+      // numbers between commas are a list, unless a card is spoken of
+      const how = /[,;]/.test(group.gap) ? "merged" : "grouped"
+      if (card(view, report, join(groups, at, layout.length), start, last.end, how)) return layout.length
     }
   }
   if (text.length === 3 && fits(groups, at, SSN_LAYOUT)) {
