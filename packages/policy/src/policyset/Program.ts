@@ -76,6 +76,9 @@ export class FlatProgram {
   private readonly reads: ReadonlyArray<Fn>
   private readonly values: Array<unknown>
   private readonly stamps: Int32Array
+  /** The slots that hold a value of the input: so many of the first entries. */
+  private readonly held: Int32Array
+  private holding = 0
 
   private readonly fallbacks: Array<Fn | undefined>
   private round = 0
@@ -96,6 +99,7 @@ export class FlatProgram {
     this.reads = builder.reads
     this.values = new Array<unknown>(builder.reads.length).fill(undefined)
     this.stamps = new Int32Array(builder.reads.length)
+    this.held = new Int32Array(builder.reads.length)
     this.fallbacks = new Array<Fn | undefined>(programs.length).fill(undefined)
   }
 
@@ -106,6 +110,8 @@ export class FlatProgram {
 
   /** Takes an input; nothing that was known of the last one holds. */
   begin(input: PolicyInput): void {
+    // An input whose getter threw has not been let go of.
+    if (this.holding > 0) this.end()
     this.frame.take(input as Cel.Input)
     if (++this.round > LAST_ROUND) {
       this.round = 1
@@ -117,7 +123,8 @@ export class FlatProgram {
   /** Lets go of the input. */
   end(): void {
     this.frame.vars = NOTHING
-    this.values.fill(undefined)
+    for (let i = 0; i < this.holding; i++) this.values[this.held[i] as number] = undefined
+    this.holding = 0
   }
 
   /** Decides one condition: true, false, or the failure. */
@@ -186,6 +193,7 @@ export class FlatProgram {
     const v = (this.reads[slot] as Fn)(c)
     this.stamps[slot] = this.round
     this.values[slot] = v
+    this.held[this.holding++] = slot
     return v
   }
 

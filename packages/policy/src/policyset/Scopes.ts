@@ -89,10 +89,6 @@ export const restricting = (scope: Scope | undefined): ReadonlyArray<Left> =>
       : [{ dimension, entries }]
   })
 
-/** Whether a scope fits an input. */
-export const applies = (scope: Scope | undefined, input: PolicyInput): boolean =>
-  holds(restricting(scope), input)
-
 /** The list by which a policy is found: the most telling one of exact entries, else the most telling one. */
 const finder = (lists: ReadonlyArray<Left>): Left | undefined =>
   lists.find((l) => !l.entries.some(isGlob)) ?? lists[0]
