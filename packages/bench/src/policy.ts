@@ -230,14 +230,16 @@ const compiling = (bench: Bench): void => {
   const rules = Array.from({ length: 1_000 }, (_, i) => rule(i, `type-${i % 600}`))
   const times: Array<number> = []
   for (let i = 0; i < 7; i++) {
-    const start = performance.now()
+    // Processor time: what else runs on the machine does not count.
+    const start = process.cpuUsage()
     setOf(rules)
-    times.push(performance.now() - start)
+    const { user, system } = process.cpuUsage(start)
+    times.push((user + system) / 1_000)
   }
   const first = times[0] ?? Number.NaN
   times.sort((a, b) => a - b)
   bench.note(
-    `1,000 policies compile in ${times[3]?.toFixed(0)} ms, the first time in this process ${first.toFixed(0)} ms (to reach: 100)`
+    `1,000 policies compile in ${times[3]?.toFixed(0)} ms of processor time, the first time in this process ${first.toFixed(0)} ms (to reach: 100)`
   )
   const { gc } = globalThis as { readonly gc?: () => void }
   if (gc === undefined) return
