@@ -6,15 +6,11 @@
  * standard output with `--json` is one line.
  */
 import { join } from "node:path"
-import { PermissionId } from "@agion/domain"
-import { Redis, RedisStream } from "@agion/redis"
-import { RedisMemory } from "@agion/redis-memory"
-import { Server, type ServerOptions } from "@agion/server"
-import { Config, Console, Context, Effect, FileSystem, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { Config, Effect, FileSystem, Option, Redacted, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { CommandFailed, explain, Platform } from "./Platform.ts"
+import { CommandFailed } from "./Platform.ts"
 import * as Ports from "./Ports.ts"
-import * as Seed from "./Seed.ts"
+import type { RunOptions } from "./Run.ts"
 
 const defaultRedisPort = 6379
 
@@ -40,115 +36,12 @@ const shared = {
   )
 }
 
-/** Where agents reach Redis. */
-class RedisAddress extends Context.Service<RedisAddress, { readonly url: string }>()(
-  "@agion/cli/RedisAddress"
-) {}
-
-interface RunOptions {
-  readonly host: string
-  readonly port: number
-  readonly authentication: "off" | "keys"
-  readonly database: ServerOptions["database"]
-  readonly redis: Layer.Layer<Redis.Services | RedisAddress, CommandFailed>
-  readonly data: string | null
-  readonly seed: Option.Option<string>
-  readonly autoApprove: boolean
-  readonly json: boolean
-}
-
-const realRedis = (url: Redacted.Redacted<string>) =>
-  Layer.merge(
-    Redis.layer({ url, clientName: "agion-platform" }),
-    Layer.succeed(RedisAddress, { url: withoutPassword(Redacted.value(url)) })
+/** The platform itself is imported when it is wanted: other commands start sooner without it. */
+const start = (options: RunOptions) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./Run.ts")),
+    ({ run }) => run(options)
   )
-
-/** An address that may be shown. */
-const withoutPassword = (url: string): string => {
-  if (!URL.canParse(url)) return "(an address that is no URL)"
-  const parsed = new URL(url)
-  if (parsed.password !== "") parsed.password = "***"
-  return parsed.toString().replace(/\/$/, "")
-}
-
-const memoryRedis = (port: number, persist: string | null) =>
-  Layer.effect(
-    RedisAddress,
-    Effect.map(RedisMemory, ({ url }) => RedisAddress.of({ url: url ?? "" }))
-  ).pipe(
-    Layer.provideMerge(RedisMemory.layerServer({ port, ...(persist === null ? {} : { persist }) })),
-    Layer.catchTag("RedisMemoryListenError", (error) =>
-      Layer.effectContext<RedisAddress | Redis.Services, CommandFailed, never>(
-        Effect.fail(new CommandFailed({ message: `${error.message}; choose another with --redis-port` }))
-      )
-    )
-  )
-
-/** Starts it, seeds it, says that it is ready, and runs until it is interrupted. */
-const run = (options: RunOptions) =>
-  Effect.gen(function* () {
-    const server = yield* Server
-    const redis = yield* RedisAddress
-    yield* Effect.gen(function* () {
-      if (options.autoApprove) yield* Effect.forkScoped(approveAll)
-      if (Option.isSome(options.seed)) yield* announceSeed(yield* Seed.load(options.seed.value), options.json)
-    }).pipe(
-      Effect.provide(Platform.layer({ url: server.url, apiKey: Option.none() })),
-      Effect.mapError(explain(server.url))
-    )
-    yield* announce(options, server.url, redis.url)
-    return yield* Effect.never
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(
-      Server.layer({
-        host: options.host,
-        port: options.port,
-        database: options.database,
-        authentication: options.authentication
-      }).pipe(Layer.provideMerge(options.redis))
-    )
-  )
-
-const announceSeed = (seeded: Seed.Seeded, json: boolean) =>
-  json
-    ? Effect.void
-    : Console.log(
-        `seeded ${seeded.resources} resources, ${seeded.grants} grants, ${seeded.policies} policies; ${seeded.unchanged} were there already`
-      )
-
-const announce = (options: RunOptions, url: string, redisUrl: string) =>
-  Console.log(
-    options.json
-      ? JSON.stringify({ url, redis_url: redisUrl, data: options.data, pid: process.pid })
-      : [
-          `Agion is ready on ${url}`,
-          `  events over     ${redisUrl}`,
-          `  data            ${options.data ?? "in memory, gone at the end; keep it with --data DIR"}`,
-          `  authentication  ${options.authentication}`,
-          `  next            agion approvals --url ${url}`
-        ].join("\n")
-  )
-
-/** Approves whatever is requested, as it is announced on the stream. */
-const approveAll = Effect.gen(function* () {
-  const platform = yield* Platform
-  const stream = yield* RedisStream
-  const group = "agion-auto-approve"
-  yield* stream.consume({ streams: ["governance-events"], group, consumer: "dev", block: "250 millis" }).pipe(
-    Stream.runForEach((entry) =>
-      Effect.gen(function* () {
-        const fields = RedisStream.decodeFields(entry.fields)
-        const id = Schema.decodeUnknownOption(PermissionId)(fields["permission_id"])
-        if (fields["event_type"] === "permission_requested" && Option.isSome(id))
-          yield* platform.permissions
-            .approve({ params: { id: id.value }, payload: { approvedBy: "agion dev --auto-approve" } })
-            .pipe(Effect.catch((error) => Effect.logDebug("left as it is", error)))
-        yield* Effect.ignore(stream.ack(group, [entry]))
-      })
-    )
-  )
-})
 
 const chooseRedisPort = (wanted: Option.Option<number>) =>
   Option.match(wanted, {
@@ -192,7 +85,7 @@ export const dev = Command.make(
     const data = Option.getOrNull(options.data)
     if (data !== null) yield* makeFolder(data)
     const redisPort = yield* chooseRedisPort(options.redisPort)
-    yield* run({
+    yield* start({
       ...options,
       host: "127.0.0.1",
       authentication: "off",
@@ -205,8 +98,12 @@ export const dev = Command.make(
             : ({ _tag: "Directory", path: join(data, "database") } as const)
       }),
       redis: Option.match(redisUrl, {
-        onSome: (url): RunOptions["redis"] => realRedis(url),
-        onNone: () => memoryRedis(redisPort, data === null ? null : join(data, "redis.log"))
+        onSome: (url): RunOptions["redis"] => ({ _tag: "Real", url }),
+        onNone: () => ({
+          _tag: "Memory",
+          port: redisPort,
+          persist: data === null ? null : join(data, "redis.log")
+        })
       })
     })
   })
@@ -249,11 +146,11 @@ export const serve = Command.make(
       return yield* new CommandFailed({
         message: `\`--authentication off\` is for this machine only; listen on 127.0.0.1 instead of \`${options.host}\``
       })
-    yield* run({
+    yield* start({
       ...options,
-      data: withoutPassword(Redacted.value(databaseUrl)),
+      data: null,
       database: { _tag: "Postgres", url: Redacted.value(databaseUrl) },
-      redis: realRedis(redisUrl)
+      redis: { _tag: "Real", url: redisUrl }
     })
   })
 ).pipe(Command.withDescription("Start a platform on a real PostgreSQL and a real Redis"))

@@ -41,10 +41,11 @@ const makeClient = (options: PlatformOptions) =>
   })
 
 /** The typed client of a platform. */
-export class Platform extends Context.Service<Platform, Effect.Success<ReturnType<typeof makeClient>>>()(
-  "@agion/cli/Platform"
-) {
-  static readonly layer = (options: PlatformOptions) =>
+export interface PlatformClient extends HttpApiClient.ForApi<typeof Api> {}
+
+/** The platform that a command talks to. */
+export class Platform extends Context.Service<Platform, PlatformClient>()("@agion/cli/Platform") {
+  static readonly layer = (options: PlatformOptions): Layer.Layer<Platform> =>
     Layer.effect(Platform, makeClient(options)).pipe(Layer.provide(FetchHttpClient.layer))
 }
 

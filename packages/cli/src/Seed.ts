@@ -61,13 +61,13 @@ const SeedPolicy = Wire.struct({
 })
 
 /** What a seed file says. */
-export const Seed = Wire.struct({
+const Seed = Wire.struct({
   organization: Wire.optional(OrganizationId),
   resources: Wire.optional(Schema.Array(Schema.Record(Schema.String, Schema.Json))),
   grants: Wire.optional(Schema.Array(Grant)),
   policies: Wire.optional(Schema.Array(SeedPolicy))
 })
-export type Seed = typeof Seed.Type
+type Seed = typeof Seed.Type
 
 /** How many of each were made, and how many were there already. */
 export interface Seeded {
@@ -82,7 +82,7 @@ const requester = "seed"
 const approver = "seed-approver"
 
 /** A seed from the text of a YAML file; fails with the place of the first fault. */
-export const parse = (text: string, file: string): Effect.Effect<Seed, CommandFailed> =>
+const parse = (text: string, file: string): Effect.Effect<Seed, CommandFailed> =>
   Effect.suspend(() => {
     if (new TextEncoder().encode(text).length > maxBytes) return fault(file, `larger than ${maxBytes} bytes`)
     const lines = new LineCounter()
@@ -106,12 +106,23 @@ export const parse = (text: string, file: string): Effect.Effect<Seed, CommandFa
 const fault = (file: string, what: string): Effect.Effect<never, CommandFailed> =>
   Effect.fail(new CommandFailed({ message: `cannot read the seed \`${file}\`: ${what}` }))
 
-/** Loads a seed file into the platform. */
-export const load = Effect.fnUntraced(function* (file: string) {
+/** A seed and the file that it stands in. */
+export interface SeedFile {
+  readonly seed: Seed
+  readonly organizationId: OrganizationId
+  readonly resources: ReadonlyArray<Planned>
+  readonly file: string
+}
+
+/** Reads a seed file and checks all of it; changes nothing. */
+export const read = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.catch((error) => fault(file, error.message)))
   const seed = yield* parse(text, file)
-  return yield* apply(seed, file)
+  const organizationId = seed.organization ?? OrganizationId.make("default")
+  const resources: Array<Planned> = []
+  for (const resource of seed.resources ?? []) resources.push(yield* plan(resource, organizationId, file))
+  return { seed, organizationId, resources, file } satisfies SeedFile
 })
 
 interface Progress {
@@ -121,11 +132,14 @@ interface Progress {
 }
 
 /** Makes what a seed says on the platform. */
-export const apply = Effect.fnUntraced(function* (seed: Seed, file: string) {
-  const organizationId = seed.organization ?? OrganizationId.make("default")
+export const apply = Effect.fnUntraced(function* ({
+  seed,
+  organizationId,
+  resources: planned,
+  file
+}: SeedFile) {
   const progress: Progress = { ids: new Map(), made: 0, unchanged: 0 }
-  for (const resource of seed.resources ?? [])
-    yield* makeResource(resource, null, organizationId, progress, file)
+  for (const resource of planned) yield* makeResource(resource, null, progress)
   const resources = progress.made
   for (const grant of seed.grants ?? []) yield* makeGrant(grant, organizationId, progress, file)
   const grants = progress.made - resources
@@ -134,37 +148,53 @@ export const apply = Effect.fnUntraced(function* (seed: Seed, file: string) {
   return { resources, grants, policies, unchanged: progress.unchanged } satisfies Seeded
 })
 
-const makeResource: (
+/** A resource of the file, checked, with what hangs under it. */
+interface Planned {
+  readonly payload: CreateResource
+  readonly children: ReadonlyArray<Planned>
+}
+
+const plan: (
   fields: SeedResource,
-  parent: ResourceId | null,
   organizationId: OrganizationId,
-  progress: Progress,
   file: string
-) => Effect.Effect<void, unknown, Platform> = Effect.fnUntraced(
-  function* (fields, parent, organizationId, progress, file) {
-    const platform = yield* Platform
-    const { children, ...own } = fields
-    const payload = yield* Schema.decodeUnknownEffect(CreateResource)({
-      resource_data: {},
-      created_by: requester,
-      parent_resource_id: parent,
-      ...own,
-      organization_id: organizationId
-    }).pipe(Effect.catch((issue) => fault(file, `resource \`${String(own["name"])}\`: ${issue.message}`)))
-    const id = yield* platform.resources.create({ payload }).pipe(
-      Effect.map((resource) => {
-        progress.made++
-        return resource.id
-      }),
-      Effect.catchTag("Conflict", () => existing(payload, organizationId, progress))
-    )
-    progress.ids.set(payload.name, id)
-    if (children === undefined) return
-    if (!Array.isArray(children))
-      return yield* fault(file, `resource \`${payload.name}\`: children must be a list`)
-    for (const child of children) yield* makeResource(child, id, organizationId, progress, file)
-  }
-)
+) => Effect.Effect<Planned, CommandFailed> = Effect.fnUntraced(function* (fields, organizationId, file) {
+  const { children = [], ...own } = fields
+  const name = `resource \`${String(own["name"])}\``
+  const payload = yield* Schema.decodeUnknownEffect(CreateResource)({
+    resource_data: {},
+    created_by: requester,
+    ...own,
+    organization_id: organizationId
+  }).pipe(Effect.catch((issue) => fault(file, `${name}: ${issue.message}`)))
+  if (!isList(children)) return yield* fault(file, `${name}: children must be a list of resources`)
+  const planned: Array<Planned> = []
+  for (const child of children) planned.push(yield* plan(child, organizationId, file))
+  return { payload, children: planned }
+})
+
+const isList = Schema.is(Schema.Array(Schema.Record(Schema.String, Schema.Json)))
+
+const makeResource: (
+  planned: Planned,
+  parent: ResourceId | null,
+  progress: Progress
+) => Effect.Effect<void, unknown, Platform> = Effect.fnUntraced(function* (
+  { payload, children },
+  parent,
+  progress
+) {
+  const platform = yield* Platform
+  const id = yield* platform.resources.create({ payload: { ...payload, parentResourceId: parent } }).pipe(
+    Effect.map((resource) => {
+      progress.made++
+      return resource.id
+    }),
+    Effect.catchTag("Conflict", () => existing(payload, payload.organizationId, progress))
+  )
+  progress.ids.set(payload.name, id)
+  for (const child of children) yield* makeResource(child, id, progress)
+})
 
 const existing = Effect.fnUntraced(function* (
   payload: CreateResource,

@@ -1,4 +1,5 @@
 #!/usr/bin/env -S node --conditions=@agion/source
+/** The process behind `agion`: runs a command, prints its failure as one line, exits with 1. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, Layer, Logger } from "effect"
 import { Command } from "effect/cli"
