@@ -314,6 +314,42 @@ describe("EventBuffer", () => {
       })
   )
 
+  it.effect("a batch ends before it is too large, however the sizes fall", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      for (let n = 1; n <= 7; n++) events.publishUnsafe("llmInteraction", interaction(n, 400_000))
+      for (let n = 1; n <= 7; n++)
+        events.publishUnsafe("mission", {
+          missionId: "m",
+          participantId: `p-${n}`,
+          eventType: "joined",
+          data: { note: "x".repeat(400_000) }
+        })
+      yield* events.flush()
+      assert.strictEqual(platform.events.length, 14)
+      assert.isTrue(platform.batches.every((count) => count <= 4))
+    })
+  )
+
+  it.effect("what cannot be read from the file for a while is not overtaken, and not lost", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files, memoryBytes: 5_000, segmentBytes: 20_000 })
+      for (let n = 1; n <= 1_500; n++) events.publishUnsafe("trust", trust(n))
+      platform.mode = "up"
+      files.failReads = 3
+      for (let turn = 0; turn < 8; turn++) {
+        events.publishUnsafe("trust", trust(1_501 + turn))
+        yield* TestClock.adjust("5 seconds")
+      }
+      assert.strictEqual(files.failReads, 0)
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 1_508))
+    })
+  )
+
   it.effect(
     "EVENT-4 takes over the log of an agent that goes while it runs, and sends nothing twice for that",
     () =>

@@ -18,6 +18,8 @@ export class MemoryFiles implements WriteAheadFiles {
   broken: string | undefined
   /** Milliseconds that a write takes. */
   writeMillis = 0
+  /** So many times a file cannot be opened for reading. */
+  failReads = 0
   /** The next wait for the disk fails. */
   failSync = false
   writes = 0
@@ -44,6 +46,10 @@ export class MemoryFiles implements WriteAheadFiles {
     const known = this.entries.get(path)
     if (mode === "create" && known !== undefined) throw failure("EEXIST")
     if (mode === "read" && known === undefined) throw failure("ENOENT")
+    if (mode === "read" && path.endsWith(".wal") && this.failReads > 0) {
+      this.failReads -= 1
+      throw failure("EMFILE")
+    }
     if (mode !== "read" && this.broken !== undefined) throw failure(this.broken)
     const file = known ?? { bytes: Buffer.alloc(0), synced: 0 }
     this.entries.set(path, file)

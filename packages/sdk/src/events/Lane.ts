@@ -31,7 +31,12 @@ type Piece<A> =
       until: number | undefined
       /** Written by this process. */
       readonly own: boolean
+      /** Reads in a row that failed. */
+      failures: number
     }
+
+/** So many reads of a log may fail before what is behind it goes on. */
+const patience = 20
 
 /** How a record of a log is read; undefined: it means nothing. */
 export type Decode<A> = (body: string) => A | undefined
@@ -57,6 +62,8 @@ export class Lane<A> {
   private decode: Decode<A>
   private pieces: Array<Piece<A>> = []
   private window: Array<Held<A>> = []
+  /** Records that mean nothing: done when those before them are. */
+  private passed: Array<{ readonly log: WriteAheadLog; readonly index: number }> = []
 
   constructor(number: number, decode: Decode<A>) {
     this.number = number
@@ -98,7 +105,8 @@ export class Lane<A> {
   /** Counts one that was written to the log, of which this lane's end is part. */
   pushLogged(log: WriteAheadLog, index: number): void {
     this.pushed += 1
-    if (!this.isInLog) this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true })
+    if (!this.isInLog)
+      this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true, failures: 0 })
   }
 
   /** From now on what is published does not follow in the log. */
@@ -115,7 +123,8 @@ export class Lane<A> {
       log,
       next: 1,
       until: log.next > 1 ? log.next : Number.MAX_SAFE_INTEGER,
-      own: false
+      own: false,
+      failures: 0
     })
   }
 
@@ -127,14 +136,27 @@ export class Lane<A> {
       const [piece] = this.pieces
       if (piece === undefined) break
       const before = this.window.length
-      if (piece._tag === "Memory") this.takeMemory(piece, maxCount, maxBytes - bytes)
-      else this.takeLog(piece, maxCount - before, maxBytes - bytes)
+      const goesOn =
+        piece._tag === "Memory"
+          ? this.takeMemory(piece, maxCount, maxBytes - bytes)
+          : this.takeLog(piece, maxCount - before, maxBytes - bytes)
       for (const held of this.window.slice(before)) bytes += held.bytes
+      if (!goesOn) break
     }
+    if (this.window.length === 0) this.passOver()
     return this.window
   }
 
-  private takeMemory(piece: Extract<Piece<A>, { _tag: "Memory" }>, maxCount: number, maxBytes: number): void {
+  private passOver(): void {
+    for (const { log, index } of this.passed.splice(0)) log.acknowledge(this.number, index)
+  }
+
+  /** Answers false when the next one does not fit any more. */
+  private takeMemory(
+    piece: Extract<Piece<A>, { _tag: "Memory" }>,
+    maxCount: number,
+    maxBytes: number
+  ): boolean {
     let bytes = 0
     while (piece.at < piece.held.length && this.window.length < maxCount) {
       const held = piece.held[piece.at]
@@ -143,18 +165,22 @@ export class Lane<A> {
       bytes += held.bytes
       piece.at += 1
     }
-    if (piece.at === piece.held.length) this.pieces.shift()
+    const all = piece.at === piece.held.length
+    if (all) this.pieces.shift()
     else compact(piece)
+    return all
   }
 
-  private takeLog(piece: Extract<Piece<A>, { _tag: "Log" }>, maxCount: number, maxBytes: number): void {
+  /** Answers false when the log cannot be read at the moment: what is behind it must not overtake it. */
+  private takeLog(piece: Extract<Piece<A>, { _tag: "Log" }>, maxCount: number, maxBytes: number): boolean {
     const read = this.read(piece, maxCount, maxBytes)
+    if (read === undefined) return false
     for (const record of read.records) {
       if (piece.until !== undefined && record.index >= piece.until) continue
       const item = record.body === "" ? undefined : this.decode(record.body)
       if (item === undefined) {
         this.unreadable += 1
-        piece.log.acknowledge(this.number, record.index)
+        this.passed.push({ log: piece.log, index: record.index })
         if (piece.own) this.settled += 1
         continue
       }
@@ -163,13 +189,19 @@ export class Lane<A> {
     }
     piece.next = read.next
     if (read.done || piece.next >= (piece.until ?? Number.MAX_SAFE_INTEGER)) this.pieces.shift()
+    return true
   }
 
   private read(piece: Extract<Piece<A>, { _tag: "Log" }>, maxCount: number, maxBytes: number) {
     try {
-      return piece.log.read(this.number, piece.next, maxCount, maxBytes)
+      const read = piece.log.read(this.number, piece.next, maxCount, maxBytes)
+      piece.failures = 0
+      return read
     } catch {
-      // A file that cannot be read now will be read by the next start.
+      piece.failures += 1
+      // A file that cannot be read for long holds nothing up any more: what it holds is counted as unreadable.
+      if (piece.failures < patience) return undefined
+      this.unreadable += 1
       return { records: [], next: piece.next, done: true }
     }
   }
@@ -182,6 +214,7 @@ export class Lane<A> {
       if (held.log !== undefined) held.log.acknowledge(this.number, held.index)
     }
     this.window = this.window.slice(count)
+    if (this.window.length === 0) this.passOver()
     // Records that no one could read are no longer waited for.
     if (this.isEmpty) this.settled = this.pushed
   }
