@@ -53,14 +53,25 @@ const SHARE = 8
 /** Whether a checksum tells a key of this shape from anything else. */
 const hasSum = (token: Token): boolean => token.check === hasChecksum
 
+const GAPS = /[^A-Za-z0-9]+/g
+
+/** Whether pieces were cut on purpose: most are single characters, or most gaps are the same. Code is neither. */
+const isCut = (lengths: ReadonlyArray<number>, text: string): boolean => {
+  if (lengths.filter((length) => length === 1).length > lengths.length * 0.6) return true
+  const gaps = text.match(GAPS) ?? []
+  const [first = ""] = gaps
+  return gaps.filter((gap) => gap === first).length > gaps.length * 0.7
+}
+
 /** Whether letters and digits that came in pieces are a key and no sentence. */
 const isSqueezedKey = (token: Token, text: string, at: number, squeezed: Squeezed): boolean => {
   const key = squeezed.text
   const body = key.slice(token.letters.length)
   if (squeezed.pieces < 4 || body.length < token.least || body.length < 16) return false
   if (!key.startsWith(token.prefix.replace(/[^A-Za-z0-9]/g, ""))) return false
-  if (!isRegular(squeezed.lengths) && squeezed.words > 0.45) return false
-  if (classes(body) < 2 || !isKeyBody(body) || text.slice(at, squeezed.end).includes("\ufffd")) return false
+  const whole = text.slice(at, squeezed.end)
+  if (!isRegular(squeezed.lengths) && (squeezed.words > 0.45 || !isCut(squeezed.lengths, whole))) return false
+  if (classes(body) < 2 || !isKeyBody(body) || whole.includes("\ufffd")) return false
   return !hasSum(token) || token.check(key)
 }
 
