@@ -2,6 +2,7 @@ import { Platform } from "@agion/testing"
 import { layer } from "@effect/vitest"
 import { badInput } from "./suites/badInput.ts"
 import { checks } from "./suites/checks.ts"
+import { fuzz } from "./suites/fuzz.ts"
 import { permissions } from "./suites/permissions.ts"
 import { policies } from "./suites/policies.ts"
 import { resources } from "./suites/resources.ts"
@@ -14,4 +15,5 @@ layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("o
   policies(it)
   badInput(it)
   routes(it)
+  fuzz(it, 400)
 })

@@ -188,6 +188,16 @@ const make = Effect.gen(function* () {
   }
 
   const batch = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
+    const results = asked.map(now)
+    const waiting = asked.filter((_, index) => results[index] === undefined)
+    if (waiting.length === 0) return results.filter((result) => result !== undefined)
+    const slow = yield* readAndCheck(waiting)
+    let next = 0
+    return results.flatMap((result) => result ?? slow[next++] ?? [])
+  })
+
+  /** Answers, in order, what memory alone could not. */
+  const readAndCheck = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
     yield* fresh
     const knowns = yield* knowAll(snapshot, asked)
     const used = yield* usageOf(knowns, asked, true)

@@ -3,14 +3,15 @@
  * query, no schema. Whatever is not plain (another shape of the body, a limit that must be counted, an alert to
  * raise, something that must be read first) goes on to the router, which answers the same.
  */
-import { type CallerInfo, type CheckRequest, ResourceId } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain"
 import { Effect } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Identify } from "../http/Authentication.ts"
 import { withEpoch } from "../http/ErrorBody.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import * as CheckCodec from "./CheckCodec.ts"
-import { type Asked, Checks } from "./Checks.ts"
+import { Checks } from "./Checks.ts"
+import { placeNow } from "./Placing.ts"
 
 const path = "/api/v1/permissions/check"
 
@@ -21,20 +22,9 @@ export const layer = (identify: Identify) =>
       const checks = yield* Checks
       const tenancy = yield* Tenancy
 
-      /** The organization where it takes no look-up; contract 2.3. */
-      const place = (caller: CallerInfo, request: CheckRequest): Asked | undefined => {
-        const { organizationId } = request
-        if (organizationId == null) return undefined
-        if (caller.organizationId !== null && caller.organizationId !== organizationId) return undefined
-        if (caller.organizationId === null && !tenancy.isNoted(request.actorId, organizationId))
-          return undefined
-        const resourceId = ResourceId.make(request.resourceId.toLowerCase(), { disableChecks: true })
-        return { ...request, resourceId, organizationId }
-      }
-
       const answer = (caller: CallerInfo, text: string) => {
         const request = CheckCodec.decode(parse(text))
-        const asked = request === undefined ? undefined : place(caller, request)
+        const asked = request === undefined ? undefined : placeNow(tenancy, caller, request)
         const result = asked === undefined ? undefined : checks.now(asked)
         if (asked === undefined || result === undefined) return undefined
         tenancy.use(asked.organizationId)

@@ -1,5 +1,5 @@
 /** The routes of permissions: asking, granting, checking, using. */
-import { Api, Caller, CheckBatch, type CheckRequest, ResourceId } from "@agion/domain"
+import { Api, Caller, CheckBatch, type CheckRequest } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiError } from "effect/http-api"
@@ -11,7 +11,7 @@ import { type Asked, Checks } from "./Checks.ts"
 import * as Ledger from "./Ledger.ts"
 import { Permissions } from "./Permissions.ts"
 import type { Owned } from "./PermissionsSql.ts"
-import { Snapshot } from "./Snapshot.ts"
+import { placeNow, whereChecked } from "./Placing.ts"
 
 const decodeBatch = Schema.decodeUnknownEffect(Schema.fromJsonString(CheckBatch))
 
@@ -42,9 +42,13 @@ export const layer = HttpApiBuilder.group(
       questions: ReadonlyArray<CheckRequest>,
       fields: CheckRequest["fields"]
     ) {
-      const asked = yield* Effect.forEach(questions, (check) =>
-        place(fields == null || check.fields != null ? check : { ...check, fields })
-      )
+      const caller = yield* Caller
+      const asked: Array<Asked> = []
+      for (const check of questions) {
+        const question = fields == null || check.fields != null ? check : { ...check, fields }
+        asked.push(placeNow(tenancy, caller, question) ?? (yield* place(question)))
+      }
+      if (asked[0] !== undefined) yield* tenancy.about(asked[0].organizationId)
       const text = CheckCodec.encodeBatch(yield* checks.batch(asked))
       return HttpServerResponse.text(text, { contentType: "application/json" })
     })
@@ -106,26 +110,3 @@ export const layer = HttpApiBuilder.group(
     })
   })
 )
-
-/**
- * Settles which organization a check is about (contract 2.3): the key's, the named, the resource's, where the
- * actor was last seen. A check is a sight of the actor too.
- */
-const whereChecked = Effect.gen(function* () {
-  const tenancy = yield* Tenancy
-  const snapshot = yield* Snapshot
-  return Effect.fnUntraced(function* (request: CheckRequest) {
-    const caller = yield* Caller
-    // Ids are compared as text in memory; the database spells them in small letters.
-    const resourceId = ResourceId.make(request.resourceId.toLowerCase())
-    const named =
-      caller.organizationId === null && request.organizationId == null
-        ? yield* snapshot.ownerOf(resourceId)
-        : request.organizationId
-    const organizationId =
-      named == null ? yield* tenancy.ofActor(named, request.actorId) : yield* tenancy.of(named)
-    if (caller.organizationId === null) yield* tenancy.note(request.actorId, organizationId)
-    const asked: Asked = { ...request, resourceId, organizationId }
-    return asked
-  })
-})

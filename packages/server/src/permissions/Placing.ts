@@ -1,0 +1,44 @@
+/**
+ * Which organization a check is about (contract 2.3): the key's, the named, the resource's, where the actor was
+ * last seen. A check is a sight of the actor too.
+ */
+import { Caller, type CallerInfo, type CheckRequest, ResourceId } from "@agion/domain"
+import { Effect } from "effect"
+import { Tenancy } from "../organizations/Tenancy.ts"
+import type { Asked } from "./Checks.ts"
+import { Snapshot } from "./Snapshot.ts"
+
+/** Ids are compared as text in memory; the database spells them in small letters. */
+const spelled = (id: ResourceId): ResourceId => ResourceId.make(id.toLowerCase(), { disableChecks: true })
+
+/** Settles it where nothing has to be looked up or written; undefined where it takes more. */
+export const placeNow = (
+  tenancy: Tenancy["Service"],
+  caller: CallerInfo,
+  request: CheckRequest
+): Asked | undefined => {
+  const { organizationId } = request
+  if (organizationId == null) return undefined
+  if (caller.organizationId !== null && caller.organizationId !== organizationId) return undefined
+  if (caller.organizationId === null && !tenancy.isNoted(request.actorId, organizationId)) return undefined
+  return { ...request, resourceId: spelled(request.resourceId), organizationId }
+}
+
+/** Settles it; fails for an organization that the key does not speak for. */
+export const whereChecked = Effect.gen(function* () {
+  const tenancy = yield* Tenancy
+  const snapshot = yield* Snapshot
+  return Effect.fnUntraced(function* (request: CheckRequest) {
+    const caller = yield* Caller
+    const resourceId = spelled(request.resourceId)
+    const named =
+      caller.organizationId === null && request.organizationId == null
+        ? yield* snapshot.ownerOf(resourceId)
+        : request.organizationId
+    const organizationId =
+      named == null ? yield* tenancy.ofActor(named, request.actorId) : yield* tenancy.of(named)
+    if (caller.organizationId === null) yield* tenancy.note(request.actorId, organizationId)
+    const asked: Asked = { ...request, resourceId, organizationId }
+    return asked
+  })
+})
