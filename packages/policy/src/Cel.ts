@@ -81,11 +81,12 @@ const programOf = (
   type: string,
   budget: number = DEFAULT_BUDGET
 ): Program => {
-  const frame = new Frame(slots)
   // Closures are made when they are first wanted: a set decides most conditions without them.
   let run: ((c: Frame) => unknown) | undefined
+  let frame: Frame | undefined
   const evaluate = (input: Input): unknown => {
     run ??= boxed(compileNode(node))
+    frame ??= new Frame(slots)
     return evaluateIn(frame, run, input, budget)
   }
   return { source, type, node, slots, evaluate }

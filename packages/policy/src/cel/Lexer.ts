@@ -29,8 +29,6 @@ const at = (regex: RegExp, source: string, pos: number): RegExpExecArray | null 
   return regex.exec(source)
 }
 
-type Bare = Omit<Token, "end">
-
 /** All tokens of a source, the last of kind `end`. */
 export const tokenize = (source: string): ReadonlyArray<Token> => {
   const tokens: Array<Token> = []
@@ -38,9 +36,9 @@ export const tokenize = (source: string): ReadonlyArray<Token> => {
   while (true) {
     pos = skip(source, pos)
     if (pos >= source.length) break
-    const [token, next] = read(source, pos)
-    tokens.push({ ...token, end: next })
-    pos = next
+    const token = read(source, pos)
+    tokens.push(token)
+    pos = token.end
   }
   tokens.push({ kind: "end", text: "", pos, end: pos })
   return tokens
@@ -61,7 +59,7 @@ const skip = (source: string, from: number): number => {
 
 const isDigit = (c: number): boolean => c >= 48 && c <= 57
 
-const read = (source: string, pos: number): readonly [Bare, number] => {
+const read = (source: string, pos: number): Token => {
   const first = source[pos] ?? ""
   if ("\"'rRbB".includes(first)) {
     const quote = at(QUOTE, source, pos)
@@ -73,16 +71,16 @@ const read = (source: string, pos: number): readonly [Bare, number] => {
   }
   if (isWord(c)) {
     const name = at(IDENT, source, pos)?.[0] ?? first
-    return [{ kind: "ident", text: name, pos }, pos + name.length]
+    return { kind: "ident", text: name, pos, end: pos + name.length }
   }
   if (first === "`") {
     const quoted = at(QUOTED, source, pos)
     if (quoted === null) throw new SyntaxFault("syntax", "this quoted field name does not end", pos)
-    return [{ kind: "quoted", text: quoted[1] ?? "", pos }, pos + quoted[0].length]
+    return { kind: "quoted", text: quoted[1] ?? "", pos, end: pos + quoted[0].length }
   }
   const two = source.slice(pos, pos + 2)
-  if (TWO.has(two)) return [{ kind: "op", text: two, pos }, pos + 2]
-  if (ONE.includes(first)) return [{ kind: "op", text: first, pos }, pos + 1]
+  if (TWO.has(two)) return { kind: "op", text: two, pos, end: pos + 2 }
+  if (ONE.includes(first)) return { kind: "op", text: first, pos, end: pos + 1 }
   throw new SyntaxFault("syntax", hintFor(first), pos)
 }
 
@@ -93,20 +91,20 @@ const hintFor = (c: string): string => {
   return `\`${c}\` has no meaning here`
 }
 
-const readNumber = (source: string, pos: number, text: string): readonly [Bare, number] => {
+const readNumber = (source: string, pos: number, text: string): Token => {
   const end = pos + text.length
   const after = source.charCodeAt(end)
   if (isWord(after)) throw new SyntaxFault("syntax", "a name cannot begin with a digit", pos)
   const hex = /^0[xX]/.test(text)
-  if (/[uU]$/.test(text)) return [{ kind: "uint", text: text.slice(0, -1), pos }, end]
-  if (!hex && /[.eE]/.test(text)) return [{ kind: "double", text, pos }, end]
-  return [{ kind: "int", text, pos }, end]
+  if (/[uU]$/.test(text)) return { kind: "uint", text: text.slice(0, -1), pos, end }
+  if (!hex && /[.eE]/.test(text)) return { kind: "double", text, pos, end }
+  return { kind: "int", text, pos, end }
 }
 
 const isWord = (c: number): boolean =>
   (c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122) || c === 95
 
-const readString = (source: string, pos: number, prefix: string, quote: string): readonly [Bare, number] => {
+const readString = (source: string, pos: number, prefix: string, quote: string): Token => {
   const raw = /r/i.test(prefix)
   const asBytes = /b/i.test(prefix)
   const start = pos + prefix.length + quote.length
@@ -122,9 +120,9 @@ const readString = (source: string, pos: number, prefix: string, quote: string):
   const end = i + quote.length
   if (asBytes) {
     const bytes = raw ? new TextEncoder().encode(body) : unescapeBytes(body, start)
-    return [{ kind: "bytes", text: "", bytes, pos }, end]
+    return { kind: "bytes", text: "", bytes, pos, end }
   }
-  return [{ kind: "string", text: raw ? body : unescapeText(body, start), pos }, end]
+  return { kind: "string", text: raw ? body : unescapeText(body, start), pos, end }
 }
 
 const SIMPLE: Readonly<Record<string, number>> = {
