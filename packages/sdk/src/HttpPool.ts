@@ -42,13 +42,16 @@ const undici = Effect.fnUntraced(function* (connections: number) {
   return yield* Effect.provideService(node.makeUndici, node.Dispatcher, dispatcher)
 })
 
+/** An agent waits no longer than this for a platform that is back; a probe costs one call. */
+const maxOpenMs = 3000
+
 /** A pool with its breaker. */
 export const layer = (options: HttpPoolOptions = {}): Layer.Layer<HttpClient.HttpClient | PlatformCircuit> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
       const client = timed(yield* undici(options.connections ?? 32), timeout)
-      const breaker = yield* CircuitBreaker.make({ name: "platform", ...options.breaker })
+      const breaker = yield* CircuitBreaker.make({ name: "platform", maxOpenMs, ...options.breaker })
       return Context.make(PlatformCircuit, breaker).pipe(
         Context.add(HttpClient.HttpClient, yield* CircuitBreaker.httpClient(breaker, client))
       )

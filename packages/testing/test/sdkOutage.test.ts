@@ -3,12 +3,22 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { FaultProxy, Platform } from "../src/index.ts"
 
-/** Waits for a condition, with a bound. */
-const until = <A, E, R>(effect: Effect.Effect<A, E, R>, holds: (value: A) => boolean) =>
-  effect.pipe(
-    Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeout("15 seconds")
+/** Waits for a condition, with a bound; what was seen last is told. */
+const until = <A, E, R>(effect: Effect.Effect<A, E, R>, holds: (value: A) => boolean) => {
+  let seen: unknown = "nothing"
+  const looked = Effect.tap(effect, (value) =>
+    Effect.sync(() => {
+      seen = value
+    })
   )
+  return looked.pipe(
+    Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeoutOrElse({
+      duration: "15 seconds",
+      orElse: () => Effect.die(new Error(`never came true; the last was ${JSON.stringify(seen)}`))
+    })
+  )
+}
 
 const resource = (name: string, more: object = {}) =>
   Effect.gen(function* () {
@@ -85,7 +95,8 @@ layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
                 const inside = Effect.provideContext<Layer.Success<typeof live>>(services)
                 yield* Effect.gen(function* () {
                   const cache = yield* PermissionCache
-                  yield* cache.preload([{ resourceId: warm }, { resourceId: critical }])
+                  for (const resourceId of [warm, critical])
+                    yield* until(cache.check({ resourceId }), (now) => now.allowed && now.source === "cache")
                   yield* cache.holdResources([cold])
                   yield* until((yield* TrustTracker).refresh, (view) => view.score === score)
                 }).pipe(inside)
@@ -129,7 +140,8 @@ layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
               ({ body }) => body.data.score === 74
             )
             yield* until(check(warm).pipe(trusted.inside), (decision) => decision.mode === "normal")
-          }).pipe(Effect.scoped)
+          }).pipe(Effect.scoped),
+        60_000
       )
   }
 )

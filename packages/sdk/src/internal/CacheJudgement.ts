@@ -116,7 +116,8 @@ export const takeAnswer = (
   const { state } = parts
   const { result } = answer
   const organization = organizationOf(state, key.organizationId)
-  const epoch = answer.epoch ?? result.metadata.epoch ?? null
+  // The facts decide: a header may name an epoch that came after them.
+  const epoch = result.metadata.epoch ?? answer.epoch
   const decision = observed(parts, ofResult(result, "platform"))
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
