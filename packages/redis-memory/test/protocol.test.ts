@@ -1,7 +1,7 @@
 import { RedisMemory } from "@agion/redis-memory"
+import { RawSocket } from "@agion/testing"
 import { assert, it, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { encodeCall, open } from "../../testing/src/contract/RawSocket.ts"
 import { formatG, formatScore } from "../src/internal/Bytes.ts"
 import { ProtocolError, RequestReader } from "../src/internal/Resp.ts"
 
@@ -11,7 +11,7 @@ const Words = Schema.Array(
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })))
 
 it.prop("requests are the same however the network cuts them", [Words, Cuts], ([words, cuts]) => {
-  const bytes = Buffer.from(words.map((each) => encodeCall(...each)).join(""), "utf8")
+  const bytes = Buffer.from(words.map((each) => RawSocket.encodeCall(...each)).join(""), "utf8")
   const reader = new RequestReader(1024 * 1024)
   const read: Array<ReadonlyArray<string>> = []
   let at = 0
@@ -85,10 +85,10 @@ layer(RedisMemory.layerServer(), { excludeTestServices: true })("a port under at
     ([junk]) =>
       Effect.gen(function* () {
         const { port = 0 } = yield* RedisMemory
-        const bad = yield* open(port)
+        const bad = yield* RawSocket.open(port)
         yield* bad.write(junk.join(""))
-        const good = yield* open(port)
-        yield* good.write(encodeCall("PING"))
+        const good = yield* RawSocket.open(port)
+        yield* good.write(RawSocket.encodeCall("PING"))
         yield* good.hear(/^\+PONG\r\n$/)
       }).pipe(Effect.scoped),
     { arbitrary: { runs: 30 } }

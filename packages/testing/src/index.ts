@@ -1,5 +1,6 @@
 /** For tests only: servers to start, faults to make, suites that every implementation runs. */
 
+export * as RawSocket from "./contract/RawSocket.ts"
 export * as RedisContract from "./contract/RedisContract.ts"
 export * as FaultProxy from "./FaultProxy.ts"
 export * as Platform from "./Platform.ts"

@@ -15,7 +15,7 @@ SEXTETS[43] = SEXTETS[45] = 62
 SEXTETS[47] = SEXTETS[95] = 63
 
 /** The value of a hexadecimal digit, or -1. */
-export const hexDigit = (unit: number): number =>
+const hexDigit = (unit: number): number =>
   unit >= 48 && unit <= 57 ? unit - 48 : (unit | 32) >= 97 && (unit | 32) <= 102 ? (unit | 32) - 87 : -1
 
 /** The byte that two hexadecimal digits at `at` spell, or -1. */

@@ -6,7 +6,7 @@ import type { Report } from "./Report.ts"
 import type { View } from "./View.ts"
 
 /** Whether the digits of `value` satisfy Luhn's check. */
-export const isLuhn = (value: string): boolean => {
+const isLuhn = (value: string): boolean => {
   let sum = 0
   for (let i = 0; i < value.length; i++) {
     const digit = value.charCodeAt(value.length - 1 - i) - 48

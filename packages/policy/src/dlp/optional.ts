@@ -13,7 +13,7 @@ const LENGTHS =
   "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BR29CH21CR22CY28CZ24DE22DK18DO28EE20EG29ES24FI18FO18FR27GB22GE22GI23GL18GR27GT28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LI21LT20LU20LV21MC27MD24ME22MK19MR27MT31MU30NL18NO15PK24PL28PS29PT25QA29RO24RS22SA24SE24SI19SK24SM27TN24TR26UA29VA22VG24XK20"
 
 /** Whether the country's length and the remainder by 97 are right. */
-export const isIban = (value: string): boolean => {
+const isIban = (value: string): boolean => {
   const at = LENGTHS.indexOf(value.slice(0, 2))
   if (at < 0 || at % 4 !== 0 || Number(LENGTHS.slice(at + 2, at + 4)) !== value.length) return false
   let rest = 0

@@ -12,18 +12,14 @@ export interface Passage {
 }
 
 /** The length of a value, rounded up to a power of two from 8: the exact length stays hidden. */
-export const lengthClass = (length: number): number => {
+const lengthClass = (length: number): number => {
   let size = 8
   while (size < length) size *= 2
   return size
 }
 
 /** What stands for a value: `[email:16]` (its length class) or `[email:1a2b3c4d]` (its keyed hash). */
-export const placeholder = (
-  passage: Passage,
-  text: string,
-  keyedHash?: (value: string) => string
-): string => {
+const placeholder = (passage: Passage, text: string, keyedHash?: (value: string) => string): string => {
   const { kind, start, end } = passage
   const hash = passage.hash ?? keyedHash?.(text.slice(start, end))
   return `[${kind}:${hash === undefined ? lengthClass(end - start) : hash.slice(0, 8)}]`

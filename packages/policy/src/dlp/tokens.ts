@@ -62,7 +62,7 @@ const fromBase64Url = (value: string): string => {
 }
 
 /** Whether the first part of a JSON web token is a header that names its algorithm. */
-export const isJwt = (key: string): boolean => {
+const isJwt = (key: string): boolean => {
   const header = fromBase64Url(key.slice(0, Math.min(key.indexOf("."), 2048)))
   return /^\{\s*"[^{}]{0,1500}"\s*:/.test(header) && /"(?:alg|enc|typ)"\s*:\s*"/.test(header)
 }

@@ -30,7 +30,7 @@ export interface Bounds {
 }
 
 /** The verdict on every value in which nothing is found. */
-export const cleanValue: ValueResult = Object.freeze({
+const cleanValue: ValueResult = Object.freeze({
   decision: "allow",
   findings: Object.freeze([]),
   truncated: false
