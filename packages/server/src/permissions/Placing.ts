@@ -2,7 +2,7 @@
  * Which organization a check is about (contract 2.3): the key's, the named, the resource's, where the actor was
  * last seen. A check is a sight of the actor too.
  */
-import { Caller, type CallerInfo, type CheckRequest, ResourceId } from "@agion/domain"
+import { type ApiError, Caller, type CallerInfo, type CheckRequest, ResourceId } from "@agion/domain"
 import { Effect } from "effect"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import type { Asked } from "./Checks.ts"
@@ -24,8 +24,11 @@ export const placeNow = (
   return { ...request, resourceId: spelled(request.resourceId), organizationId }
 }
 
-/** Settles it; fails for an organization that the key does not speak for. */
-export const whereChecked = Effect.gen(function* () {
+/** Settles where a check belongs; fails for an organization that the key does not speak for. */
+export type Place = (request: CheckRequest) => Effect.Effect<Asked, ApiError.Forbidden, Caller>
+
+/** Settles it, looking up what must be. */
+export const whereChecked: Effect.Effect<Place, never, Tenancy | Snapshot> = Effect.gen(function* () {
   const tenancy = yield* Tenancy
   const snapshot = yield* Snapshot
   return Effect.fnUntraced(function* (request: CheckRequest) {
