@@ -40,8 +40,9 @@ const tail = (
 ) => {
   const key = keyOf(secret)
   const message = Buffer.from(JSON.stringify([head, organizationId, actorId, allowed]))
-  const inner = hash("sha256", Buffer.concat([key.inner, message]), "buffer")
-  const mac = hash("sha256", Buffer.concat([key.outer, inner]), "buffer").subarray(0, 8)
+  // As text, which the runtime hands out at a third of what bytes cost.
+  const inner = Buffer.from(hash("sha256", Buffer.concat([key.inner, message]), "hex"), "hex")
+  const mac = Buffer.from(hash("sha256", Buffer.concat([key.outer, inner]), "hex").slice(0, 16), "hex")
   mac[0] = ((mac[0] ?? 0) & 0x3f) | 0x80
   return mac
 }
