@@ -5,6 +5,7 @@
 import { Streams, Wire } from "@agion/domain"
 import { Result, Schema } from "effect"
 import { idOf } from "./EventId.ts"
+import { decodeTrustFields } from "./TrustFields.ts"
 
 /** The streams that agents write. */
 export type StreamKind =
@@ -52,8 +53,13 @@ export interface Misunderstood {
   readonly reason: string
 }
 
+const decodeTrust = Schema.decodeUnknownResult(Streams.TrustEvent)
+
 const decoders = {
-  trust: Schema.decodeUnknownResult(Streams.TrustEvent),
+  trust: (fields: Streams.Fields) => {
+    const usual = decodeTrustFields(fields)
+    return usual === undefined ? decodeTrust(fields) : Result.succeed(usual)
+  },
   feedback: Schema.decodeUnknownResult(Streams.FeedbackEvent),
   llmInteractions: Schema.decodeUnknownResult(Streams.LlmInteraction),
   missions: Schema.decodeUnknownResult(Streams.MissionEvent),
