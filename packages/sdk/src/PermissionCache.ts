@@ -198,11 +198,10 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
     const entry = find(parts, input)
     if (entry?.plain === true && input.context === undefined) {
       const at = now()
-      const { decision } = entry
       if (
         at < entry.expiresAt &&
         entry.generation === engine.generationUnsafe() &&
-        (!decision.allowed || (at < entry.organization.freshUntil && entry.actor.score >= entry.trustFloor))
+        (!entry.allowed || (at < entry.organization.freshUntil && entry.actor.score >= entry.trustFloor))
       ) {
         counters.hits++
         table.touch(entry)

@@ -34,6 +34,8 @@ const entryOf = (key: Key): Entry => ({
   permissionType: key.permission,
   stamp: 0,
   live: false,
+  slot: 0,
+  next: undefined,
   name: nameOf(key)
 })
 

@@ -49,6 +49,8 @@ export interface CacheEntry extends EntryKey, Held {
   readonly actor: ActorTrust
   /** The answer as a hit gives it; it speaks for calls without a context. */
   readonly decision: Decision
+  /** `decision.allowed`, beside the fields that every hit reads. */
+  readonly allowed: boolean
   /** The same, ready to be yielded. */
   readonly hit: Effect.Effect<Decision>
   /** The answer holds for every call without a context, as long as the entry lives. */
@@ -130,6 +132,9 @@ export const makeEntry = (options: {
     permissionType: key.permissionType,
     stamp: 0,
     live: false,
+    slot: 0,
+    next: undefined,
+    allowed: decision.allowed,
     organization: options.organization,
     actor: options.actor,
     decision,

@@ -148,5 +148,5 @@ export const takeAnswer = (
 
 const asObserved = (parts: Parts, entry: CacheEntry): CacheEntry => {
   const decision = observed(parts, entry.decision)
-  return { ...entry, decision, hit: Effect.succeed(decision) }
+  return { ...entry, decision, allowed: decision.allowed, hit: Effect.succeed(decision) }
 }

@@ -16,15 +16,17 @@ export interface EntryKey {
   readonly permissionType: PermissionType
 }
 
-/** What the table needs of an entry; `stamp` and `live` are the table's. */
+/** What the table needs of an entry; the fields below are the table's. */
 export interface Held extends EntryKey {
   stamp: number
   live: boolean
+  /** Actor type and permission type in one number. */
+  slot: number
+  /** The next entry of the same resource: most have one alone, so that a look-up ends at the first. */
+  next: Held | undefined
 }
 
-/** Entries of one resource: a slot for each actor type and permission type. */
-type Slots<V> = Array<V | undefined>
-type Resources<V> = Map<string, Slots<V>>
+type Resources<V> = Map<string, V>
 type Actors<V> = Map<string, Resources<V>>
 
 /** A new table. Not a class hierarchy: closures over Maps. */
@@ -81,7 +83,11 @@ export class EntryTable<V extends Held> {
     resourceId: string,
     permissionType: PermissionType
   ): V | undefined {
-    return this.#resources(organizationId, actorId)?.get(resourceId)?.[slotOf(actorType, permissionType)]
+    let entry: Held | undefined = this.#resources(organizationId, actorId)?.get(resourceId)
+    const slot = slotOf(actorType, permissionType)
+    while (entry !== undefined && entry.slot !== slot) entry = entry.next
+    // Whatever stands in a chain was put there as a V.
+    return entry as V | undefined
   }
 
   /** The entry has been used just now. */
@@ -89,20 +95,18 @@ export class EntryTable<V extends Held> {
     entry.stamp = ++this.#stamp
   }
 
-  #slots(key: EntryKey): Slots<V> {
-    const actors = held(this.#organizations, key.organizationId, newMap<Resources<V>>)
-    return held(held(actors, key.actorId, newMap<Slots<V>>), key.resourceId, newSlots<V>)
-  }
-
   /** Holds an entry as the most recently used, in place of the one with its key. */
   put(entry: V): void {
-    const slots = this.#slots(entry)
-    const slot = slotOf(entry.actorType, entry.permissionType)
-    const old = slots[slot]
-    if (old !== undefined) old.live = false
-    else this.#size++
-    slots[slot] = entry
+    const actors = held(this.#organizations, entry.organizationId, newMap<Resources<V>>)
+    const resources = held(actors, entry.actorId, newMap<V>)
+    entry.slot = slotOf(entry.actorType, entry.permissionType)
+    const head = resources.get(entry.resourceId)
+    const rest = without(head, entry.slot)
+    if (rest.removed === undefined) this.#size++
+    else rest.removed.live = false
+    entry.next = rest.chain
     entry.live = true
+    resources.set(entry.resourceId, entry)
     this.touch(entry)
     if (this.#size > this.#capacity) this.#evict()
   }
@@ -114,10 +118,12 @@ export class EntryTable<V extends Held> {
     this.#size--
     const actors = this.#organizations.get(entry.organizationId)
     const resources = actors?.get(entry.actorId)
-    const slots = resources?.get(entry.resourceId)
-    if (actors === undefined || resources === undefined || slots === undefined) return
-    slots[slotOf(entry.actorType, entry.permissionType)] = undefined
-    if (slots.some((held) => held !== undefined)) return
+    if (actors === undefined || resources === undefined) return
+    const { chain } = without(resources.get(entry.resourceId), entry.slot)
+    if (chain !== undefined) {
+      resources.set(entry.resourceId, chain as V)
+      return
+    }
     resources.delete(entry.resourceId)
     if (resources.size > 0) return
     actors.delete(entry.actorId)
@@ -131,9 +137,10 @@ export class EntryTable<V extends Held> {
   *of(organizationId: string, actorId?: string): Generator<V> {
     const actors = this.#organizations.get(organizationId)
     if (actors === undefined) return
-    const all = actorId === undefined ? actors.values() : [actors.get(actorId) ?? new Map<string, Slots<V>>()]
+    const all = actorId === undefined ? actors.values() : [actors.get(actorId) ?? newMap<V>()]
     for (const resources of all)
-      for (const slots of resources.values()) for (const entry of slots) if (entry !== undefined) yield entry
+      for (const head of resources.values())
+        for (let entry: Held | undefined = head; entry !== undefined; entry = entry.next) yield entry as V
   }
 
   #evict(): void {
@@ -164,7 +171,6 @@ export class EntryTable<V extends Held> {
 }
 
 const newMap = <T>(): Map<string, T> => new Map()
-const newSlots = <V>(): Slots<V> => []
 
 /** What a map holds under a key, made when there is nothing. */
 const held = <T>(map: Map<string, T>, key: string, make: () => T): T => {
@@ -173,6 +179,22 @@ const held = <T>(map: Map<string, T>, key: string, make: () => T): T => {
   const made = make()
   map.set(key, made)
   return made
+}
+
+/** A chain without the entry of a slot, and that entry. */
+const without = (
+  head: Held | undefined,
+  slot: number
+): { readonly chain: Held | undefined; readonly removed: Held | undefined } => {
+  if (head === undefined) return { chain: undefined, removed: undefined }
+  if (head.slot === slot) return { chain: head.next, removed: head }
+  for (let entry = head; entry.next !== undefined; entry = entry.next) {
+    const { next } = entry
+    if (next.slot !== slot) continue
+    entry.next = next.next
+    return { chain: head, removed: next }
+  }
+  return { chain: head, removed: undefined }
 }
 
 const slotOf = (actorType: ActorType, permissionType: PermissionType): number =>
