@@ -11,7 +11,7 @@
  *     await bench.compare("cached check", [
  *       floor("one Map lookup", sync((i) => map.get(keys[i & 8191] ?? ""))),
  *       ours("PermissionCache in a fiber", fiber((i) => cache.check(requests[i & 8191] ?? first))),
- *       peer("lru-cache", sync((i) => lru.get(keys[i & 8191] ?? "")))
+ *       peer("another cache", sync((i) => other.get(keys[i & 8191] ?? "")))
  *     ])
  *   }
  * }

@@ -2,7 +2,7 @@
 import { Effect, Stdio, Stream } from "effect"
 
 /** The longest line that is read, in characters. */
-export const maxLine = 16_777_216
+const maxLine = 16_777_216
 
 /** Writes an answer for each line of standard input; empty lines are passed over. */
 export const eachLine = Effect.fnUntraced(function* (answer: (line: string) => string) {

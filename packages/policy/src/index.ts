@@ -1,3 +1,4 @@
+/** The judgement: expressions, policy sets, permission checks, outages and content, without any I/O. */
 export * as Cel from "./Cel.ts"
 export * as Dlp from "./Dlp.ts"
 export * as LocalTime from "./LocalTime.ts"

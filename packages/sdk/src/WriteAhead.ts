@@ -15,7 +15,7 @@ import type { FileHandle, WriteAheadFiles } from "./WriteAheadFiles.ts"
 import * as Segment from "./WriteAheadSegment.ts"
 
 /** How many lanes a log has. */
-export const lanes = 3
+const lanes = 3
 /** A record that means nothing: it finds out whether the disk takes any. */
 export const probe: Draft = { lane: 7, body: "" }
 

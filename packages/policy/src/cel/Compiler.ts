@@ -493,7 +493,7 @@ const noField = (v: unknown, field: string, pos: number): Fault =>
   )
 
 /** A fault for a value that should have been a bool. */
-export const notBool = (v: unknown, pos: number): Fault =>
+const notBool = (v: unknown, pos: number): Fault =>
   v instanceof Fault
     ? v
     : fault("not_a_boolean", `this is a ${kindOf(v) ?? "value of another kind"}, not a bool`, pos)
@@ -872,7 +872,7 @@ const logic = (args: ReadonlyArray<Fn>, node: Logic): Fn => {
 }
 
 /** Adds an entry to a map literal; the fault when it cannot. */
-export const addEntry = (
+const addEntry = (
   m: CelMap,
   key: unknown,
   v: unknown,

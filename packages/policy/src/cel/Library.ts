@@ -63,7 +63,7 @@ const byZero = (): Fault => fault("divide_by_zero", "division by zero")
 const bad = (what: string): Fault => fault("invalid_argument", what)
 
 /** An int, or the overflow. */
-export const int = (n: bigint): bigint | Fault => (n > INT_MAX || n < INT_MIN ? overflow() : n)
+const int = (n: bigint): bigint | Fault => (n > INT_MAX || n < INT_MIN ? overflow() : n)
 const uint = (n: bigint): Uint | Fault => (n > UINT_MAX || n < 0n ? overflow() : new Uint(n))
 
 const isText = (v: unknown): v is string => typeof v === "string"

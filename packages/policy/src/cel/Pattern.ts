@@ -36,7 +36,7 @@ export interface Pattern {
 }
 
 /** Patterns longer than this are refused. */
-export const MAX_PATTERN = 1_000
+const MAX_PATTERN = 1_000
 const MAX_REPEAT = 1_000
 /** Atoms after writing out every bounded repetition. */
 const MAX_EXPANDED = 20_000

@@ -130,7 +130,7 @@ export class CelMap {
 export type Json = { readonly [key: string]: unknown }
 
 /** Every object that is none of the engine's own classes, nor a list, bytes or date. */
-export const isJson = (v: unknown): v is Json => kindOf(v) === "map" && !(v instanceof CelMap)
+const isJson = (v: unknown): v is Json => kindOf(v) === "map" && !(v instanceof CelMap)
 
 /** The CEL kind of a value; undefined for what is no CEL value. */
 export const kindOf = (v: unknown): string | undefined => {
@@ -271,7 +271,7 @@ export const searchCost = (text: string, part: string): number =>
   (text.length >> 6) * (1 + (part.length >> 8))
 
 /** Equality of numbers by value; comparing a bigint with a number is exact in JavaScript. */
-export const sameNumber = (x: number | bigint, y: number | bigint): boolean => x <= y && x >= y
+const sameNumber = (x: number | bigint, y: number | bigint): boolean => x <= y && x >= y
 
 const equalObjects = (a: object, b: object, meter: Meter, depth: number): boolean | Fault => {
   if (depth > MAX_DEPTH) return fault("invalid_argument", `values are nested deeper than ${MAX_DEPTH} levels`)
@@ -342,7 +342,7 @@ const equalMaps = (a: unknown, b: unknown, meter: Meter, depth: number): boolean
 }
 
 /** Order of two strings by code points: −1, 0 or 1. */
-export const compareText = (a: string, b: string): number => {
+const compareText = (a: string, b: string): number => {
   const n = Math.min(a.length, b.length)
   for (let i = 0; i < n; i++) {
     const x = a.charCodeAt(i)

@@ -70,7 +70,7 @@ const numbers = (path: string, type: Type): Constraint => {
 const texts = (path: string): Constraint => ({ k: "text", only: ENUMS[path], not: NONE })
 
 /** Both at once; undefined when nothing is both. */
-export const both = (a: Constraint, b: Constraint): Constraint | undefined => {
+const both = (a: Constraint, b: Constraint): Constraint | undefined => {
   if (a.k === "present") return b.k === "absent" ? undefined : b
   if (b.k === "present") return a.k === "absent" ? undefined : a
   if (a.k === "absent" || b.k === "absent") return a.k === b.k ? a : undefined

@@ -152,7 +152,7 @@ const PRIMITIVE: Readonly<Record<string, Type>> = {
 }
 
 /** A type of the suite. */
-export const typeFrom = (t: Json): Type => {
+const typeFrom = (t: Json): Type => {
   const [key = "", x] = Object.entries(t)[0] ?? []
   const inner = x as { readonly [k: string]: Json }
   switch (key) {

@@ -8,7 +8,7 @@ import { strings } from "@bufbuild/cel/ext"
 import { fromOracle, same } from "./conformance.ts"
 
 /** A seeded source of choices. */
-export class Random {
+class Random {
   private state: number
   constructor(seed: number) {
     this.state = seed | 0
@@ -47,7 +47,7 @@ const INTS = [
 const DOUBLES = ["0.0", "1.0", "2.5", "-0.5", "100.0", "1e300", "60.0"]
 
 /** Writes expressions; `x` and `y` are names bound by macros. */
-export class Grammar {
+class Grammar {
   private readonly r: Random
   private locals: ReadonlyArray<readonly [string, Kind]> = []
 
@@ -238,7 +238,7 @@ export class Grammar {
 type Json = { readonly [key: string]: unknown }
 
 /** An input in which things are missing now and then. */
-export const inputOf = (r: Random): Json => {
+const inputOf = (r: Random): Json => {
   const maybe = (o: Record<string, unknown>): Record<string, unknown> =>
     Object.fromEntries(Object.entries(o).filter(() => !r.chance(12)))
   const text = (): string => r.pick(TEXTS)

@@ -234,11 +234,11 @@ export const encode = (event: object, stamp: Stamp): Streams.Fields => {
 }
 
 /** Text that a database can hold: broken halves of characters and NUL become U+FFFD. */
-export const cleanText = (text: string): string =>
+const cleanText = (text: string): string =>
   Wire.isStorable(text) ? text : text.toWellFormed().replaceAll("\u0000", "\ufffd")
 
 /** JSON text of anything at all, as the platform accepts it. */
-export const toJson = (value: unknown): string =>
+const toJson = (value: unknown): string =>
   JSON.stringify(isReadable(value) ? value : plain(value, 0, new Set()))
 
 const isReadable = (value: unknown): boolean => {
