@@ -1,0 +1,91 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { AgionSdk, Health, Registrar, Settings } from "../src/index.ts"
+import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+
+const options = { agentId: "agent-1", gatewayUrl: "http://platform.test", directory: false } as const
+
+/** The SDK over a platform that is away while the layer is built. */
+const builtDuringOutage = AgionSdk.layerOver(options).pipe(
+  Layer.provideMerge(
+    Layer.effectDiscard(
+      Effect.map(TestPlatform, (platform) => {
+        platform.fault = { _tag: "Refuse" }
+      })
+    ).pipe(Layer.provideMerge(AgionTest.connections()))
+  )
+)
+
+describe("the whole SDK", () => {
+  it.effect(
+    "GOVERN-6 a platform that is away does not keep the agent from starting, and it registers later",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        const registrar = yield* Registrar
+        yield* TestClock.adjust("10 seconds")
+        assert.isFalse(registrar.stateUnsafe().registered)
+        const report = yield* (yield* Health).now
+        assert.strictEqual(report.status, "degraded")
+        assert.isFalse(report.ready)
+        platform.fault = { _tag: "None" }
+        for (let i = 0; i < 120 && !registrar.stateUnsafe().registered; i++)
+          yield* TestClock.adjust("1 second")
+        assert.isTrue(registrar.stateUnsafe().registered)
+        assert.isTrue(platform.arrived.some(({ path }) => path === "/agents/register"))
+      }).pipe(Effect.provide(builtDuringOutage))
+  )
+
+  it.effect("GOVERN-6 the agent is seen again every minute", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      const seen = () => platform.arrived.filter(({ path }) => path === "/agents/register").length
+      for (let i = 0; i < 10; i++) yield* TestClock.adjust("20 seconds")
+      assert.isAtLeast(seen(), 3)
+    }).pipe(Effect.provide(AgionTest.layer()))
+  )
+
+  const environment = (env: Record<string, string>) =>
+    Effect.provide(
+      AgionSdk.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(env))))
+    )
+  const base = {
+    AGION_AGENT_ID: "agent-7",
+    AGION_GATEWAY_URL: "http://127.0.0.1:1",
+    AGION_DIRECTORY: "/nowhere/agion"
+  }
+
+  it.effect("reads its settings from the environment", () =>
+    Effect.gen(function* () {
+      const settings: object = { ...(yield* Settings) }
+      assert.deepInclude(settings, {
+        agentId: "agent-7",
+        organizationId: "acme",
+        governance: true,
+        enforcement: "observe",
+        production: true,
+        signingKey: { keyId: "key:1", publicKey: "abc" }
+      })
+    }).pipe(
+      environment({
+        ...base,
+        AGION_ORG_ID: "acme",
+        AGION_ENV: "production",
+        AGION_ENFORCEMENT: "observe",
+        AGION_SIGNING_KEY: "key:1:abc"
+      })
+    )
+  )
+
+  it.effect("GOVERN-5 refuses to switch governance off in production", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Effect.scoped(
+          Layer.build(AgionSdk.layer({ ...options, environment: "production", governance: false }))
+        )
+      )
+      assert.include(error.message, "cannot be switched off in production")
+    })
+  )
+})
