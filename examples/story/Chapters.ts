@@ -175,9 +175,9 @@ export const trust = async (story: Story, agent: Agent): Promise<void> => {
   const medium = { resourceId: resource(story, "acme-medium") }
   fact("acme-medium asks for 60", verdict(await agent.sdk.check(medium)))
   await succeed(story, agent, 5)
-  fact("five successes", `trust 50 ${dim(`known after ${millis(await scoreBecomes(agent, 50))}`)}`)
+  fact("five successes", `trust 50 ${dim(`sent and known in ${millis(await scoreBecomes(agent, 50))}`)}`)
   await succeed(story, agent, 5)
-  fact("five more", `trust 60 ${dim(`known after ${millis(await scoreBecomes(agent, 60))}`)}`)
+  fact("five more", `trust 60 ${dim(`sent and known in ${millis(await scoreBecomes(agent, 60))}`)}`)
   const { value } = await eventually("the change of tier", () =>
     graduations.find((line) => line.includes("trusted at"))
   )

@@ -129,9 +129,6 @@ export class CelMap {
 
 export type Json = { readonly [key: string]: unknown }
 
-/** Every object that is none of the engine's own classes, nor a list, bytes or date. */
-const isJson = (v: unknown): v is Json => kindOf(v) === "map" && !(v instanceof CelMap)
-
 /** The CEL kind of a value; undefined for what is no CEL value. */
 export const kindOf = (v: unknown): string | undefined => {
   switch (typeof v) {
