@@ -2,12 +2,13 @@
  * What agents tell, applied: whether it came over Redis or over HTTP, it ends here (EVENT-5, EVENT-7).
  *
  * A batch is one transaction: ids are claimed, rows written, scores changed in the order of the batch, what is
- * to be told goes to the outbox. An entry that the database refuses is found by halving the batch and refused
- * alone; anything else that goes wrong fails the whole batch, which may then be tried again.
+ * to be told goes to the outbox. An entry that the database refuses, or that brings out a defect, is found by
+ * halving the batch and refused alone; anything else that goes wrong fails the whole batch, which may then be
+ * tried again.
  */
 import { type Streams, Trust } from "@agion/domain"
 import { Dlp } from "@agion/policy"
-import { Context, Effect, Layer, Result } from "effect"
+import { Cause, Context, Effect, Layer, Result } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
 import * as AuditSql from "../audit/AuditSql.ts"
 import { Changes } from "../changes/Changes.ts"
@@ -97,11 +98,17 @@ type Batch<E> = Effect.Effect<ReadonlyArray<Verdict>, E | SqlError.SqlError, Sql
 
 const halving = <E>(parts: Parts, batch: ReadonlyArray<Submission>, options: IngestOptions<E>): Batch<E> => {
   if (batch.length === 0) return Effect.succeed([])
-  return Effect.catch(parts.sql.withTransaction(applyBatch(parts, batch, options)), (error): Batch<E> => {
-    const fault = faultOf(error)
-    if (fault === undefined) return Effect.fail(error)
+  const whole = parts.sql.withTransaction(applyBatch(parts, batch, options))
+  return Effect.catchCause(whole, (cause): Batch<E> => {
+    const error = Cause.squash(cause)
+    const fault = faultOf(cause, error)
+    if (fault === undefined) return SqlError.isSqlError(error) ? Effect.fail(error) : Effect.failCause(cause)
     const [only] = batch
-    if (batch.length === 1 && only !== undefined) return refuseOne(parts, only, fault, options)
+    if (batch.length === 1 && only !== undefined)
+      return Effect.andThen(
+        Effect.logWarning(`an entry of \`${only.raw.stream}\` could not be applied`, cause),
+        refuseOne(parts, only, fault, options)
+      )
     const middle = batch.length >> 1
     return Effect.zipWith(
       halving(parts, batch.slice(0, middle), options),
@@ -111,16 +118,21 @@ const halving = <E>(parts: Parts, batch: ReadonlyArray<Submission>, options: Ing
   })
 }
 
-/** Why the database refuses what an entry holds; undefined for errors that are not the entry's fault. */
-const faultOf = (error: unknown): string | undefined => {
-  if (!SqlError.isSqlError(error)) return undefined
+/** Why an entry cannot be applied, whatever is tried; undefined for what is no entry's fault. */
+const faultOf = (cause: Cause.Cause<unknown>, error: unknown): string | undefined => {
+  if (Cause.hasInterrupts(cause)) return undefined
+  if (SqlError.isSqlError(error))
+    return isDataFault(error) ? "the database cannot hold a value of this entry" : undefined
+  // A defect of ours must not hold up a stream for ever: the entry that brings it out is set aside.
+  return Cause.hasDies(cause) ? "the platform could not apply this entry; its log says why" : undefined
+}
+
+/** Data exceptions, constraints and program limits; and what could not even be encoded. */
+const isDataFault = (error: SqlError.SqlError): boolean => {
   const { cause } = error.reason
-  if (typeof cause !== "object" || cause === null) return undefined
+  if (typeof cause !== "object" || cause === null) return false
   const code = "code" in cause && typeof cause.code === "string" ? cause.code : ""
-  // Data exceptions, constraints, program limits; and what could not even be encoded.
-  if (/^(21|22|23|54)/.test(code) || ("_tag" in cause && cause._tag === "PgTypesCodecError"))
-    return "the database cannot hold a value of this entry"
-  return undefined
+  return /^(21|22|23|54)/.test(code) || ("_tag" in cause && cause._tag === "PgTypesCodecError")
 }
 
 const refuseOne = <E>(
