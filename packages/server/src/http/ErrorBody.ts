@@ -28,7 +28,7 @@ export const statusWord = (status: number): string =>
   words[status] ?? (status < 500 ? "Bad Request" : "Internal Server Error")
 
 /** A refusal in the contract's form. */
-export const errorResponse = (
+const errorResponse = (
   clock: Clock.Clock,
   status: number,
   message: string,

@@ -88,7 +88,7 @@ const toUsage = (row: UsageRow): UsageTracking => ({
 })
 
 /** A row as the words of the domain. */
-export const toPermission = (row: PermissionRow): Permission => ({
+const toPermission = (row: PermissionRow): Permission => ({
   id: row.id as Permission["id"],
   actorId: row.actor_id as Permission["actorId"],
   actorType: row.actor_type,
@@ -130,7 +130,7 @@ const toActive = (row: ActiveRow): ActivePermission => {
 }
 
 /** Constraints as a column holds them, as the wire spells them, without what is not there. */
-export const constraintsJson = (constraints: Constraints): string =>
+const constraintsJson = (constraints: Constraints): string =>
   json(
     Object.fromEntries(Object.entries(encodeConstraints(constraints)).filter(([, value]) => value != null))
   )

@@ -122,6 +122,11 @@ export const policies = (it: It) => {
       const said = JSON.parse(payload.toString("utf8"))
       assert.deepInclude(said, { kind: "bundle", organization_id })
       assert.deepInclude(said.value, { version: body.version, digest: body.digest, policies: body.policies })
+      const keys = (yield* platform.get("/signing-keys")).body.keys
+      const key = keys.find((one: { key_id: string }) => one.key_id === body.key_id)
+      assert.isTrue(isSignedBy(key.public_key, body.payload, body.signature))
+      const forged = Buffer.from(payload.toString("utf8").replace('"mine"', '"yours"')).toString("base64url")
+      assert.isFalse(isSignedBy(key.public_key, forged, body.signature))
       const etag = headers.get("etag") ?? ""
       const again = yield* platform.request("GET", path, undefined, { "if-none-match": etag })
       assert.deepStrictEqual([again.status, again.text], [304, ""])
@@ -135,7 +140,7 @@ export const policies = (it: It) => {
 }
 
 /** Checks an Ed25519 signature by a public key of 32 raw bytes in base64url. */
-export const isSignedBy = (publicKey: string, payload: string, signature: string): boolean =>
+const isSignedBy = (publicKey: string, payload: string, signature: string): boolean =>
   verify(
     null,
     Buffer.from(payload, "base64url"),

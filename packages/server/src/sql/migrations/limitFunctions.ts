@@ -3,36 +3,61 @@
  * permission's usage row and on the database's clock, so that any number of callers in any number of processes
  * never get past a limit (LIMIT-1 to LIMIT-4). What they compare is what `PermissionCheck` compares.
  *
+ * The helpers are PL/pgSQL although SQL would say some of them shorter: their plans are kept, where a function
+ * in SQL is planned anew with every call.
+ *
  * Requests of the last minute stand in `rate_window`, one number a second; the oldest second counts whole.
  */
 
 /** The organization's date now. */
-const today = `CREATE FUNCTION agion_today(organization text) RETURNS date LANGUAGE sql VOLATILE AS $$
-  SELECT (clock_timestamp() AT TIME ZONE coalesce(
-    (SELECT time_zone FROM organizations WHERE id = organization), 'UTC'))::date
-$$`
+const today = `CREATE FUNCTION agion_today(organization text) RETURNS date LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  zone text;
+BEGIN
+  SELECT time_zone INTO zone FROM organizations WHERE id = organization;
+  RETURN (clock_timestamp() AT TIME ZONE coalesce(zone, 'UTC'))::date;
+END $$`
 
 /** The second that a request is counted in now. */
-const second = `CREATE FUNCTION agion_second() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-  SELECT floor(extract(epoch FROM clock_timestamp()))::bigint
-$$`
+const second = `CREATE FUNCTION agion_second() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN floor(extract(epoch FROM clock_timestamp()))::bigint;
+END $$`
 
 /** Requests of a window in the 60 seconds before and in the second \`at\`. */
 const windowSum = `CREATE FUNCTION agion_window_sum(buckets bigint[], at bigint) RETURNS bigint
-  LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(sum(b % 1000000), 0)::bigint FROM unnest(buckets) b WHERE b / 1000000 >= at - 60
-$$`
+  LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  b bigint;
+  total bigint := 0;
+BEGIN
+  FOREACH b IN ARRAY buckets LOOP
+    IF b / 1000000 >= at - 60 THEN total := total + b % 1000000; END IF;
+  END LOOP;
+  RETURN total;
+END $$`
 
 /** A window after so many requests in the second \`at\`; what is too old to count falls out. */
 const windowAdd = `CREATE FUNCTION agion_window_add(buckets bigint[], at bigint, requests bigint, now_at bigint)
-  RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(array_agg(s * 1000000 + least(c, 999999) ORDER BY s), '{}') FROM (
-    SELECT s, sum(c)::bigint AS c FROM (
-      SELECT b / 1000000 AS s, b % 1000000 AS c FROM unnest(buckets) b
-      UNION ALL SELECT at, requests
-    ) counted WHERE s >= now_at - 60 GROUP BY s
-  ) summed WHERE c > 0
-$$`
+  RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  b bigint;
+  counted bigint;
+  placed boolean := at < now_at - 60;
+  kept bigint[] := '{}';
+BEGIN
+  FOREACH b IN ARRAY buckets LOOP
+    CONTINUE WHEN b / 1000000 < now_at - 60;
+    counted := b % 1000000;
+    IF b / 1000000 = at THEN
+      counted := counted + requests;
+      placed := true;
+    END IF;
+    IF counted > 0 THEN kept := kept || (b / 1000000 * 1000000 + least(counted, 999999)); END IF;
+  END LOOP;
+  IF NOT placed AND requests > 0 THEN kept := kept || (at * 1000000 + least(requests, 999999)); END IF;
+  RETURN kept;
+END $$`
 
 /** Locks the usage row of a permission and lets its day begin anew when the organization's date has changed. */
 const lock = `CREATE FUNCTION agion_lock_usage(permission uuid) RETURNS permission_usage LANGUAGE plpgsql AS $$
@@ -55,7 +80,8 @@ BEGIN
 END $$`
 
 /** Writes a usage row back; amounts stop at what a double holds exactly. */
-const store = `CREATE FUNCTION agion_store_usage(u permission_usage) RETURNS void LANGUAGE sql AS $$
+const store = `CREATE FUNCTION agion_store_usage(u permission_usage) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   UPDATE permission_usage SET
     total_requests = least(u.total_requests, 9007199254740991),
     total_tokens = least(u.total_tokens, 9007199254740991),
@@ -68,28 +94,32 @@ const store = `CREATE FUNCTION agion_store_usage(u permission_usage) RETURNS voi
     reserved_cost_micro = least(u.reserved_cost_micro, 9000000000000000),
     rate_window = u.rate_window,
     last_used_at = u.last_used_at
-  WHERE permission_id = u.permission_id
-$$`
+  WHERE permission_id = u.permission_id;
+END $$`
 
 /** What has been used and is reserved, as \`PermissionCheck\` wants it. */
 const facts = `CREATE FUNCTION agion_usage_facts(u permission_usage, at bigint) RETURNS jsonb
-  LANGUAGE sql IMMUTABLE AS $$
-  SELECT jsonb_build_object(
+  LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN jsonb_build_object(
     'windowRequests', agion_window_sum(u.rate_window, at),
     'dayRequests', u.day_requests,
     'dayTokens', u.day_tokens + u.reserved_tokens,
-    'dayCostMicroUsd', u.day_cost_micro + u.reserved_cost_micro)
-$$`
+    'dayCostMicroUsd', u.day_cost_micro + u.reserved_cost_micro);
+END $$`
 
 /** The usage of a permission today, as a permission shows it. */
-const shown = `CREATE FUNCTION agion_usage_shown(u permission_usage) RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT jsonb_build_object(
+const shown = `CREATE FUNCTION agion_usage_shown(u permission_usage) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  zone text;
+BEGIN
+  SELECT time_zone INTO zone FROM organizations WHERE id = u.organization_id;
+  RETURN jsonb_build_object(
     'totalRequests', u.total_requests, 'totalTokens', u.total_tokens, 'totalCostMicroUsd', u.total_cost_micro,
     'day', u.day, 'dayRequests', u.day_requests, 'dayTokens', u.day_tokens, 'dayCostMicroUsd', u.day_cost_micro,
-    'dayStart', extract(epoch FROM u.day::timestamp AT TIME ZONE coalesce(
-      (SELECT time_zone FROM organizations WHERE id = u.organization_id), 'UTC')) * 1000,
-    'lastUsedAt', extract(epoch FROM u.last_used_at) * 1000)
-$$`
+    'dayStart', extract(epoch FROM u.day::timestamp AT TIME ZONE coalesce(zone, 'UTC')) * 1000,
+    'lastUsedAt', extract(epoch FROM u.last_used_at) * 1000);
+END $$`
 
 /** The usage of several permissions now, on the organization's day. */
 const read = `CREATE FUNCTION agion_read_usage(permissions uuid[]) RETURNS TABLE (
@@ -118,18 +148,22 @@ BEGIN
 END $$`
 
 /** Whose permission it is and what limits it, for who must be told. */
-const who = `CREATE FUNCTION agion_who(permission uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT jsonb_build_object('permissionId', id, 'organizationId', organization_id, 'actorId', actor_id,
-    'actorType', actor_type, 'resourceId', resource_id, 'permissionType', permission_type,
-    'constraints', constraints)
-  FROM permissions WHERE id = permission
-$$`
+const who = `CREATE FUNCTION agion_who(permission uuid) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  p permissions;
+BEGIN
+  SELECT * INTO p FROM permissions WHERE id = permission;
+  RETURN jsonb_build_object('permissionId', p.id, 'organizationId', p.organization_id, 'actorId', p.actor_id,
+    'actorType', p.actor_type, 'resourceId', p.resource_id, 'permissionType', p.permission_type,
+    'constraints', p.constraints);
+END $$`
 
 /** True when whoever speaks for an organization, or for an actor of it, may use a permission; null is anybody. */
 const mayUse = `CREATE FUNCTION agion_may_use(u permission_usage, organization text, actor text) RETURNS boolean
-  LANGUAGE sql IMMUTABLE AS $$
-  SELECT (organization IS NULL OR u.organization_id = organization) AND (actor IS NULL OR u.actor_id = actor)
-$$`
+  LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN (organization IS NULL OR u.organization_id = organization) AND (actor IS NULL OR u.actor_id = actor);
+END $$`
 
 /** Adds what a call used, once for each event id. Answers null when it was counted before. */
 const charge = `CREATE FUNCTION agion_charge(
