@@ -47,7 +47,7 @@ export const isThere = (): boolean =>
 
 /** How careful the server is. */
 export interface PostgresServerOptions {
-  /** Writes reach the disk before they are answered. Default: false, which is faster; a killed process loses nothing either way. */
+  /** Writes reach the disk before they are answered. Default: false, which is faster; a killed process loses nothing either way, since a commit is written before it is answered. */
   readonly fsync?: boolean
   /** Further settings, `name=value`. */
   readonly settings?: ReadonlyArray<string>
@@ -91,7 +91,7 @@ const settingsOf = ({ port, options }: Cluster) => [
   "listen_addresses=127.0.0.1",
   "unix_socket_directories=",
   "max_connections=50",
-  ...(options.fsync === true ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]),
+  ...(options.fsync === true ? [] : ["fsync=off", "full_page_writes=off"]),
   ...(options.settings ?? [])
 ]
 
