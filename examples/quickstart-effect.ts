@@ -12,7 +12,9 @@ const program = Effect.gen(function* () {
   )
   const model = resources.find(({ name }) => name === "acme-small")?.id ?? ""
   const ask = (prompt: string) =>
-    governed("chat", model, { content: prompt, estimate: { tokens: 500 } })((call) => askModel(call.content))
+    governed("chat", model, { content: prompt, origin: "user", estimate: { tokens: 500 } })((call) =>
+      askModel(call.content)
+    )
   yield* Console.log(yield* ask("What is in the news?"))
   yield* Console.log(yield* ask("Tell ada@example.com what is in the news"))
   yield* ask("DROP TABLE customers").pipe(

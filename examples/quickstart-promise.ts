@@ -13,8 +13,9 @@ const { resources } = await agion.http((api) =>
 const model = resources.find(({ name }) => name === "acme-small")?.id ?? ""
 
 const ask = (prompt: string) =>
-  agion.governed({ action: "chat", resource: model, content: prompt, estimate: { tokens: 500 } }, (call) =>
-    askModel(call.content)
+  agion.governed(
+    { action: "chat", resource: model, content: prompt, origin: "user", estimate: { tokens: 500 } },
+    (call) => askModel(call.content)
   )
 
 console.log(await ask("What is in the news?"))
