@@ -9,7 +9,14 @@ const include = [`test/**/*.${tier}.ts`]
 
 const project = (name: string, root: string) => ({
   extends: true as const,
-  test: { name, root, include, exclude: ["**/node_modules/**", "**/dist/**", "**/test/fixtures/**"] }
+  test: {
+    name,
+    root,
+    include,
+    exclude: ["**/node_modules/**", "**/dist/**", "**/test/fixtures/**"],
+    // Files of a project share a worker and what it has imported, but for the one whose tests install engines.
+    isolate: name === "policy"
+  }
 })
 
 const packages = ["domain", "policy", "redis", "redis-memory", "sdk", "server", "cli", "testing", "bench"]
