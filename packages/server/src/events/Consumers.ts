@@ -10,7 +10,7 @@
  * that stands in an entry ends a reader.
  */
 import { type Entry, RedisStream } from "@agion/redis"
-import { Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { Names } from "../changes/Governance.ts"
@@ -145,10 +145,13 @@ const read = (parts: Parts, kind: StreamKind, stream: string) => {
 }
 
 const take = (parts: Parts, stream: string) =>
-  Effect.provideService(
-    Leases.take(leaseName(stream), parts.holder, parts.leaseMillis),
-    SqlClient.SqlClient,
-    parts.sql
+  Effect.timeout(
+    Effect.provideService(
+      Leases.take(leaseName(stream), parts.holder, parts.leaseMillis),
+      SqlClient.SqlClient,
+      parts.sql
+    ),
+    parts.leaseMillis
   )
 
 /** Keeps the lease; ends when it is lost. While the database is away nothing is known: the transactions will tell. */
@@ -182,6 +185,9 @@ const consume = (parts: Parts, kind: StreamKind, stream: string, fence: number) 
 
 const backOff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])
 
+/** A connection that died may never answer: a batch that takes so long is tried again. Ids make that safe. */
+const patience = "30 seconds"
+
 /** Applies a batch, again and again while the database is away. */
 const apply = Effect.fnUntraced(function* (
   parts: Parts,
@@ -198,13 +204,18 @@ const apply = Effect.fnUntraced(function* (
     bearer: null
   }))
   const verdicts = yield* parts.ingest.apply(batch, options).pipe(
-    Effect.tapErrorTag("SqlError", (error) =>
-      Effect.logWarning(`${entries.length} entries of \`${stream}\` wait for the database: ${error.message}`)
+    Effect.timeout(patience),
+    Effect.tapError((error) =>
+      isDatabase(error)
+        ? Effect.logWarning(`${entries.length} entries of \`${stream}\` wait for the database`, error)
+        : Effect.void
     ),
-    Effect.retry({ schedule: backOff, while: SqlError.isSqlError })
+    Effect.retry({ schedule: backOff, while: isDatabase })
   )
   count(parts, verdicts)
 })
+
+const isDatabase = (error: unknown): boolean => SqlError.isSqlError(error) || Cause.isTimeoutError(error)
 
 const count = (parts: Parts, verdicts: ReadonlyArray<Verdict>) => {
   for (const verdict of verdicts) {
