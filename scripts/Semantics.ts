@@ -52,9 +52,11 @@ const testName = (node: Node): string => {
 }
 
 const isTest = (path: string): boolean =>
-  /\.(?:test|full)\.ts$/.test(path) || path.startsWith("packages/testing/src/")
+  /\.(?:test|full)\.ts$/.test(path) ||
+  /\/test\/suites\//.test(path) ||
+  path.startsWith("packages/testing/src/")
 
-/** Every id that the names of tests cite; contract suites in `packages/testing/src` count as tests. */
+/** Every id that the names of tests cite; contract suites in `packages/testing/src` and `test/suites` count as tests. */
 export const citations = (sources: ReadonlyArray<Source>): ReadonlyArray<Citation> => {
   const found: Array<Citation> = []
   for (const { path, program, text } of sources) {

@@ -32,7 +32,7 @@ export interface ConsumersOptions {
 }
 
 /** The group in which the platform reads. */
-export const group = "agion"
+const group = "agion"
 
 /** What the readers have done since the start. */
 export interface ConsumerCounts {

@@ -9,7 +9,7 @@ import { Ingest, type Verdict } from "./Ingest.ts"
 import type { Submission } from "./Placing.ts"
 
 /** What a stream's name stands for; by its default name or by the operator's. */
-export const kindOf = (names: Streams.StreamNames) => {
+const kindOf = (names: Streams.StreamNames) => {
   const kinds = new Map<string, StreamKind>()
   for (const known of [Streams.streamNames(), names]) {
     kinds.set(known.trust, "trust")

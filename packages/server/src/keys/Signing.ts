@@ -40,7 +40,7 @@ export interface VouchedScore {
 }
 
 /** How long a signed score may be used. Half of it, the grace period of an outage, is left whenever it leaves. */
-export const trustTtl: Duration.Input = "10 minutes"
+const trustTtl: Duration.Input = "10 minutes"
 
 export class Signing extends Context.Service<
   Signing,

@@ -9,7 +9,7 @@ export const frame = (event: string, data: string, id?: number): Uint8Array =>
   encoder.encode(`${id === undefined ? "" : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`)
 
 /** The event of a change: heartbeat, trust, policy; everything else is an invalidation. */
-export const eventOf = (kind: EpochMessage["kind"]): string =>
+const eventOf = (kind: EpochMessage["kind"]): string =>
   kind === "heartbeat" || kind === "trust" || kind === "policy" ? kind : "invalidation"
 
 /** A change, or a heartbeat; its id is the epoch, so that a client can resume. */

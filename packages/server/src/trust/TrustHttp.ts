@@ -13,13 +13,13 @@ import type { StoredEvent, StoredScore } from "./TrustSql.ts"
 const prior = 5
 
 /** Success among all that was done, pulled towards 40 while there is little of it. */
-export const reputation = (score: Pick<StoredScore, "successes" | "failures" | "violations">): number => {
+const reputation = (score: Pick<StoredScore, "successes" | "failures" | "violations">): number => {
   const all = score.successes + score.failures + score.violations
   return Math.round((1000 * score.successes + 400 * prior) / (all + prior)) / 10
 }
 
 /** What was no violation among all that was done. */
-export const compliance = (score: Pick<StoredScore, "successes" | "failures" | "violations">): number => {
+const compliance = (score: Pick<StoredScore, "successes" | "failures" | "violations">): number => {
   const all = score.successes + score.failures + score.violations
   return Math.round((1000 * (all + prior - score.violations)) / (all + prior)) / 10
 }

@@ -21,7 +21,7 @@ const parse = (frame: string): Sent => {
 }
 
 /** Listens as an agent; `next` waits for an event of a kind and leaves out the others. */
-export const listen = (
+const listen = (
   agentId: string,
   organizationId: string,
   lastEventId?: string
