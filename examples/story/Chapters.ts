@@ -336,6 +336,11 @@ export const outage = async (story: Story, steady: Agent, young: Agent): Promise
   fact("trust 72, staging without a warm approval", degraded.line)
   const refused = await attempt(story, young, "staging", "execute")
   fact("trust 64, the same", refused.line)
+  // For three seconds a cached approval is as good as new; from then on it is only warm.
+  await eventually("the approval to be merely warm", async () => {
+    const { mode } = await young.sdk.check({ resourceId: resource(story, "staging"), permissionType: "read" })
+    return mode === "stale" ? mode : undefined
+  })
   const stale = await attempt(story, young, "staging", "read")
   fact("trust 64, staging with a warm approval", stale.line)
   const critical = [
@@ -384,6 +389,11 @@ export const summary = async (story: Story, agent: Agent): Promise<void> => {
     times.push(performance.now() - start)
   }
   times.sort((a, b) => a - b)
+  for (const one of story.agents)
+    await eventually(`the last events of ${one.id}`, async () => {
+      await one.sdk.flush()
+      return (await one.sdk.statistics()).events.pending === 0 ? true : undefined
+    })
   const { permissions: cache } = await agent.sdk.statistics()
   const events = (await Promise.all(story.agents.map(({ sdk }) => sdk.statistics()))).map((all) => all.events)
   const sum = (of: (one: (typeof events)[number]) => number) =>

@@ -132,12 +132,13 @@ const make = Effect.gen(function* () {
       const permission = yield* existing === undefined
         ? store.insert(organizationId, asked)
         : reopen(store, existing.permission, asked)
+      // As a registration does: first whose the actor is, then its score.
+      if (caller.organizationId === null) yield* tenancy.note(asked.actorId, organizationId)
       yield* Effect.provideService(
         TrustSql.ensureScores([{ organizationId, entityType: asked.actorType, entityId: asked.actorId }]),
         SqlClient.SqlClient,
         sql
       )
-      if (caller.organizationId === null) yield* tenancy.note(asked.actorId, organizationId)
       yield* tell(organizationId, [permission], {
         oldStatus: existing?.permission.status ?? "",
         by: asked.requestedBy ?? asked.actorId,

@@ -4,6 +4,36 @@ import { Effect } from "effect"
 import { assertRefused, check, grant, type It, nowhere, request, resource, unique } from "./words.ts"
 
 export const permissions = (it: It) => {
+  it.effect("a new agent registers and asks at once, and neither waits for the other for ever", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const organizationId = unique("org")
+      const resources = [yield* resource(organizationId), yield* resource(organizationId)]
+      const statuses = yield* Effect.forEach(
+        Array.from({ length: 25 }, () => unique("agent")),
+        (agentId) =>
+          Effect.all(
+            [
+              platform.post("/agents/register", { agent_id: agentId, organization_id: organizationId }),
+              ...resources.map(({ id }) =>
+                platform.post("/permissions", {
+                  actor_id: agentId,
+                  actor_type: "agent",
+                  resource_id: id,
+                  permission_type: "use",
+                  purpose: "test"
+                })
+              )
+            ],
+            { concurrency: "unbounded" }
+          ),
+        { concurrency: 4 }
+      )
+      for (const answers of statuses)
+        for (const answer of answers) assert.isBelow(answer.status, 300, answer.text)
+    })
+  )
+
   it.effect("a permission moves as the contract says and no other way", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
