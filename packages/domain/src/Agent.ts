@@ -48,9 +48,26 @@ export const RegisterAgent = Wire.struct({
 })
 export type RegisterAgent = typeof RegisterAgent.Type
 
+/** A status as it is stored: `SUSPENDED` and `AgentStatus.SUSPENDED` are `suspended`. */
+export const agentStatus = (text: string): string =>
+  text
+    .slice(text.lastIndexOf(".") + 1)
+    .trim()
+    .toLowerCase()
+
+/** What only looks like the kill switch is refused: it must not miss. */
+const AgentStatus = Wire.Name.check(
+  Schema.makeFilter<string>((text) => {
+    const status = agentStatus(text)
+    return status === "" || (status.startsWith("susp") && status !== "suspended")
+      ? "a status such as `active` or `suspended`"
+      : undefined
+  })
+)
+
 /** `PUT /agents/{id}`; what is absent stays. */
 export const UpdateAgent = Wire.struct({
-  status: Wire.optional(Wire.Name),
+  status: Wire.optional(AgentStatus),
   name: Wire.optional(Wire.Name),
   type: Wire.optional(Wire.Text),
   version: Wire.optional(Wire.Text),

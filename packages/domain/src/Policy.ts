@@ -64,7 +64,24 @@ export const Policy = Wire.struct({
 })
 export type Policy = typeof Policy.Type
 
-const JsonText = Schema.Union([Wire.Text, Wire.JsonValue])
+/** JSON, or text that holds JSON: existing clients refuse anything else in an answer. */
+const JsonText = Schema.Union([
+  Wire.Text.check(
+    Schema.makeFilter<string>((text) => (holdsJson(text) ? undefined : "text that holds JSON"))
+  ),
+  Wire.JsonObject,
+  Schema.Array(Wire.JsonValue)
+])
+
+const holdsJson = (text: string): boolean => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const Priority = Schema.Int.check(Schema.isBetween({ minimum: -1_000_000, maximum: 1_000_000 }))
 
 /** What creates a policy. */

@@ -156,7 +156,7 @@ export const QueryBoolean = Schema.String.pipe(
 )
 
 /** A list in a query: comma-separated or repeated. */
-export const QueryList = Schema.Union([Schema.String, Schema.Array(Schema.String)]).pipe(
+export const QueryList = Schema.Union([Text, Schema.Array(Text)]).pipe(
   Schema.decodeTo(Schema.Array(Schema.String), {
     decode: SchemaGetter.transform((value: string | ReadonlyArray<string>) =>
       (typeof value === "string" ? [value] : value)

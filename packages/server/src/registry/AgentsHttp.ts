@@ -4,6 +4,7 @@ import {
   type Agent,
   Api,
   ApiError,
+  agentStatus,
   Caller,
   type CallerInfo,
   type RegisterAgent,
@@ -134,7 +135,10 @@ export const layer = HttpApiBuilder.group(
             message: "an agent's key cannot set a status; ask an operator"
           })
         const agent = yield* Effect.orDie(
-          agents.update(params.agentId, yield* tenancy.scope, fieldsOf(payload))
+          agents.update(params.agentId, yield* tenancy.scope, {
+            ...fieldsOf(payload),
+            status: payload.status == null ? null : agentStatus(payload.status)
+          })
         )
         if (agent === undefined) return yield* missing(params.agentId)
         yield* about(agent)

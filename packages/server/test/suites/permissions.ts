@@ -4,6 +4,20 @@ import { Effect } from "effect"
 import { assertRefused, check, grant, type It, nowhere, request, resource, unique } from "./words.ts"
 
 export const permissions = (it: It) => {
+  it.effect("the kill switch is understood in any case, and what only looks like it is refused", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const agentId = unique("agent")
+      yield* platform.post("/agents/register", { agent_id: agentId })
+      for (const status of ["SUSPENDED", "AgentStatus.SUSPENDED", " Suspended "]) {
+        const answer = yield* platform.put(`/agents/${agentId}`, { status })
+        assert.strictEqual(answer.body.status, "suspended", answer.text)
+      }
+      for (const status of ["suspend", "Suspnded", " "])
+        assert.strictEqual((yield* platform.put(`/agents/${agentId}`, { status })).status, 400)
+    })
+  )
+
   it.effect("a new agent registers and asks at once, and neither waits for the other for ever", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
