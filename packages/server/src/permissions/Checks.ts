@@ -50,7 +50,7 @@ export class Checks extends Context.Service<
     readonly reserve: (
       asked: Asked,
       reservation: Pick<ReserveRequest, "amounts" | "ttlMs" | "idempotencyKey">
-    ) => Effect.Effect<ReserveResult, ApiError.Unavailable>
+    ) => Effect.Effect<ReserveResult, ApiError.Unavailable | ApiError.Conflict>
     /** Replaces the estimate by the truth; what is not said stays as estimated. Again: nothing. */
     readonly settle: (
       caller: CallerInfo,
@@ -222,6 +222,10 @@ const make = Effect.gen(function* () {
     )
     if (outcome._tag === "Missing")
       return yield* refused(decide({ ...known, permission: null }, asked, before.usage, call))
+    if (outcome._tag === "KeyClosed")
+      return yield* new ApiError.Conflict({
+        message: "the idempotency key belongs to a reservation that is settled or released; use a new key"
+      })
     if (outcome._tag === "Existing") return yield* reserved(first, outcome.held)
     const usage = { ...before.usage, ...outcome.before }
     const second = decide(known, asked, usage, call)

@@ -80,6 +80,8 @@ export type Reserved =
     }
   /** The key was used before: the same reservation. */
   | { readonly _tag: "Existing"; readonly before: Counted; readonly held: Held }
+  /** The key was used before, and its reservation was settled or released. */
+  | { readonly _tag: "KeyClosed" }
   | { readonly _tag: "Refused"; readonly limit: "rate" | "tokens" | "cost"; readonly before: Counted }
   | { readonly _tag: "Missing" }
 
@@ -187,6 +189,8 @@ const toReserved = (answer: Answer): Reserved => {
       return { _tag: "Reserved", before, held: toHeld(answer), shown: toShown(answer.shown ?? nothingShown) }
     case "existing":
       return { _tag: "Existing", before, held: toHeld(answer) }
+    case "closed":
+      return { _tag: "KeyClosed" }
     case "rate":
     case "tokens":
     case "cost":

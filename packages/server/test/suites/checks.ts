@@ -140,6 +140,8 @@ export const checks = (it: It) => {
           })).status,
           204
         )
+      // A key whose reservation is closed is used up: nothing would be counted for it any more.
+      assert.strictEqual((yield* reserve(60, 0.5, { idempotency_key: "k" })).status, 409)
       for (let n = 0; n < 2; n++)
         assert.strictEqual(
           (yield* platform.post(`/permissions/reservations/${second.reservation.id}/release`, undefined))

@@ -200,7 +200,7 @@ END $$`
 
 /**
  * Takes what a call will use, if it fits. A null limit is none; null tokens or cost were not said: then at least
- * something must be left. The same key answers with the same reservation.
+ * something must be left. The same key answers with the same reservation while it is open.
  */
 const reserve = `CREATE FUNCTION agion_reserve(
   permission uuid, reservation uuid, key text, asked_requests bigint, asked_tokens bigint, asked_cost bigint,
@@ -221,6 +221,7 @@ BEGIN
   before := agion_usage_facts(u, at);
   IF key IS NOT NULL THEN
     SELECT * INTO held FROM reservations r WHERE r.permission_id = permission AND r.idempotency_key = key;
+    IF FOUND AND held.status <> 'open' THEN RETURN jsonb_build_object('outcome', 'closed'); END IF;
     IF FOUND THEN
       RETURN jsonb_build_object('outcome', 'existing', 'before', before, 'id', held.id, 'requests', held.requests,
         'tokens', held.tokens, 'costMicroUsd', held.cost_micro,
