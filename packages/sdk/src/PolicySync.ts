@@ -11,7 +11,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Policy, type PolicyBundle, Signed } from "@agion/domain"
-import { PolicySet } from "@agion/policy"
+import { PolicySet, StoredPolicy } from "@agion/policy"
 import { Clock, Context, type Duration, Effect, Layer, Option, Queue, Schema } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
@@ -73,33 +73,6 @@ const BundleValue = Schema.Struct({
 })
 const decodeValue = Schema.decodeUnknownOption(BundleValue)
 
-/** A stored policy as a set reads it; one without an expression is not evaluated. */
-const toSetPolicy = (policy: Policy): ReadonlyArray<PolicySet.Policy> =>
-  policy.policyExpr === null || policy.policyLanguage !== "cel"
-    ? []
-    : [
-        {
-          id: policy.id,
-          name: policy.name,
-          version: policy.version,
-          priority: policy.priority,
-          type: policy.type,
-          enforcement: policy.enforcement ?? undefined,
-          enforcementLevel: policy.enforcementLevel,
-          scope: {
-            agents: policy.scope.agents ?? undefined,
-            actions: policy.scope.actions ?? undefined,
-            resourceTypes: policy.scope.resourceTypes ?? undefined,
-            resourceIds: policy.scope.resourceIds ?? undefined,
-            tags: policy.scope.tags ?? undefined
-          },
-          status: policy.status,
-          expr: policy.policyExpr,
-          message: policy.description === "" ? undefined : policy.description,
-          description: policy.description
-        }
-      ]
-
 const refused = (reason: BundleRefused["reason"], detail: string) =>
   Effect.fail(new BundleRefused({ reason, detail }))
 
@@ -146,7 +119,7 @@ const install = Effect.fnUntraced(function* (
   if (value === undefined) return yield* refused("unreadable", "its payload is no bundle")
   if (state.version !== null && value.version < state.version)
     return yield* refused("older", `version ${value.version}, in force is ${state.version}`)
-  const set = yield* PolicySet.compile(value.policies.flatMap(toSetPolicy)).pipe(
+  const set = yield* PolicySet.compile(StoredPolicy.toSetPolicies(value.policies)).pipe(
     Effect.catchTag("PolicyCompileErrors", (error) => refused("does not compile", error.message))
   )
   const at = yield* Clock.currentTimeMillis

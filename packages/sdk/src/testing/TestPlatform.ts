@@ -25,7 +25,7 @@ import {
   Trust,
   toBase64Url
 } from "@agion/domain"
-import { PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
+import { PermissionCheck, PolicyFacts, PolicySet, StoredPolicy } from "@agion/policy"
 import { Context, Schema } from "effect"
 import type { Hub } from "../Pushes.ts"
 
@@ -240,7 +240,7 @@ export class Platform {
 
   /** Puts policies in force. */
   setPolicies(policies: ReadonlyArray<Policy>): void {
-    const made = PolicySet.compileSync(policies.flatMap(setPolicy))
+    const made = PolicySet.compileSync(StoredPolicy.toSetPolicies(policies))
     this.policies = policies
     this.policyVersion++
     this.#set = made.ok ? made.set : null
@@ -436,24 +436,6 @@ const makeKey = (keyId: string) => {
   const jwk = publicKey.export({ format: "jwk" })
   return { keyId, privateKey, publicKey: jwk.x ?? "" }
 }
-
-const setPolicy = (policy: Policy): ReadonlyArray<PolicySet.Policy> =>
-  policy.policyExpr === null
-    ? []
-    : [
-        {
-          id: policy.id,
-          name: policy.name,
-          enforcement: policy.enforcement ?? undefined,
-          enforcementLevel: policy.enforcementLevel,
-          status: policy.status,
-          scope: {
-            resourceTypes: policy.scope.resourceTypes ?? undefined,
-            actions: policy.scope.actions ?? undefined
-          },
-          expr: policy.policyExpr
-        }
-      ]
 
 /** The facts of a request. */
 const checkFacts = (

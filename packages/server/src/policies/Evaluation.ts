@@ -1,8 +1,7 @@
 /** `POST /policies/{id}/evaluate`: what one policy says of a context that the caller gives. */
 import { type EvaluatePolicyResult, type Policy, Wire } from "@agion/domain"
-import { Cel, Dlp, PolicySet } from "@agion/policy"
+import { Cel, Dlp, PolicySet, StoredPolicy } from "@agion/policy"
 import { Effect } from "effect"
-import { enginePolicy } from "./forms.ts"
 
 interface Outcome {
   readonly result: "allow" | "deny"
@@ -25,10 +24,10 @@ export const evaluate = (
 const outcomeOf = (policy: Policy, context: Wire.JsonObject, now: number): Effect.Effect<Outcome> => {
   if (policy.isSystemPolicy)
     return Effect.succeed(policy.type === "dlp" ? ofDetectors(policy, context) : ofText(policy, context, now))
-  if (policy.policyLanguage !== "cel" || policy.policyExpr === null)
+  const stored = StoredPolicy.toSetPolicy({ ...policy, status: "active", scope: {} })
+  if (stored === undefined)
     return Effect.succeed({ result: "allow", reason: "no engine evaluates this policy" })
-  const active = { ...enginePolicy(policy, policy.policyExpr), status: "active", scope: {} } as const
-  return PolicySet.compile([active]).pipe(
+  return PolicySet.compile([stored]).pipe(
     Effect.map((set): Outcome => {
       const verdict = set.evaluate(inputOf(context, now))
       const first = verdict.reasons[0] ?? verdict.matched[0]

@@ -11,14 +11,14 @@ import {
   type Policy,
   type UpdatePolicy
 } from "@agion/domain"
-import { PolicySet } from "@agion/policy"
+import { PolicySet, StoredPolicy } from "@agion/policy"
 import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import * as Governance from "../changes/Governance.ts"
 import { dying } from "../sql/Failure.ts"
 import type { Page } from "../sql/page.ts"
-import { enginePolicy, gatewayPolicy, matchesAgent } from "./forms.ts"
+import { gatewayPolicy, matchesAgent } from "./forms.ts"
 import * as Store from "./PoliciesSql.ts"
 
 type Refused = ApiError.NotFound | ApiError.Forbidden | ApiError.Unprocessable
@@ -174,9 +174,8 @@ const accepts = (fields: Store.PolicyFields): Effect.Effect<void, ApiError.Unpro
   if (fields.policyLanguage === "json")
     return refuse("policies in the language `json` are no longer taken; write `policy_expr` in CEL")
   if (fields.policyExpr === null) return refuse("`policy_expr` is missing; say what must hold, in CEL")
-  return PolicySet.compile([
-    enginePolicy({ ...fields, id: 0, version: 1, status: "active" }, fields.policyExpr)
-  ]).pipe(
+  const policies = StoredPolicy.toSetPolicies([{ ...fields, id: 0, version: 1, status: "active" }])
+  return PolicySet.compile(policies).pipe(
     Effect.asVoid,
     Effect.catch(({ errors }) => {
       const first = errors[0]
@@ -227,9 +226,7 @@ const compiledCache = Effect.fnUntraced(function* (store: Store.PoliciesSql, cha
     function* (organizationId) {
       const began = generation(organizationId)
       const active = yield* dying(store.active(organizationId))
-      const set = yield* Effect.orDie(
-        PolicySet.compile(active.policies.map((policy) => enginePolicy(policy, policy.policyExpr ?? "")))
-      )
+      const set = yield* Effect.orDie(PolicySet.compile(StoredPolicy.toSetPolicies(active.policies)))
       const compiled: Compiled = { ...active, set, readsSpend: readsSpend(set) }
       changes.note(organizationId, active.epoch)
       if (generation(organizationId) !== began) return yield* load(organizationId)

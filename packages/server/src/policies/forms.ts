@@ -1,42 +1,5 @@
-/** The forms of a policy: as an engine takes it, and as the gateway lists it. */
+/** A policy as the gateway lists it, and which agents it concerns. */
 import type { GatewayPolicy, Policy } from "@agion/domain"
-import type { PolicySet } from "@agion/policy"
-
-/** As an engine takes it. */
-export const enginePolicy = (
-  policy: Pick<
-    Policy,
-    | "id"
-    | "name"
-    | "version"
-    | "priority"
-    | "type"
-    | "enforcement"
-    | "enforcementLevel"
-    | "scope"
-    | "status"
-    | "description"
-  >,
-  expr: string
-): PolicySet.Policy => ({
-  id: policy.id,
-  name: policy.name,
-  version: policy.version,
-  priority: policy.priority,
-  type: policy.type,
-  enforcement: policy.enforcement ?? undefined,
-  enforcementLevel: policy.enforcementLevel,
-  scope: {
-    agents: policy.scope.agents ?? undefined,
-    actions: policy.scope.actions ?? undefined,
-    resourceTypes: policy.scope.resourceTypes ?? undefined,
-    resourceIds: policy.scope.resourceIds ?? undefined,
-    tags: policy.scope.tags ?? undefined
-  },
-  status: policy.status,
-  description: policy.description,
-  expr
-})
 
 /** As the gateway lists it: a match. What must hold becomes a match that denies. */
 export const gatewayPolicy = (policy: Policy): GatewayPolicy | undefined =>
