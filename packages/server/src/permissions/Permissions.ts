@@ -294,8 +294,18 @@ const planUpdate = Effect.fnUntraced(function* (
   if (constraints !== undefined) yield* mayConstrain(caller, permission, constraints)
   const by = change.revokedBy ?? null
   const reason = change.revocationReason ?? null
-  const step = yield* planStatus(caller, permission, change.status ?? permission.status, by, reason)
+  const step =
+    change.status == null
+      ? stayed(permission.status, by, reason)
+      : yield* planStatus(caller, permission, change.status, by, reason)
   return constraints === undefined ? step : { ...step, change: { ...step.change, constraints } }
+})
+
+const stayed = (to: PermissionStatus, by: string | null, reason: string | null): Step => ({
+  to,
+  by: by ?? "unknown",
+  reason: reason ?? "",
+  change: {}
 })
 
 const planStatus = (
@@ -305,8 +315,7 @@ const planStatus = (
   by: string | null,
   reason: string | null
 ): Effect.Effect<Step, Refused> => {
-  if (to === permission.status && to !== "approved")
-    return Effect.succeed({ to, by: by ?? "unknown", reason: reason ?? "", change: {} })
+  if (to === permission.status && to !== "approved") return Effect.succeed(stayed(to, by, reason))
   switch (to) {
     case "denied":
       return planDenial(caller, permission, by, reason)

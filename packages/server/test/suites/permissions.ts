@@ -157,6 +157,27 @@ export const permissions = (it: It) => {
     })
   )
 
+  it.effect("constraints change in every state, and the state stays", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const { id: resourceId } = yield* resource(unique("org"))
+      const { id } = yield* request(unique("agent"), resourceId)
+      const steps = [
+        ["pending", platform.get(`/permissions/${id}`)],
+        ["approved", platform.post(`/permissions/${id}/approve`, { approved_by: "boss" })],
+        ["suspended", platform.put(`/permissions/${id}`, { status: "suspended" })],
+        ["revoked", platform.post(`/permissions/${id}/revoke`, { revoked_by: "boss", reason: "over" })]
+      ] as const
+      for (const [i, [status, step]] of steps.entries()) {
+        assert.strictEqual((yield* step).body.status, status)
+        const constraints = { token_limit_per_day: i + 1 }
+        const put = yield* platform.put(`/permissions/${id}`, { constraints })
+        assert.strictEqual(put.status, 200, put.text)
+        assert.deepInclude(put.body, { status, constraints })
+      }
+    })
+  )
+
   it.effect("LIMIT-5 who requested a permission cannot approve it", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
