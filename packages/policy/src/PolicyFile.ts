@@ -20,6 +20,7 @@
  */
 import { type Document, isNode, isScalar, LineCounter, parseDocument, type Scalar } from "yaml"
 import { excerpt, nearest } from "./cel/Issue.ts"
+import { redactable } from "./policyset/Obligations.ts"
 import {
   type Decision,
   enforcements,
@@ -89,7 +90,7 @@ const SCOPE: Readonly<Record<string, string>> = {
 }
 
 const POLICY: ReadonlyArray<string> =
-  "id name description type category priority enabled policy_language policy_expr expr tags enforcement enforcement_level scope status version message".split(
+  "id name description type category priority enabled policy_language policy_expr expr tags enforcement enforcement_level scope status version message actions".split(
     " "
   )
 
@@ -276,6 +277,7 @@ class Reader {
         enforcement: this.oneOf(v, "enforcement", enforcements, path),
         enforcementLevel: this.oneOf(v, "enforcement_level", levels, path),
         scope: this.scope(v["scope"], [...path, "scope"]),
+        actions: this.actions(v["actions"], [...path, "actions"]),
         status: this.oneOf(v, "status", statuses, path) ?? (v["enabled"] === false ? "inactive" : undefined),
         message: this.string(v, "message", path),
         description: this.string(v, "description", path)
@@ -313,6 +315,20 @@ class Reader {
       else this.refuse(`\`${key}\` is no list of texts`, [...path, key])
     }
     return out
+  }
+
+  private actions(v: unknown, path: Path): Policy["actions"] {
+    if (v === undefined || v === null) return undefined
+    if (!isFields(v)) {
+      this.refuse("`actions` is a map with `redact`", path)
+      return undefined
+    }
+    this.known(v, ["redact"], path)
+    const { redact } = v
+    if (redact === undefined || redact === null) return undefined
+    if (Array.isArray(redact) && redact.every((x) => typeof x === "string")) return { redact }
+    this.refuse("`redact` is no list of texts", [...path, "redact"])
+    return undefined
   }
 
   private case(v: unknown, path: Path): ReadonlyArray<Case> {
@@ -436,6 +452,12 @@ export const jsonSchema: Fields = {
         status: { enum: statuses, default: "active" },
         version: { type: ["string", "integer"] },
         message: { type: "string", description: "What the caller is told." },
+        actions: {
+          type: "object",
+          additionalProperties: false,
+          description: "What is done where the policy decides something and the call goes on.",
+          properties: { redact: { type: "array", items: { enum: redactable } } }
+        },
         scope: {
           type: "object",
           additionalProperties: false,

@@ -24,6 +24,20 @@ export type Stored = Pick<
   | "description"
 >
 
+/** What the text says of `actions`; text that is no JSON, and actions that are not ours, say nothing. */
+const actionsOf = (text: string | null): PolicySet.Actions | undefined => {
+  if (text === null) return undefined
+  try {
+    const actions: unknown = JSON.parse(text)
+    if (typeof actions !== "object" || actions === null || !("redact" in actions)) return undefined
+    // What is no text is named in the error with which a set refuses it.
+    const { redact } = actions
+    return { redact: Array.isArray(redact) ? redact.map(String) : [String(redact)] }
+  } catch {
+    return undefined
+  }
+}
+
 /** The policy of a set; undefined where no engine evaluates it: it has no expression, or one that is not CEL. */
 export const toSetPolicy = (policy: Stored): PolicySet.Policy | undefined =>
   policy.policyExpr === null || policy.policyLanguage !== "cel"
@@ -45,6 +59,7 @@ export const toSetPolicy = (policy: Stored): PolicySet.Policy | undefined =>
         },
         status: policy.status,
         expr: policy.policyExpr,
+        actions: actionsOf(policy.actions),
         message: policy.description === "" ? undefined : policy.description,
         description: policy.description
       }

@@ -31,6 +31,7 @@ describe("a stored policy", () => {
       scope: { agents: ["bot-*"], actions: none, resourceTypes: none, resourceIds: none, tags: none },
       status: "active",
       expr: '!request.content.contains("DROP")',
+      actions: none,
       message: "Tables are not dropped by agents.",
       description: "Tables are not dropped by agents."
     })

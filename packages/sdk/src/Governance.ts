@@ -18,7 +18,7 @@
 
 import type { Wire } from "@agion/domain"
 import { ActorId, ResourceId } from "@agion/domain"
-import { PermissionCheck } from "@agion/policy"
+import { PermissionCheck, type PolicySet } from "@agion/policy"
 import { Context, Duration, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import type { Decision } from "./Decision.ts"
 import { CallTimedOut, type Denied, GovernanceUnavailable } from "./Denials.ts"
@@ -58,10 +58,12 @@ export type { GovernedOptions, Usage } from "./internal/Call.ts"
 
 /** What a call knows of itself while it runs. */
 export interface GovernedCall {
-  /** The content as it may go on: redacted where DLP says so. */
+  /** The content as it may go on: redacted where DLP or a policy says so. */
   readonly content: string
   /** The arguments as they may go on. */
   readonly arguments: Wire.JsonObject
+  /** What policies want redacted: content, arguments and a stream's text are. */
+  readonly obligations: ReadonlyArray<PolicySet.Obligation>
   readonly decision: Decision
   readonly executionId: string
   /** Tells what was used so far; each call adds. */
@@ -121,6 +123,7 @@ interface Parts extends Reporting {
 const callOf = (permit: Permit): GovernedCall => ({
   content: permit.call.content,
   arguments: permit.call.arguments,
+  obligations: permit.call.obligations,
   decision: permit.decision,
   executionId: permit.call.executionId,
   report: (usage) => {

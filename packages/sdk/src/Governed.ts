@@ -46,7 +46,7 @@ export const governedStream =
           call.start()
           return typeof work === "function" ? work(call) : work
         })
-        const watch = options.scan === false ? undefined : engine.dlp.stream()
+        const watch = options.scan === false ? undefined : engine.dlpFor(call.obligations).stream()
         return watch === undefined
           ? ending(stream, call)
           : ending(scanned(stream, watch, { action, resource, decisionId: call.decision.decisionId }), call)

@@ -7,7 +7,8 @@
  * ```
  *
  * The set is `PolicySync`'s to bring; the detectors of DLP are there before it, and always (DLP-1). A policy
- * that reads a fact which only the platform holds is not evaluated here but listed as `deferred` (GOVERN-8).
+ * that reads a fact which only the platform holds is not evaluated here but listed as `deferred` (GOVERN-8);
+ * what such a policy wants redacted is redacted all the same.
  *
  * **Gotchas**: `check` changes nothing and reports nothing; `governed` does.
  */
@@ -58,8 +59,10 @@ export interface PolicyJudgement {
   /** Why, the strongest first; empty when allowed without a word. */
   readonly reasons: ReadonlyArray<string>
   readonly warnings: ReadonlyArray<string>
-  /** The content as it may go on: redacted where DLP says so. */
+  /** The content as it may go on: redacted where DLP or a policy says so. */
   readonly content: string
+  /** What policies want redacted; `content` is. */
+  readonly obligations: ReadonlyArray<PolicySet.Obligation>
   readonly findings: ReadonlyArray<Dlp.Finding>
   /** Policies that only the platform can evaluate. */
   readonly deferred: ReadonlyArray<string>
@@ -78,6 +81,8 @@ export interface Unheld {
 export interface LocalVerdict {
   readonly verdict: PermissionCheck.PolicyVerdict
   readonly deferred: ReadonlyArray<string>
+  /** Of the policies that decided something and of those that are deferred. */
+  readonly obligations: ReadonlyArray<PolicySet.Obligation>
 }
 
 /** Policies and DLP. */
@@ -92,6 +97,8 @@ export class PolicyEngine extends Context.Service<
     /** The version of the set in force; null: none has arrived. */
     readonly version: Effect.Effect<number | null>
     readonly dlp: Dlp.Dlp
+    /** DLP that redacts what these want, too; `dlp` itself where that does so anyway. Never weaker than `dlp`. */
+    readonly dlpFor: (obligations: ReadonlyArray<PolicySet.Obligation>) => Dlp.Dlp
     /** Rises with each swap; 0: no set has arrived. */
     readonly generationUnsafe: () => number
     /** Puts a set in force, at once and whole (POLICY-7). */
@@ -126,14 +133,41 @@ const unheldFacts = (unheld: Unheld): ReadonlyArray<string> => [
 const keyOf = (unheld: Unheld): number =>
   (unheld.actor ? 1 : 0) | (unheld.resource ? 2 : 0) | (unheld.usage ? 4 : 0) | (unheld.trust ? 8 : 0)
 
-const noVerdict: LocalVerdict = { verdict: { decision: "allow", reasons: [], evaluated: 0 }, deferred: [] }
 const noNames: ReadonlyArray<string> = []
+const noObligations: ReadonlyArray<PolicySet.Obligation> = []
+const noVerdict: LocalVerdict = {
+  verdict: { decision: "allow", reasons: [], evaluated: 0 },
+  deferred: noNames,
+  obligations: noObligations
+}
 
-/** DLP with pseudonyms that hold as long as this process lives (DLP-4). */
-const dlpOf = (options: Dlp.Options): Dlp.Dlp => {
+/** Options with pseudonyms that hold as long as this process lives (DLP-4). */
+const pseudonymous = (options: Dlp.Options): Dlp.Options => {
   const secret = randomBytes(32)
-  const keyedHash = (value: string) => createHmac("sha256", secret).update(value).digest("hex")
-  return Dlp.make({ keyedHash, ...options })
+  return { keyedHash: (value) => createHmac("sha256", secret).update(value).digest("hex"), ...options }
+}
+
+/** DLP as configured, and with more kinds redacted; what blocks goes on blocking. */
+const dlpsOf = (options: Dlp.Options) => {
+  const dlp = Dlp.make(options)
+  const hides = new Set(
+    dlp.detectors.flatMap(({ action, kind }) => (action === "block" || action === "redact" ? kind : []))
+  )
+  const more = new Map<string, Dlp.Dlp>()
+  const dlpFor = (obligations: ReadonlyArray<PolicySet.Obligation>): Dlp.Dlp => {
+    const kinds = new Set(obligations.flatMap(({ redact }) => redact.filter((kind) => !hides.has(kind))))
+    if (kinds.size === 0) return dlp
+    const key = [...kinds].sort().join()
+    const made =
+      more.get(key) ??
+      Dlp.make({
+        ...options,
+        kinds: { ...options.kinds, ...Object.fromEntries([...kinds].map((kind) => [kind, "redact"])) }
+      })
+    more.set(key, made)
+    return made
+  }
+  return { dlp, dlpFor }
 }
 
 /** The words of the wire for what a query says. */
@@ -210,6 +244,7 @@ const judgementOf = (dlp: Dlp.Dlp, query: PolicyQuery, local: LocalVerdict): Pol
       .filter((reason) => reason.decision === "warn")
       .map(({ name, message }) => `${name}: ${message}`),
     content: scanned.decision === "allow" ? content : dlp.redact(content, scanned.findings),
+    obligations: local.obligations,
     findings,
     deferred: local.deferred,
     policiesEvaluated: evaluated
@@ -218,7 +253,7 @@ const judgementOf = (dlp: Dlp.Dlp, query: PolicyQuery, local: LocalVerdict): Pol
 
 const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   const settings = yield* Settings
-  const dlp = dlpOf(options)
+  const { dlp, dlpFor } = dlpsOf(pseudonymous(options))
   const changes = yield* PubSub.sliding<PolicyChange>(64)
   let active: ActiveSet | null = null
   let generation = 0
@@ -237,10 +272,13 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   const evaluate = (input: PolicySet.PolicyInput, unheld: Unheld): LocalVerdict => {
     if (active === null || active.set.size === 0) return noVerdict
     const verdict = active.set.evaluate(input, { unheld: maskOf(active.set, unheld) })
-    if (verdict.evaluated === 0 && verdict.deferred.length === 0) return noVerdict
+    const { deferred } = verdict
+    if (verdict.evaluated === 0 && deferred.length === 0) return noVerdict
+    const later = active.set.obligations(deferred)
     return {
       verdict: PolicyFacts.verdictOf(verdict),
-      deferred: verdict.deferred.length === 0 ? noNames : verdict.deferred.map(({ name }) => name)
+      deferred: deferred.length === 0 ? noNames : deferred.map(({ name }) => name),
+      obligations: later.length === 0 ? verdict.obligations : [...verdict.obligations, ...later]
     }
   }
   const inputOf = (query: PolicyQuery, now: number): PolicySet.PolicyInput => {
@@ -250,9 +288,10 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   }
   return PolicyEngine.of({
     check: (query) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        judgementOf(dlp, query, evaluate(inputOf(query, now), unheldOf(query)))
-      ),
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const local = evaluate(inputOf(query, now), unheldOf(query))
+        return judgementOf(dlpFor(local.obligations), query, local)
+      }),
     explain: (query) =>
       Effect.map(
         Clock.currentTimeMillis,
@@ -264,6 +303,7 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     changes: Stream.fromPubSub(changes),
     version: Effect.sync(() => active?.version ?? null),
     dlp,
+    dlpFor,
     generationUnsafe: () => generation,
     swapUnsafe: (next, at) => {
       const previousVersion = active?.version ?? null

@@ -105,6 +105,31 @@ describe("policies in the agent", () => {
     }).pipe(fresh())
   )
 
+  it.effect("what policies want redacted is redacted, of deferred ones too", () =>
+    Effect.gen(function* () {
+      const { engine, platform, sync } = yield* parts
+      platform.setPolicies([
+        policy({
+          name: "Basic",
+          expr: "actor.trust_score < 50.0",
+          enforcement: "allow",
+          redact: ["phone"]
+        })
+      ])
+      yield* sync.sync
+      const query = { action: "chat", content: "ring +44 20 7946 0958" }
+      const deferred = yield* engine.check(query)
+      assert.deepInclude(deferred, { allowed: true, deferred: ["Basic"] })
+      assert.match(deferred.content, /^ring \[phone:\w{8}\]$/)
+      assert.deepStrictEqual(
+        deferred.obligations.map(({ redact }) => redact),
+        [["phone"]]
+      )
+      const trusted = yield* engine.check({ ...query, actor: { trust_score: 80 } })
+      assert.deepInclude(trusted, { content: query.content, obligations: [] })
+    }).pipe(fresh())
+  )
+
   it.effect("OUTAGE-2 the last good set is there at the next start, also without a platform", () =>
     Effect.gen(function* () {
       const directory = yield* Effect.acquireRelease(

@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import {
   denialsAsValues,
   EventBuffer,
+  type GovernedCall,
   governed,
   governedStream,
   PermissionCache,
@@ -262,6 +263,48 @@ describe("content", () => {
 })
 
 describe("policies", () => {
+  it.effect("what a policy wants redacted is redacted in content, arguments and streams", () =>
+    Effect.gen(function* () {
+      const platform = yield* withPolicies(
+        policy({
+          name: "Mail",
+          expr: 'action != "mail"',
+          level: "advisory",
+          redact: ["phone", "email", "ssn"]
+        })
+      )
+      const content = "call ada on +44 20 7946 0958 or ada@example.com"
+      const options = { content, arguments: { to: "+44 20 7946 0958" } }
+      const sent = yield* governed<GovernedCall>("mail", model, options)((call) => Effect.succeed(call))
+      assert.match(sent.content, /^call ada on \[phone:\w{8}\] or \[email:\w{8}\]$/)
+      assert.match(String(sent.arguments["to"]), /^\[phone:\w{8}\]$/)
+      assert.deepStrictEqual(
+        sent.obligations.map(({ policy, redact }) => [policy.name, redact]),
+        [["Mail", ["phone", "email", "ssn"]]]
+      )
+      const chunks = yield* Stream.make("ring +44 20", " 7946 0958 today").pipe(
+        governedStream("mail", model),
+        Stream.runCollect
+      )
+      assert.match(chunks.join(""), /^ring \[phone:\w{8}\] today$/)
+      yield* flush
+      assert.notInclude(JSON.stringify(platform.events), "7946")
+      const chat = yield* governed<GovernedCall>("chat", model, { content })((call) => Effect.succeed(call))
+      assert.include(chat.content, "+44 20 7946 0958")
+      assert.deepStrictEqual(chat.obligations, [])
+    }).pipe(fresh())
+  )
+
+  it.effect("DLP-1 a policy that wants a kind redacted does not stop it from blocking", () =>
+    Effect.gen(function* () {
+      yield* withPolicies(
+        policy({ name: "Keys", expr: "true", enforcement: "allow", redact: ["api_key", "phone"] })
+      )
+      const blocked = yield* Effect.void.pipe(governed("chat", model, { content: secret }), Effect.flip)
+      assert.deepInclude(blocked, { _tag: "PolicyViolation", reason: "Content blocked: api_key" })
+    }).pipe(fresh())
+  )
+
   it.effect("GOVERN-1 a local policy denies before the platform is asked", () =>
     Effect.gen(function* () {
       const platform = yield* withPolicies(policy({ name: "No refunds", expr: 'action != "refund"' }))

@@ -10,6 +10,7 @@ export const policy = (seed: {
   readonly enforcement?: PolicyDecision
   readonly level?: Policy["enforcementLevel"]
   readonly resourceTypes?: ReadonlyArray<string>
+  readonly redact?: ReadonlyArray<string>
 }): Policy => ({
   id: ++ids,
   name: seed.name,
@@ -21,7 +22,7 @@ export const policy = (seed: {
   policyLanguage: "cel",
   policyExpr: seed.expr,
   rules: null,
-  actions: null,
+  actions: seed.redact === undefined ? null : JSON.stringify({ redact: seed.redact }),
   tags: [],
   isSystemPolicy: false,
   createdBy: null,

@@ -22,6 +22,7 @@ const FIELDS: ReadonlyArray<keyof Policy> = [
   "scope",
   "status",
   "expr",
+  "actions",
   "message",
   "description"
 ]

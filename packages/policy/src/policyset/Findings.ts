@@ -115,7 +115,7 @@ const pair = (a: Known, b: Known): ReadonlyArray<Finding> => {
 const shadow = (a: Known, b: Known): Finding | undefined => {
   if (a.effect === "allow" || b.effect === "allow" || STRENGTH[b.effect] < STRENGTH[a.effect])
     return undefined
-  if (!inside(a, b)) return undefined
+  if (redactsMore(a, b) || !inside(a, b)) return undefined
   const witness = a.fires === undefined ? undefined : fired(a.fires, [a, b])
   if (witness === undefined) return undefined
   return finding(
@@ -125,6 +125,12 @@ const shadow = (a: Known, b: Known): Finding | undefined => {
     `it changes nothing: wherever it decides, \`${b.compiled.policy.name}\` decides as strongly`,
     witness
   )
+}
+
+/** Whether a call that goes on is redacted of more for `a` than for `b`. */
+const redactsMore = (a: Known, b: Known): boolean => {
+  const also = b.compiled.policy.actions?.redact ?? []
+  return b.effect !== "deny" && (a.compiled.policy.actions?.redact ?? []).some((kind) => !also.includes(kind))
 }
 
 /** An allow rule that matches only where another denies. */

@@ -5,6 +5,9 @@
  * its expression is true, and then its `enforcement` applies.
  */
 
+import { nearest } from "../cel/Issue.ts"
+import { redactable } from "./Obligations.ts"
+
 /** What a rule decides when it matches. */
 export type Enforcement = "allow" | "deny" | "warn" | "require_approval"
 
@@ -29,6 +32,12 @@ export interface Scope {
   readonly tags?: ReadonlyArray<string> | undefined
 }
 
+/** What a policy asks for beside its decision, where it decides something. */
+export interface Actions {
+  /** Kinds that DLP knows (`email`, `phone`, …): content is redacted of them before it goes on. */
+  readonly redact?: ReadonlyArray<string> | undefined
+}
+
 /** A policy as it is stored. */
 export interface Policy {
   readonly id: string | number
@@ -46,6 +55,7 @@ export interface Policy {
   readonly status?: Status | undefined
   /** CEL over what a policy sees. */
   readonly expr: string
+  readonly actions?: Actions | undefined
   /** What the caller is told when the policy decides. */
   readonly message?: string | undefined
   readonly description?: string | undefined
@@ -80,6 +90,7 @@ export interface PolicyError {
     | "enforcementLevel"
     | "status"
     | "scope"
+    | "actions"
   readonly code: "syntax" | "limit" | "undeclared" | "type" | "regex" | "engine" | "invalid"
   readonly message: string
   /** From 1; 0 when the field is not the expression. */
@@ -136,6 +147,15 @@ export const invalidFields = (policy: Policy): ReadonlyArray<PolicyError> => {
   if (typeof policy.expr !== "string") bad("expr", "`expr` is no text")
   const { priority } = policy
   if (priority !== undefined && !Number.isFinite(priority)) bad("priority", "`priority` is no number")
+  const redact: unknown = policy.actions?.redact ?? []
+  if (!Array.isArray(redact)) bad("actions", "`actions.redact` is no list of kinds")
+  else
+    for (const kind of redact) {
+      if (redactable.includes(kind)) continue
+      const near = typeof kind === "string" ? nearest(kind, redactable) : undefined
+      const help = near === undefined ? `there are ${redactable.join(", ")}` : `did you mean \`${near}\`?`
+      bad("actions", `\`actions.redact\` names no kind \`${kind}\`; ${help}`)
+    }
   for (const [name, list] of Object.entries(policy.scope ?? {})) {
     if (list !== undefined && !(Array.isArray(list) && list.every((x) => typeof x === "string"))) {
       bad("scope", `\`scope.${name}\` is no list of texts`)

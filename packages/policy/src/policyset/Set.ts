@@ -18,6 +18,7 @@ import { DEFAULT_BUDGET } from "../cel/Frame.ts"
 import type { Fault } from "../cel/Issue.ts"
 import { type Explanation, explainNode, type PolicyExplanation } from "./Explain.ts"
 import { factsOf, touches } from "./Facts.ts"
+import { type Obligation, Obligations } from "./Obligations.ts"
 import {
   type Enforcement,
   invalidFields,
@@ -131,11 +132,13 @@ export class PolicySet {
   private readonly quiet: ReadonlyArray<boolean>
   private readonly masks = new Map<string, Unheld>()
   private readonly all: ReadonlyArray<Compiled>
+  private readonly obliging: Obligations
 
   constructor(compiled: ReadonlyArray<Compiled>, budget: number) {
     const sorted = [...compiled].sort(byPriority)
     this.all = sorted
     this.policies = sorted.map((c) => c.policy)
+    this.obliging = new Obligations(this.policies)
     this.active = sorted.filter((c) => (c.policy.status ?? "active") === "active")
     this.index = new Index(this.active.map((c) => c.policy.scope))
     this.budget = budget
@@ -265,6 +268,11 @@ export class PolicySet {
     if (this.masks.size >= MAX_UNHELD) this.masks.clear()
     this.masks.set(key, made)
     return made
+  }
+
+  /** What these policies want done to a call that goes on, in their order; such as those that were deferred. */
+  obligations(policies: ReadonlyArray<PolicyRef>): ReadonlyArray<Obligation> {
+    return this.obliging.of(policies)
   }
 
   /** The facts that a policy reads, sorted; undefined when the set has no such policy. */

@@ -1,10 +1,11 @@
 /**
  * What a set decided about one input.
  *
- * The decision and the reasons are there at once; the list of what was evaluated and the explanation are made
- * when they are asked for, from the same input, which must not have changed since.
+ * The decision and the reasons are there at once; obligations, the list of what was evaluated and the explanation
+ * are made when they are asked for, the latter two from the same input, which must not have changed since.
  */
 import type { Explanation } from "./Explain.ts"
+import type { Obligation } from "./Obligations.ts"
 import type { Decision, Enforcement, Level, PolicyInput, PolicyRef } from "./Policy.ts"
 import type { EvaluateOptions } from "./Set.ts"
 
@@ -33,6 +34,7 @@ const NO_REFS: ReadonlyArray<PolicyRef> = Object.freeze([])
 export interface Source<Input, Options> {
   evaluatedIds(input: Input, options?: Options): ReadonlyArray<string | number>
   explain(input: Input, options?: Options): Explanation
+  obligations(policies: ReadonlyArray<PolicyRef>): ReadonlyArray<Obligation>
 }
 
 const STRENGTH: Readonly<Record<Decision, number>> = { allow: 0, warn: 1, require_approval: 2, deny: 3 }
@@ -93,6 +95,11 @@ export class Verdict {
   /** What is to be recorded as a violation, those that only warn (soft) included. */
   get violations(): ReadonlyArray<Reason> {
     return this.matched.length === 0 ? NO_REASONS : this.matched.filter((r) => r.violation)
+  }
+
+  /** What the policies that decided something want done to a call that goes on, in priority order. */
+  get obligations(): ReadonlyArray<Obligation> {
+    return this.#source.obligations(this.matched)
   }
 
   /** The ids of the policies that were evaluated, in priority order. */

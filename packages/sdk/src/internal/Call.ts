@@ -3,7 +3,7 @@
  * must be told. Plain functions; `Governance` does the rest.
  */
 import type { Denial, PermissionType, Wire } from "@agion/domain"
-import { PermissionCheck } from "@agion/policy"
+import { type Dlp, PermissionCheck, type PolicySet } from "@agion/policy"
 import type { Duration } from "effect"
 import type { Decision } from "../Decision.ts"
 import {
@@ -80,6 +80,8 @@ export interface Call {
   readonly violations: ReadonlyArray<PermissionCheck.Violation>
   /** Names of the policies that said something. */
   readonly policies: ReadonlyArray<string>
+  /** What policies want redacted of it, beside what DLP redacts anyway. */
+  readonly obligations: ReadonlyArray<PolicySet.Obligation>
   /** Local policies and DLP were overruled, because here is only observed. */
   readonly observed: boolean
   readonly sends: Wire.JsonObject | undefined
@@ -161,23 +163,20 @@ interface Scanned {
 }
 
 /** DLP over content and arguments; `kinds` are those that block. */
-const scan = (engine: PolicyEngine["Service"], options: GovernedOptions<never>): Scanned => {
+const scan = (dlp: Dlp.Dlp, options: GovernedOptions<never>): Scanned => {
   const content = options.content ?? ""
   const args = options.arguments ?? noArguments
-  const text = content === "" ? undefined : engine.dlp.scan(content)
-  const values = options.arguments === undefined ? undefined : engine.dlp.scanValue(args)
+  const text = content === "" ? undefined : dlp.scan(content)
+  const values = options.arguments === undefined ? undefined : dlp.scanValue(args)
   const blocking = [...(text?.findings ?? []), ...(values?.findings ?? [])].filter(
     (finding) => finding.action === "block"
   )
   const truncated = values?.truncated === true ? ["arguments too large"] : noNames
   return {
     kinds: [...new Set([...blocking.map(({ kind }) => kind as string), ...truncated])],
-    content:
-      text === undefined || text.decision === "allow" ? content : engine.dlp.redact(content, text.findings),
+    content: text === undefined || text.decision === "allow" ? content : dlp.redact(content, text.findings),
     arguments:
-      values === undefined || values.decision === "allow"
-        ? args
-        : (engine.dlp.redactValue(args) as Wire.JsonObject)
+      values === undefined || values.decision === "allow" ? args : (dlp.redactValue(args) as Wire.JsonObject)
   }
 }
 
@@ -255,7 +254,6 @@ export const judge = (
   const input: CheckInput = { resourceId: resource, permissionType: permission }
   const entry = cache.heldUnsafe(input)
   const held = entry?.facts ?? null
-  const scanned = scan(engine, options)
   const estimatedCost =
     options.estimate === undefined ? undefined : costOf(parts, options, options.estimate, entry)
   const words = wordsOf(action, options, estimatedCost)
@@ -274,6 +272,7 @@ export const judge = (
   const unheld =
     held === null ? bareUnheld(parts) : held.resource === null ? { ...allHeld, resource: true } : allHeld
   const local = engine.judgeUnsafe(facts, { resourceId: resource, metadata: options.metadata ?? {}, unheld })
+  const scanned = scan(engine.dlpFor(local.obligations), options)
   const refusal = localRefusal({ action, resource }, local, scanned.kinds)
   const observing = facts.enforcement === "observe"
   const inScope = local.verdict.evaluated + local.deferred.length > 0
@@ -292,6 +291,7 @@ export const judge = (
     refusal: observing ? null : refusal,
     violations: violationsOf(local, scanned.kinds),
     policies: local.verdict.reasons.length === 0 ? noNames : local.verdict.reasons.map(({ name }) => name),
+    obligations: local.obligations,
     observed: observing && refusal !== null,
     sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
     platformOnly: held !== null && local.deferred.length > 0
