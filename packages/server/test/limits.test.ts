@@ -5,6 +5,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Limits from "../src/permissions/Limits.ts"
+import { type Counted, countedAt } from "../src/permissions/UsageState.ts"
 import { Database } from "../src/sql/Database.ts"
 import { migrate } from "../src/sql/Migrations.ts"
 
@@ -57,7 +58,7 @@ const callOf = (id: string, call: typeof Call.Type, enforce = true): Limits.Rese
 })
 
 /** What `PermissionCheck` says of the same call with the same usage. */
-const twin = (id: string, call: typeof Call.Type, counted: Limits.Counted): string | undefined => {
+const twin = (id: string, call: typeof Call.Type, counted: Counted): string | undefined => {
   const constraints: Constraints = {
     rateLimitRpm: call.rateLimit,
     tokenLimitPerDay: call.tokenLimit,
@@ -104,8 +105,9 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const limits = Limits.make(sql)
-        const { id } = yield* permission
+        const { id, organization } = yield* permission
         const books = { windowRequests: 0, dayRequests: 0, dayTokens: 0, dayCostMicroUsd: 0 }
+        let version = 0
         for (const call of calls) {
           const expected = twin(id, call, books)
           const outcome = yield* limits.reserve(callOf(id, call))
@@ -114,12 +116,18 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
           assert.deepStrictEqual(outcome.before, books)
           assert.strictEqual(outcome._tag === "Refused" ? outcome.limit : undefined, expected)
           if (outcome._tag !== "Reserved") continue
+          version += 1
           books.windowRequests += call.requests
           books.dayRequests += call.requests
           books.dayTokens += call.tokens ?? 0
           books.dayCostMicroUsd += call.cost ?? 0
         }
-        assert.deepStrictEqual((yield* limits.read([id])).get(id)?.counted, books)
+        const read = (yield* limits.read([id])).get(id) ?? assert.fail("the permission is there")
+        assert.deepStrictEqual(read.counted, books)
+        assert.deepStrictEqual(countedAt(read.state, read.state.now), books)
+        assert.strictEqual(read.state.version, version)
+        const [spend] = yield* limits.spends([{ organizationId: organization, actorId: "a" }])
+        assert.strictEqual(spend?.sum.requests, books.dayRequests)
       }),
     { arbitrary: { runs: 20 } }
   )
@@ -141,7 +149,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       yield* sql`UPDATE permission_usage SET day = day - 1 WHERE permission_id = ${id}`
       const read = (yield* limits.read([id])).get(id)
       assert.deepInclude(read?.counted, { dayTokens: 0, dayCostMicroUsd: 0, dayRequests: 0 })
-      assert.deepInclude(read?.shown, { totalTokens: 5, currentDayTokens: 0 })
+      assert.deepInclude(read?.state, { totalTokens: 5, dayTokens: 0 })
       // Where the date is another one, the day is another one: 14 hours ahead and 11 behind.
       const dates = new Set<string>()
       for (const zone of ["Pacific/Kiritimati", "Pacific/Niue"]) {
@@ -168,7 +176,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       yield* sql`UPDATE reservations SET day = day - 1 WHERE id = ${outcome.held.id}`
       yield* limits.settle(outcome.held.id, { tokens: 30, costMicroUsd: null }, anybody)
       const read = (yield* limits.read([id])).get(id)
-      assert.deepInclude(read?.shown, { totalTokens: 30, totalCostUsd: 0.00001, currentDayTokens: 0 })
+      assert.deepInclude(read?.state, { totalTokens: 30, totalCostMicroUsd: 10, dayTokens: 0 })
     })
   )
 
@@ -178,7 +186,12 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       const limits = Limits.make(sql)
       const { id } = yield* permission
       const call = { requests: 2, tokens: null, cost: null, rateLimit: 4, tokenLimit: null, costLimit: null }
-      const window = Effect.map(limits.read([id]), (read) => read.get(id)?.counted.windowRequests)
+      const window = Effect.map(limits.read([id]), (read) => {
+        const { counted, state } = read.get(id) ?? assert.fail("the permission is there")
+        // A copy says the same as the database.
+        assert.strictEqual(countedAt(state, state.now).windowRequests, counted.windowRequests)
+        return counted.windowRequests
+      })
       const first = yield* limits.reserve(callOf(id, call))
       const second = yield* limits.reserve(callOf(id, call))
       assert.strictEqual((yield* limits.reserve(callOf(id, call)))._tag, "Refused")

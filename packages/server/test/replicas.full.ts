@@ -57,6 +57,34 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())("replicas o
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "FRESH-1 what was used at one counts in checks there at once, and at the other within a second",
+    () =>
+      Effect.gen(function* () {
+        const { all } = yield* replicas(2)
+        const [one, two] = all
+        if (one === undefined || two === undefined) return assert.fail("two replicas")
+        const s = yield* Effect.provideService(setting({ token_limit_per_day: 1000 }), Platform.Platform, one)
+        const left = (of: Platform.Platform["Service"]) =>
+          Effect.map(
+            of.post("/permissions/check", question(s.organization, s.agent, s.id)),
+            ({ status, body }) => (status === 503 ? "refuses" : body.constraints.remaining_tokens_today)
+          )
+        for (let round = 1; round <= 10; round++) {
+          yield* left(two)
+          yield* one.post(`/permissions/${s.permission}/usage`, { token_count: 10 })
+          const used = performance.now()
+          assert.strictEqual(yield* left(one), 1000 - 10 * round)
+          for (;;) {
+            const seen = yield* left(two)
+            if (seen === "refuses" || seen === 1000 - 10 * round) break
+            assert.strictEqual(seen, 1000 - 10 * (round - 1))
+            assert.isBelow(performance.now() - used, 1000 + 500, "it decided by what was used before")
+          }
+        }
+      }).pipe(Effect.scoped)
+  )
+
   it.live("LIMIT-3 64 concurrent reservers at two replicas never get past a limit", () =>
     Effect.gen(function* () {
       const { all } = yield* replicas(2)

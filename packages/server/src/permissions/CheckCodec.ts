@@ -12,6 +12,7 @@ import {
   type CheckResult,
   Constraints,
   checkFields,
+  contextFault,
   isUuid,
   type Permission,
   permissionTypes,
@@ -58,6 +59,9 @@ const isOpenJson = (value: unknown, depth: number): boolean => {
 const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+const isContext = (value: unknown): boolean =>
+  isRecord(value) && isOpenJson(value, 0) && contextFault(value) === undefined
+
 /** A check of parsed JSON; undefined: let the schema say. */
 export const decode = (value: unknown): CheckRequest | undefined => {
   if (!isRecord(value)) return undefined
@@ -65,8 +69,7 @@ export const decode = (value: unknown): CheckRequest | undefined => {
   if (!isName(actor_id) || !isActorType(actor_type) || !isPermissionType(permission_type)) return undefined
   if (typeof resource_id !== "string" || !isUuid(resource_id)) return undefined
   if (organization_id !== undefined && organization_id !== null && !isName(organization_id)) return undefined
-  if (context !== undefined && context !== null && !(isRecord(context) && isOpenJson(context, 0)))
-    return undefined
+  if (context !== undefined && context !== null && !isContext(context)) return undefined
   if (fields !== undefined && fields !== null && !isFields(fields)) return undefined
   return {
     organizationId: organization_id as CheckRequest["organizationId"],

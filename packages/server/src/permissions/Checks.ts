@@ -2,8 +2,8 @@
  * May this actor do this now? Gathers the facts, asks `PermissionCheck`, and answers; a reservation also takes
  * what the call will use (LIMIT-3). A check changes nothing (CHECK-4).
  *
- * Facts come from the snapshot; only what was used is read from the database, and only where a limit or a policy
- * asks for it.
+ * Facts come from the snapshot, and what was used from copies that are a second old at most; a reservation is
+ * decided by the database.
  */
 import {
   type Amounts,
@@ -22,14 +22,18 @@ import {
 import { Dlp, PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
+import { Changes } from "../changes/Changes.ts"
 import { Feed } from "../changes/Feed.ts"
 import * as Governance from "../changes/Governance.ts"
+import type { Alert } from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
 import { dying } from "../sql/Failure.ts"
 import * as Answer from "./Answer.ts"
 import { DecisionLog, type Told } from "./DecisionLog.ts"
 import * as Limits from "./Limits.ts"
-import { type Known, Snapshot } from "./Snapshot.ts"
+import { type Grant, type Known, Snapshot } from "./Snapshot.ts"
+import { type Counted, type Spend, shownOf, type UsageState } from "./UsageState.ts"
+import * as Usages from "./Usages.ts"
 
 /** A check whose organization is settled. */
 export type Asked = Omit<CheckRequest, "organizationId"> & { readonly organizationId: string }
@@ -39,8 +43,8 @@ export class Checks extends Context.Service<
   {
     readonly check: (asked: Asked) => Effect.Effect<CheckResult, ApiError.Unavailable>
     /**
-     * The same at once, where memory holds everything and there is nothing to count, read or raise; undefined
-     * where it takes more.
+     * The same at once, where memory holds everything and there is nothing to read or raise; undefined where it
+     * takes more.
      */
     readonly now: (asked: Asked) => CheckResult | undefined
     /** Many at once, answered in order. */
@@ -72,7 +76,7 @@ export class Checks extends Context.Service<
   static readonly layer = (): Layer.Layer<
     Checks,
     never,
-    SqlClient.SqlClient | Snapshot | Signing | DecisionLog | Feed
+    SqlClient.SqlClient | Changes | Snapshot | Signing | DecisionLog | Feed
   > => Layer.effect(Checks, make)
 }
 
@@ -86,6 +90,8 @@ const make = Effect.gen(function* () {
   const feed = yield* Feed
   const clock = yield* Clock.Clock
   const limits = Limits.make(sql)
+  const usages = yield* Usages.make(limits)
+  yield* (yield* Changes).listen(usages.hear)
   const content = contentJudge(Dlp.make())
 
   const fresh = Effect.suspend(() =>
@@ -112,60 +118,38 @@ const make = Effect.gen(function* () {
     return { known, asked, usage, decision, decisionId, signed, now, permission: known.permission }
   }
 
-  /** Alerts that a decision asks for. Most ask for none. */
-  const alerts = ({ known, asked, decision }: Answer.Decided): Effect.Effect<void> => {
-    const critical = decision.violations.find(isCritical)
-    const organizationId = known.organizationId
-    const metadata = { actor_id: asked.actorId, actor_type: asked.actorType, resource_id: asked.resourceId }
-    if (critical !== undefined)
-      return log.alert({
-        organizationId,
-        severity: "critical",
-        kind: "policy_violation",
-        subject: `policy ${critical.subject}, actor ${asked.actorId}, resource ${asked.resourceId}`,
-        reason: `Policy violation: ${critical.name}`,
-        metadata
-      })
-    const step = decision.denial?.step
-    if (known.permission === null || (step !== "rate" && step !== "tokens" && step !== "cost"))
-      return Effect.void
-    return log.alert({
-      organizationId,
-      severity: "warning",
-      kind: "limit_reached",
-      subject: `permission ${known.permission.id}`,
-      reason: decision.reason,
-      metadata: { ...metadata, limit: step }
-    })
-  }
-
-  /** What was used, of several checks in one query; none where nothing depends on it. */
-  const usageOf = Effect.fnUntraced(function* (
-    knowns: ReadonlyArray<Known>,
-    asked: ReadonlyArray<Asked>,
-    counted: boolean
-  ) {
-    const limited = knowns.flatMap(({ permission }) =>
-      counted && permission !== null && PermissionCheck.needsReservation(permission.constraints)
-        ? [permission.id as string]
-        : []
-    )
-    const read = limited.length === 0 ? noReads : yield* dying(limits.read(limited))
-    const spends = new Map<string, Spend>()
-    for (const [index, known] of knowns.entries()) {
-      if (!known.policies.readsSpend && asked[index]?.fields !== "entry") continue
-      const key = spendKey(known)
-      if (!spends.has(key)) spends.set(key, yield* dying(limits.spent(known.organizationId, known.actor.id)))
-    }
-    return knowns.map((known): Used => {
-      const usage = known.permission === null ? undefined : read.get(known.permission.id)
-      return { usage: usageFacts(usage?.counted, spends.get(spendKey(known))), shown: usage?.shown }
-    })
+  /** What was used, of several checks at once; nothing where nothing depends on it. */
+  const usageOf = Effect.fnUntraced(function* (knowns: ReadonlyArray<Known>, asked: ReadonlyArray<Asked>) {
+    const limited = [...new Set(knowns.flatMap((known) => limitedId(known) ?? []))]
+    const spending = new Map<string, Usages.ActorKey>()
+    for (const [index, known] of knowns.entries())
+      if (dependsOnSpend(known, asked[index])) spending.set(spendKey(known), actorKey(known))
+    const [read, spent] = yield* Effect.all([
+      limited.length === 0 ? noReads : usages.get(limited),
+      spending.size === 0 ? noReads : usages.getSpends([...spending.values()])
+    ])
+    const byId = new Map(limited.map((id, index) => [id, read[index]]))
+    const byActor = new Map([...spending.keys()].map((key, index) => [key, spent[index]]))
+    return knowns.map((known): Used => usedOf(byId.get(limitedId(known) ?? ""), byActor.get(spendKey(known))))
   })
+
+  /** The same of one check at once; undefined where something must be read. */
+  const usageNow = (known: Known, asked: Asked): Used | undefined => {
+    const id = limitedId(known)
+    const reads = dependsOnSpend(known, asked)
+    if (id === undefined && !reads) return nothingUsed
+    const usage = id === undefined ? undefined : usages.peek(id)
+    const spend = reads ? usages.peekSpend(actorKey(known)) : undefined
+    return (id !== undefined && usage === undefined) || (reads && spend === undefined)
+      ? undefined
+      : usedOf(usage, spend)
+  }
 
   const answer = (decided: Answer.Decided) => {
     if (isNotable(decided.decision)) log.note(told(decided))
-    return Effect.as(alerts(decided), Answer.checkResult(decided, decided.asked.fields ?? "full"))
+    const alert = alertOf(decided)
+    const result = Answer.checkResult(decided, decided.asked.fields ?? "full")
+    return alert === undefined ? Effect.succeed(result) : Effect.as(log.alert(alert), result)
   }
 
   const check = Effect.fnUntraced(function* (asked: Asked) {
@@ -173,17 +157,21 @@ const make = Effect.gen(function* () {
     const known =
       snapshot.peek(asked.organizationId, asked) ?? (yield* snapshot.know(asked.organizationId, [asked]))[0]
     if (known === undefined) return yield* Effect.die(new Error("a question without an answer"))
-    const [used = nothingUsed] = dependsOnUsage(known, asked) ? yield* usageOf([known], [asked], true) : []
+    const [used = nothingUsed] = yield* usageOf([known], [asked])
     return yield* answer(withShown(decide(known, asked, used.usage, callOf(asked)), used.shown))
   })
 
   const now = (asked: Asked): CheckResult | undefined => {
     if (!feed.isFresh()) return undefined
     const known = snapshot.peek(asked.organizationId, asked)
-    if (known === undefined || dependsOnUsage(known, asked)) return undefined
-    const decided = decide(known, asked, PermissionCheck.noUsage, callOf(asked))
-    if (decided.decision.violations.some(isCritical)) return undefined
-    if (isNotable(decided.decision)) log.note(told(decided))
+    const used = known === undefined ? undefined : usageNow(known, asked)
+    if (known === undefined || used === undefined) return undefined
+    const decided = withShown(decide(known, asked, used.usage, callOf(asked)), used.shown)
+    if (isNotable(decided.decision)) {
+      const alert = alertOf(decided)
+      if (alert !== undefined && log.isDue(alert)) return undefined
+      log.note(told(decided))
+    }
     return Answer.checkResult(decided, asked.fields ?? "full")
   }
 
@@ -200,7 +188,7 @@ const make = Effect.gen(function* () {
   const readAndCheck = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
     yield* fresh
     const knowns = yield* knowAll(snapshot, asked)
-    const used = yield* usageOf(knowns, asked, true)
+    const used = yield* usageOf(knowns, asked)
     return yield* Effect.forEach(asked, (one, index) => {
       const known = knowns[index]
       if (known === undefined) return Effect.die(new Error("a question without an answer"))
@@ -214,7 +202,7 @@ const make = Effect.gen(function* () {
     const [known] = yield* snapshot.know(asked.organizationId, [asked])
     if (known === undefined) return yield* Effect.die(new Error("a question without an answer"))
     const call = reserveCall(asked, amounts)
-    const [before = nothingUsed] = yield* usageOf([known], [asked], false)
+    const before = known.policies.readsSpend ? yield* spent(known) : nothingUsed
     const first = decide(known, asked, before.usage, call)
     if (!first.decision.allowed || known.permission === null) return yield* refused(first)
     const outcome = yield* dying(
@@ -230,9 +218,21 @@ const make = Effect.gen(function* () {
     const usage = { ...before.usage, ...outcome.before }
     const second = decide(known, asked, usage, call)
     if (outcome._tag === "Refused") return yield* refused(second)
-    snapshot.used(known.organizationId, known.permission, outcome.shown)
-    return yield* reserved(withShown(second, outcome.shown), outcome.held)
+    const shown = write(known.organizationId, known.permission, outcome.state)
+    return yield* reserved(withShown(second, shown), outcome.held)
   })
+
+  /** What the actor has used today, by the database itself. */
+  const spent = (known: Known) =>
+    Effect.map(dying(limits.spends([actorKey(known)])), ([spend]) => usedOf(undefined, spend?.sum))
+
+  /** Keeps what the database answered to a write where checks and permissions show it. */
+  const write = (organizationId: string, permission: Grant, state: UsageState): UsageTracking => {
+    const shown = shownOf(state)
+    usages.written({ organizationId, actorId: permission.actorId }, permission.id, state)
+    snapshot.used(organizationId, permission, shown)
+    return shown
+  }
 
   const refused = (decided: Answer.Decided) =>
     Effect.map(answer(decided), (result): ReserveResult => ({ ...result, reservation: null }))
@@ -243,10 +243,10 @@ const make = Effect.gen(function* () {
       (result): ReserveResult => ({ ...result, reservation: Answer.reservation(held) })
     )
 
-  /** Keeps what permissions show up to date, and tells when a limit was crossed. */
-  const counted = ({ before, after, shown, who }: Limits.Counting) => {
+  /** Keeps what was written, and tells when a limit was crossed. */
+  const counted = ({ before, after, state, who }: Limits.Counting) => {
     if (who === undefined) return Effect.succeed(undefined)
-    snapshot.used(who.organizationId, permissionOf(who), shown)
+    write(who.organizationId, permissionOf(who), state)
     const limit =
       before === undefined || after === undefined ? undefined : crossed(who.constraints, before, after)
     if (limit === undefined) return Effect.succeed(who.organizationId)
@@ -335,42 +335,82 @@ const told = ({ known, asked, decision, decisionId }: Answer.Decided): Told => {
 
 type Closing = Effect.Effect<void, ApiError.NotFound | ApiError.Conflict>
 
-interface Spend {
-  readonly requests: number
-  readonly tokens: number
-  readonly costMicroUsd: number
-}
-
 interface Used {
   readonly usage: PermissionCheck.Usage
   readonly shown: UsageTracking | undefined
 }
 
-const noReads: ReadonlyMap<string, Limits.ReadUsage> = new Map()
+const noReads = Effect.succeed([])
 const nothingUsed: Used = { usage: PermissionCheck.noUsage, shown: undefined }
+
+const actorKey = (known: Known): Usages.ActorKey => ({
+  organizationId: known.organizationId,
+  actorId: known.actor.id
+})
 
 const spendKey = (known: Known): string => `${known.organizationId}\0${known.actor.id}`
 
-const dependsOnUsage = (known: Known, asked: Asked): boolean =>
-  known.policies.readsSpend ||
-  asked.fields === "entry" ||
-  (known.permission !== null && PermissionCheck.needsReservation(known.permission.constraints))
+const dependsOnSpend = (known: Known, asked: Asked | undefined): boolean =>
+  known.policies.readsSpend || asked?.fields === "entry"
 
-const usageFacts = (counted: Limits.Counted | undefined, spend: Spend | undefined): PermissionCheck.Usage =>
-  counted === undefined && spend === undefined
-    ? PermissionCheck.noUsage
-    : {
-        ...PermissionCheck.noUsage,
-        ...counted,
-        actorRequestsToday: spend?.requests ?? 0,
-        actorTokensToday: spend?.tokens ?? 0,
-        actorCostUsdToday: (spend?.costMicroUsd ?? 0) / 1e6
-      }
+/** The permission whose use counts, if one does. */
+const limitedId = ({ permission }: Known): string | undefined =>
+  permission !== null && PermissionCheck.needsReservation(permission.constraints) ? permission.id : undefined
+
+const usedOf = (usage: Usages.Usage | undefined, spend: Spend | undefined): Used =>
+  usage === undefined && spend === undefined
+    ? nothingUsed
+    : { usage: usageFacts(usage?.counted, spend), shown: usage?.shown }
+
+const usageFacts = (counted: Counted | undefined, spend: Spend | undefined): PermissionCheck.Usage => ({
+  ...PermissionCheck.noUsage,
+  ...counted,
+  actorRequestsToday: spend?.requests ?? 0,
+  actorTokensToday: spend?.tokens ?? 0,
+  actorCostUsdToday: (spend?.costMicroUsd ?? 0) / 1e6
+})
+
+/** The alert that a decision asks for. Most ask for none. */
+const alertOf = ({ known, asked, decision }: Answer.Decided): Alert | undefined => {
+  const critical = decision.violations.find(isCritical)
+  const organizationId = known.organizationId
+  const metadata = { actor_id: asked.actorId, actor_type: asked.actorType, resource_id: asked.resourceId }
+  if (critical !== undefined)
+    return {
+      organizationId,
+      severity: "critical",
+      kind: "policy_violation",
+      subject: `policy ${critical.subject}, actor ${asked.actorId}, resource ${asked.resourceId}`,
+      reason: `Policy violation: ${critical.name}`,
+      metadata
+    }
+  const step = decision.denial?.step
+  if (known.permission === null || (step !== "rate" && step !== "tokens" && step !== "cost")) return undefined
+  return {
+    organizationId,
+    severity: "warning",
+    kind: "limit_reached",
+    subject: `permission ${known.permission.id}`,
+    reason: decision.reason,
+    metadata: { ...metadata, limit: step }
+  }
+}
+
+/** Of each permission as it was shown last: while nothing is used the next answer is the same value. */
+const lastShown = new WeakMap<Permission, Permission>()
+
+const permissionWith = (permission: Permission, usageTracking: UsageTracking): Permission => {
+  const last = lastShown.get(permission)
+  if (last?.usageTracking === usageTracking) return last
+  const next = { ...permission, usageTracking }
+  lastShown.set(permission, next)
+  return next
+}
 
 const withShown = (decided: Answer.Decided, shown: UsageTracking | undefined): Answer.Decided =>
   shown === undefined || decided.permission === null
     ? decided
-    : { ...decided, permission: { ...decided.permission, usageTracking: shown } }
+    : { ...decided, permission: permissionWith(decided.permission, shown) }
 
 /** Questions about several organizations, answered in order. */
 const knowAll = Effect.fnUntraced(function* (snapshot: Snapshot["Service"], asked: ReadonlyArray<Asked>) {
@@ -491,8 +531,8 @@ const contentJudge =
 
 const crossed = (
   constraints: Limits.Who["constraints"],
-  before: Limits.Counted,
-  after: Limits.Counted
+  before: Counted,
+  after: Counted
 ): "token" | "cost" | undefined => {
   const { tokenLimitPerDay: tokens, costLimitPerDayUsd: usd } = constraints
   if (tokens != null && before.dayTokens < tokens && after.dayTokens >= tokens) return "token"

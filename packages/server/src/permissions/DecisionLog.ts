@@ -32,6 +32,8 @@ export class DecisionLog extends Context.Service<
     readonly note: (told: Told) => void
     /** Raises an alert unless the same one was raised within the last minute. */
     readonly alert: (alert: Alerts.Alert) => Effect.Effect<void>
+    /** False where `alert` would do nothing. */
+    readonly isDue: (alert: Alerts.Alert) => boolean
     /** Decisions that were dropped because Redis did not take them. */
     readonly dropped: () => number
   }
@@ -62,11 +64,15 @@ const make = Effect.gen(function* () {
     })
   }
 
+  const isDue = (raised: Alerts.Alert, now: number): boolean => {
+    const last = alerted.get(alertKey(raised))
+    return last === undefined || now - last >= alertEveryMillis
+  }
+
   const alert: DecisionLog["Service"]["alert"] = (raised) => {
     const now = clock.currentTimeMillisUnsafe()
-    const key = JSON.stringify([raised.organizationId, raised.kind, raised.subject])
-    const last = alerted.get(key)
-    if (last !== undefined && now - last < alertEveryMillis) return Effect.void
+    if (!isDue(raised, now)) return Effect.void
+    const key = alertKey(raised)
     if (alerted.size >= capacity) alerted.clear()
     alerted.set(key, now)
     return Effect.andThen(
@@ -91,9 +97,13 @@ const make = Effect.gen(function* () {
       if (!Queue.offerUnsafe(queue, toFields(told, clock.currentTimeMillisUnsafe()))) dropped += 1
     },
     alert,
+    isDue: (raised) => isDue(raised, clock.currentTimeMillisUnsafe()),
     dropped: () => dropped
   })
 })
+
+const alertKey = ({ organizationId, kind, subject }: Alerts.Alert): string =>
+  `${organizationId}\0${kind}\0${subject}`
 
 const toFields = (told: Told, now: number): Streams.Fields => {
   const { decision } = told

@@ -2,33 +2,22 @@
  * What permissions have used: reported, reserved, settled. Each call is one statement, decided by the database
  * under the permission's lock and on its clock (LIMIT-1 to LIMIT-4). Costs are micro-dollars.
  */
-import { Constraints, type UsageTracking } from "@agion/domain"
+import { Constraints } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
+import {
+  type Counted,
+  nothing,
+  type SpendState,
+  type SpentBy,
+  spendOf,
+  type UsageState
+} from "./UsageState.ts"
 
-/** What `PermissionCheck` compares with the limits; reserved amounts included. */
-export interface Counted {
-  readonly windowRequests: number
-  readonly dayRequests: number
-  readonly dayTokens: number
-  readonly dayCostMicroUsd: number
-}
-
-interface Shown {
-  readonly totalRequests: number
-  readonly totalTokens: number
-  readonly totalCostMicroUsd: number
-  readonly dayRequests: number
-  readonly dayTokens: number
-  readonly dayCostMicroUsd: number
-  readonly dayStart: number | null
-  readonly lastUsedAt: number | null
-}
-
-/** A usage as it is read: what counts, and what a permission shows. */
+/** A usage as it is read: what counts, and all of it. */
 export interface ReadUsage {
   readonly counted: Counted
-  readonly shown: UsageTracking
+  readonly state: UsageState
 }
 
 /** Whose permission it is and what limits it. */
@@ -52,7 +41,7 @@ export interface Speaker {
 export interface Counting {
   readonly before: Counted | undefined
   readonly after: Counted | undefined
-  readonly shown: UsageTracking
+  readonly state: UsageState
   readonly who: Who | undefined
 }
 
@@ -76,7 +65,7 @@ export type Reserved =
       readonly _tag: "Reserved"
       readonly before: Counted
       readonly held: Held
-      readonly shown: UsageTracking
+      readonly state: UsageState
     }
   /** The key was used before: the same reservation. */
   | { readonly _tag: "Existing"; readonly before: Counted; readonly held: Held }
@@ -131,11 +120,10 @@ export interface Limits {
   ) => Query<Closed>
   readonly release: (reservationId: string, speaker: Speaker) => Query<Closed>
   readonly read: (permissionIds: ReadonlyArray<string>) => Query<ReadonlyMap<string, ReadUsage>>
-  /** What an actor used today over all its permissions in an organization. */
-  readonly spent: (
-    organizationId: string,
-    actorId: string
-  ) => Query<{ readonly requests: number; readonly tokens: number; readonly costMicroUsd: number }>
+  /** What actors used today over all their permissions in an organization, in order. */
+  readonly spends: (
+    actors: ReadonlyArray<{ readonly organizationId: string; readonly actorId: string }>
+  ) => Query<ReadonlyArray<SpendState>>
 }
 
 /** What the functions answer. */
@@ -143,36 +131,11 @@ interface Answer extends Partial<Held> {
   readonly outcome: string
   readonly before?: Counted
   readonly after?: Counted
-  readonly shown?: Shown
+  readonly shown?: UsageState
   readonly who?: Omit<Who, "constraints"> & { readonly constraints: unknown }
 }
 
 const none: Counted = { windowRequests: 0, dayRequests: 0, dayTokens: 0, dayCostMicroUsd: 0 }
-
-const toShown = (shown: Shown): UsageTracking => ({
-  totalRequests: shown.totalRequests,
-  totalTokens: shown.totalTokens,
-  totalCostUsd: shown.totalCostMicroUsd / 1e6,
-  currentDayRequests: shown.dayRequests,
-  currentDayTokens: shown.dayTokens,
-  currentDayCostUsd: shown.dayCostMicroUsd / 1e6,
-  lastUsedAt: toTime(shown.lastUsedAt),
-  currentDayStart: toTime(shown.dayStart)
-})
-
-const toTime = (millis: number | null): string | null =>
-  millis === null ? null : new Date(Math.round(millis)).toISOString()
-
-const nothingShown: Shown = {
-  totalRequests: 0,
-  totalTokens: 0,
-  totalCostMicroUsd: 0,
-  dayRequests: 0,
-  dayTokens: 0,
-  dayCostMicroUsd: 0,
-  dayStart: null,
-  lastUsedAt: null
-}
 
 const toHeld = (answer: Answer): Held => ({
   id: answer.id ?? "",
@@ -186,7 +149,7 @@ const toReserved = (answer: Answer): Reserved => {
   const before = answer.before ?? none
   switch (answer.outcome) {
     case "reserved":
-      return { _tag: "Reserved", before, held: toHeld(answer), shown: toShown(answer.shown ?? nothingShown) }
+      return { _tag: "Reserved", before, held: toHeld(answer), state: answer.shown ?? nothing }
     case "existing":
       return { _tag: "Existing", before, held: toHeld(answer) }
     case "closed":
@@ -205,7 +168,7 @@ const decodeConstraints = Schema.decodeUnknownSync(Constraints)
 const toCounting = ({ before, after, shown, who }: Answer): Counting => ({
   before,
   after,
-  shown: toShown(shown ?? nothingShown),
+  state: shown ?? nothing,
   who: who === undefined ? undefined : { ...who, constraints: decodeConstraints(who.constraints) }
 })
 
@@ -253,21 +216,19 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
       ),
     read: (permissionIds) =>
       Effect.map(
-        sql<{ permission_id: string; facts: Counted; shown: Shown }>`
+        sql<{ permission_id: string; facts: Counted; shown: UsageState }>`
           SELECT * FROM agion_read_usage(${permissionIds}::uuid[])`,
-        (rows) =>
-          new Map(rows.map((row) => [row.permission_id, { counted: row.facts, shown: toShown(row.shown) }]))
+        (rows) => new Map(rows.map((row) => [row.permission_id, { counted: row.facts, state: row.shown }]))
       ),
-    spent: (organizationId, actorId) =>
+    spends: (actors) =>
       Effect.map(
-        sql<{ requests: number; tokens: number; cost: number }>`
-          SELECT coalesce(sum(day_requests), 0)::int8 AS requests,
-            coalesce(sum(day_tokens), 0)::int8 AS tokens,
-            coalesce(sum(day_cost_micro), 0)::int8 AS cost
-          FROM permission_usage
-          WHERE organization_id = ${organizationId} AND actor_id = ${actorId}
-            AND day = agion_today(${organizationId})`,
-        ([row]) => ({ requests: row?.requests ?? 0, tokens: row?.tokens ?? 0, costMicroUsd: row?.cost ?? 0 })
+        sql<{ spent: ReadonlyArray<SpentBy>; day_ends: number; now: number }>`
+          SELECT * FROM agion_read_spends(${actors.map((one) => one.organizationId)}::text[],
+            ${actors.map((one) => one.actorId)}::text[])`,
+        (rows) =>
+          rows.map((row) =>
+            spendOf(new Map(row.spent.map((one) => [one.permissionId, one])), row.day_ends, row.now)
+          )
       )
   }
 }

@@ -6,10 +6,12 @@ import { Effect } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { core } from "./migrations/0001_core.ts"
 import { trustRegistry } from "./migrations/0002_trust_registry.ts"
+import { usageVersions } from "./migrations/0003_usage_versions.ts"
 
 const loader = Migrator.fromRecord({
   "0001_core": core,
-  "0002_trust_registry": trustRegistry
+  "0002_trust_registry": trustRegistry,
+  "0003_usage_versions": usageVersions
 })
 
 /** Brings the database to the present schema; answers with the migrations that were missing. */

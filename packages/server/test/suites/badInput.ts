@@ -151,6 +151,48 @@ export const badInput = (it: It) => {
     })
   )
 
+  it.effect("a check's context of another type is 400 and names the field, however it is asked", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const asked = question("o", "a", nowhere)
+      const wrong: ReadonlyArray<readonly [string, string]> = [
+        ["content", '["4111 1111 1111 1111"]'],
+        ["content", "42"],
+        ["request_tokens", '"1000000"'],
+        ["request_tokens", "-1"],
+        ["request_tokens", "9007199254740993"],
+        ["request_tokens", "NaN"],
+        ["estimated_cost", "-0.01"],
+        ["estimated_cost", "1e300"],
+        ["estimated_cost", "true"],
+        ["origin", "{}"],
+        ["action", "7"],
+        ["tool", "[]"],
+        ["model", "false"],
+        ["arguments", '"rm -rf"'],
+        ["arguments", "[1]"],
+        ["metadata", '"text"']
+      ]
+      for (const [name, value] of wrong) {
+        const { context: _, ...rest } = { ...asked, context: undefined }
+        const one = `${JSON.stringify(rest).slice(0, -1)},"context":{"${name}":${value}}}`
+        const bodies: ReadonlyArray<readonly [string, string]> = [
+          ["/permissions/check", one],
+          ["/permissions/check/batch", `{"checks":[${JSON.stringify(rest)},${one}]}`],
+          ["/permissions/reserve", `${one.slice(0, -1)},"amounts":{"tokens":1}}`]
+        ]
+        for (const [path, body] of bodies) {
+          const answer = yield* platform.request("POST", path, body)
+          assertRefused(answer, 400)
+          assert.include(answer.text, name, `${path} ${body}`)
+        }
+      }
+      const nulls = Object.fromEntries(wrong.map(([name]) => [name, null]))
+      const absent = yield* platform.post("/permissions/check", { ...asked, context: nulls })
+      assert.strictEqual(absent.status, 200)
+    })
+  )
+
   it.effect("ids that name nothing are 404", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
