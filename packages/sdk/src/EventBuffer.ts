@@ -37,6 +37,7 @@ import {
   Stream,
   SubscriptionRef
 } from "effect"
+import { type CallEnd, publicationsOf } from "./events/CallEnd.ts"
 import {
   defaultClasses,
   type EventClass,
@@ -157,6 +158,8 @@ export class EventBuffer extends Context.Service<
     readonly publishUnsafe: <K extends EventKind>(kind: K, event: EventInputs[K]) => Published
     /** Takes events in, all durable ones with one write; answers the worst that became of one. Never throws. */
     readonly publishAllUnsafe: (publications: ReadonlyArray<Publication>) => Published
+    /** Takes in the end of a governed call, all that is told of it as one record. Never throws. */
+    readonly publishCallUnsafe: (end: CallEnd) => Published
     /** `publishUnsafe` as an effect. */
     readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
     /** `publishAllUnsafe` as an effect. */
@@ -233,6 +236,7 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   return EventBuffer.of({
     publishUnsafe: (kind, event) => outbox.publish(kind, event),
     publishAllUnsafe: (publications) => outbox.publishAll(publications),
+    publishCallUnsafe: (end) => outbox.publishCall(end),
     publish: (kind, event) => Effect.sync(() => outbox.publish(kind, event)),
     publishAll: (publications) => Effect.sync(() => outbox.publishAll(publications)),
     flush,
@@ -539,6 +543,7 @@ const makeMemory = () => {
   const buffer = EventBuffer.of({
     publishUnsafe,
     publishAllUnsafe: recordAll,
+    publishCallUnsafe: (end) => recordAll(publicationsOf(end)),
     publish: (kind, event) => Effect.sync(() => publishUnsafe(kind, event)),
     publishAll: (publications) => Effect.sync(() => recordAll(publications)),
     flush: () => Effect.sync(() => ({ sent: 0, pending: 0 })),

@@ -16,6 +16,8 @@ import * as Segment from "./WriteAheadSegment.ts"
 
 /** How many lanes a log has. */
 const lanes = 3
+/** A record that stands in lanes 0 and 1 at once: each of them acknowledges it. */
+export const bothLanes = 3
 /** A record that means nothing: it finds out whether the disk takes any. */
 export const probe: Draft = { lane: 7, body: "" }
 
@@ -71,6 +73,17 @@ interface Parsed {
   readonly segment: SegmentInfo
   readonly bytes: number
   readonly records: ReadonlyArray<Segment.FoundRecord>
+}
+
+const standsIn = (record: number, lane: number): boolean =>
+  record === lane || (record === bothLanes && lane <= 1)
+
+/** Notes that a record is the last of its lanes so far. */
+const note = (lastByLane: Array<number>, lane: number, index: number): void => {
+  if (lane < lanes) lastByLane[lane] = index
+  if (lane !== bothLanes) return
+  lastByLane[0] = index
+  lastByLane[1] = index
 }
 
 const segmentName = (first: number): string => `${String(first).padStart(15, "0")}.wal`
@@ -160,7 +173,7 @@ export class WriteAheadLog {
     info.last = index
     info.bytes += end
     this.bytes += end
-    if (info.lastByLane !== undefined) info.lastByLane[lane] = index
+    if (info.lastByLane !== undefined) note(info.lastByLane, lane, index)
     if (info.bytes >= (this.options.segmentBytes ?? 4_194_304)) this.finish()
     return index
   }
@@ -173,7 +186,7 @@ export class WriteAheadLog {
 
   private took(info: SegmentInfo, drafts: ReadonlyArray<Draft>, bytes: number): void {
     for (const draft of drafts) {
-      if (info.lastByLane !== undefined && draft.lane < lanes) info.lastByLane[draft.lane] = this.nextIndex
+      if (info.lastByLane !== undefined) note(info.lastByLane, draft.lane, this.nextIndex)
       info.last = this.nextIndex
       this.nextIndex += 1
     }
@@ -282,7 +295,7 @@ export class WriteAheadLog {
     let next = at
     let full = false
     for (const record of records) {
-      if (record.index < at || record.lane !== lane) continue
+      if (record.index < at || !standsIn(record.lane, lane)) continue
       if (found.length > 0 && (found.length >= maxRecords || bytes + record.bytes > maxBytes)) {
         full = true
         break
@@ -350,7 +363,7 @@ export class WriteAheadLog {
     }
     if (segment.lastByLane !== undefined) return
     const byLane = Array.from({ length: lanes }, () => 0)
-    for (const record of records) if (record.lane < lanes) byLane[record.lane] = record.index
+    for (const record of records) note(byLane, record.lane, record.index)
     segment.lastByLane = byLane
     segment.last = last
   }

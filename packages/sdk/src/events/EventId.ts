@@ -46,3 +46,9 @@ export const make = (now: () => number): (() => string) => {
     return `${head}${byte(count >> 4)}${(count & 15).toString(16)}-${random()}`
   }
 }
+
+const digits = "0123456789abcdef"
+
+/** The id of a part, 0 to 3, of something that has one id: the last two bits tell the part. */
+export const part = (id: string, number: 0 | 1 | 2 | 3): string =>
+  `${id.slice(0, -1)}${digits[(digits.indexOf(id.at(-1) ?? "0") & 12) | number]}`

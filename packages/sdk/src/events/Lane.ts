@@ -19,7 +19,12 @@ export interface Held<A> {
   readonly bytes: number
   /** True when it was published in this process. */
   readonly own: boolean
+  /** How many events it is: the end of a call is two. */
+  readonly parts: number
 }
+
+/** How a record of a log is read; undefined: it means nothing. */
+export type Decode<A> = (body: string) => { readonly item: A; readonly parts: number } | undefined
 
 type Piece<A> =
   | { readonly _tag: "Memory"; readonly held: Array<Held<A>>; at: number }
@@ -37,9 +42,6 @@ type Piece<A> =
 
 /** So many reads of a log may fail before what is behind it goes on. */
 const patience = 20
-
-/** How a record of a log is read; undefined: it means nothing. */
-export type Decode<A> = (body: string) => A | undefined
 
 /** Lets go of what was taken, now and then. */
 const compact = <A>(piece: Extract<Piece<A>, { _tag: "Memory" }>): void => {
@@ -95,7 +97,7 @@ export class Lane<A> {
 
   /** Adds at the end, in memory. */
   push(held: Held<A>): void {
-    this.pushed += 1
+    this.pushed += held.parts
     this.bytes += held.bytes
     const last = this.pieces.at(-1)
     if (last?._tag === "Memory") last.held.push(held)
@@ -103,8 +105,8 @@ export class Lane<A> {
   }
 
   /** Counts one that was written to the log, of which this lane's end is part. */
-  pushLogged(log: WriteAheadLog, index: number): void {
-    this.pushed += 1
+  pushLogged(log: WriteAheadLog, index: number, parts: number): void {
+    this.pushed += parts
     if (!this.isInLog)
       this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true, failures: 0 })
   }
@@ -128,19 +130,26 @@ export class Lane<A> {
     })
   }
 
-  /** The first ones: at most so many, and beyond one not more bytes. The same again until they are settled. */
+  /**
+   * The first ones: beyond one not more events than `maxCount` and not more bytes than `maxBytes`. The same again
+   * until they are settled.
+   */
   take(maxCount: number, maxBytes: number): ReadonlyArray<Held<A>> {
     if (this.window.length > 0) return this.window
     let bytes = 0
-    while (this.window.length < maxCount && bytes < maxBytes) {
+    let count = 0
+    while (count < maxCount && bytes < maxBytes) {
       const [piece] = this.pieces
       if (piece === undefined) break
       const before = this.window.length
       const goesOn =
         piece._tag === "Memory"
-          ? this.takeMemory(piece, maxCount, maxBytes - bytes)
-          : this.takeLog(piece, maxCount - before, maxBytes - bytes)
-      for (const held of this.window.slice(before)) bytes += held.bytes
+          ? this.takeMemory(piece, maxCount - count, maxBytes - bytes)
+          : this.takeLog(piece, maxCount - count, maxBytes - bytes)
+      for (const held of this.window.slice(before)) {
+        bytes += held.bytes
+        count += held.parts
+      }
       if (!goesOn) break
     }
     if (this.window.length === 0) this.passOver()
@@ -158,11 +167,14 @@ export class Lane<A> {
     maxBytes: number
   ): boolean {
     let bytes = 0
-    while (piece.at < piece.held.length && this.window.length < maxCount) {
+    let count = 0
+    while (piece.at < piece.held.length && count < maxCount) {
       const held = piece.held[piece.at]
-      if (held === undefined || (this.window.length > 0 && bytes + held.bytes > maxBytes)) break
+      if (held === undefined) break
+      if (this.window.length > 0 && (bytes + held.bytes > maxBytes || count + held.parts > maxCount)) break
       this.window.push(held)
       bytes += held.bytes
+      count += held.parts
       piece.at += 1
     }
     const all = piece.at === piece.held.length
@@ -175,17 +187,25 @@ export class Lane<A> {
   private takeLog(piece: Extract<Piece<A>, { _tag: "Log" }>, maxCount: number, maxBytes: number): boolean {
     const read = this.read(piece, maxCount, maxBytes)
     if (read === undefined) return false
+    let count = 0
     for (const record of read.records) {
       if (piece.until !== undefined && record.index >= piece.until) continue
-      const item = record.body === "" ? undefined : this.decode(record.body)
-      if (item === undefined) {
+      const decoded = record.body === "" ? undefined : this.decode(record.body)
+      if (decoded === undefined) {
         this.unreadable += 1
         this.passed.push({ log: piece.log, index: record.index })
         if (piece.own) this.settled += 1
         continue
       }
-      this.bytes += record.bytes
-      this.window.push({ item, log: piece.log, index: record.index, bytes: record.bytes, own: piece.own })
+      const { item, parts } = decoded
+      if (this.window.length > 0 && count + parts > maxCount) {
+        piece.next = record.index
+        return false
+      }
+      const { bytes, index } = record
+      this.bytes += bytes
+      count += parts
+      this.window.push({ item, log: piece.log, index, bytes, own: piece.own, parts })
     }
     piece.next = read.next
     if (read.done || piece.next >= (piece.until ?? Number.MAX_SAFE_INTEGER)) this.pieces.shift()
@@ -210,7 +230,7 @@ export class Lane<A> {
   settle(count: number): void {
     for (const held of this.window.slice(0, count)) {
       this.bytes -= held.bytes
-      if (held.own) this.settled += 1
+      if (held.own) this.settled += held.parts
       if (held.log !== undefined) held.log.acknowledge(this.number, held.index)
     }
     this.window = this.window.slice(count)
@@ -229,7 +249,7 @@ export class Lane<A> {
     else compact(piece)
     if (held !== undefined) {
       this.bytes -= held.bytes
-      this.settled += 1
+      this.settled += held.parts
     }
     return held
   }

@@ -5,12 +5,14 @@
  * Bounds are bytes, and each class has its own: when telemetry has no room left, the oldest telemetry goes, never
  * a decision (EVENT-3). What is dropped is counted by kind and reason, and the count is told (EVENT-1).
  */
-import type { Draft } from "../WriteAhead.ts"
+import { bothLanes, type Draft } from "../WriteAhead.ts"
 import type { WriteAheadStore } from "../WriteAheadStore.ts"
+import * as CallEnd from "./CallEnd.ts"
 import * as Event from "./Event.ts"
 import * as EventId from "./EventId.ts"
 import type { Delivery } from "./EventTransport.ts"
 import { type Held, Lane } from "./Lane.ts"
+import * as Records from "./Records.ts"
 
 /**
  * What became of an event that was published. `durable`: it is in the file; `memory`: durable, but the file is
@@ -47,7 +49,7 @@ type Entry =
   | { readonly lane: 0; readonly kind: string; readonly item: Event.StreamEvent; readonly body: string }
   | { readonly lane: 1; readonly kind: string; readonly item: Event.Report; readonly body: string }
 
-/** A batch for the streams: durable events first. */
+/** A batch for the streams: durable events first. `durable` counts what is held: the end of a call is two events. */
 export interface EventBatch {
   readonly events: ReadonlyArray<Event.StreamEvent>
   readonly durable: number
@@ -56,26 +58,6 @@ export interface EventBatch {
 
 /** The part of the disk that telemetry may use. */
 const telemetryShare = 0.5
-
-const decodeReport = (body: string): Event.Report | undefined => {
-  const parts = decodeParts(body)
-  const [kind, eventId, path, text] = parts ?? []
-  if (typeof kind !== "string" || typeof eventId !== "string") return undefined
-  if (typeof path !== "string" || typeof text !== "string") return undefined
-  return { kind, eventId, path, body: text }
-}
-
-const decodeParts = (body: string): ReadonlyArray<unknown> | undefined => {
-  try {
-    const parts: unknown = JSON.parse(body)
-    return Array.isArray(parts) ? parts : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const encodeReport = (report: Event.Report): string =>
-  JSON.stringify([report.kind, report.eventId, report.path, report.body])
 
 /** A rough size of an event that nobody has encoded yet: texts, and a guess for the rest. */
 const roughSize = (value: unknown, depth: number): number => {
@@ -101,9 +83,9 @@ const isBuffered = (
   !Event.isReport(publication.kind) && classes[publication.kind] === "buffered"
 
 export class Outbox {
-  readonly events = new Lane<Event.StreamEvent>(0, Event.fromRecord)
-  readonly reports = new Lane<Event.Report>(1, decodeReport)
-  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, Event.fromRecord)
+  readonly events = new Lane<Event.StreamEvent | CallEnd.CallRecord>(0, Records.readEvent)
+  readonly reports = new Lane<Event.Report | CallEnd.CallRecord>(1, Records.readReport)
+  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, Records.readTelemetry)
   readonly store: WriteAheadStore
   /** Events that were taken in. */
   published = 0
@@ -122,6 +104,8 @@ export class Outbox {
   private options: OutboxOptions
   private id: () => string
   private sequence = 0
+  /** What each record of a call begins with. */
+  private callPrefix: string
   private waiting = 0
   private drops = new Map<string, number>()
   private toldDamage = 0
@@ -132,6 +116,7 @@ export class Outbox {
     this.options = options
     this.store = options.store
     this.id = EventId.make(options.now)
+    this.callPrefix = CallEnd.prefixOf(this.who)
     for (const log of options.store.left) this.addLog(log)
   }
 
@@ -151,6 +136,33 @@ export class Outbox {
     const entry = this.entry(publication)
     if (entry === undefined) return this.drop(publication.kind, tooLarge)
     return this.placeEntry(entry, this.store.appendOne(entry.lane, entry.body))
+  }
+
+  /** This start, as records name it. */
+  private get who() {
+    const { epoch, organizationId } = this.options
+    return { organizationId, producer: this.store.producer, producerEpoch: epoch }
+  }
+
+  /** Takes in the end of a call: one record, whatever is told of it. Never throws. */
+  publishCall(end: CallEnd.CallEnd): Published {
+    const { classes } = this.options
+    if (this.closed || classes.trust === "buffered" || classes.decision === "buffered")
+      return this.publishAll(CallEnd.publicationsOf(end))
+    const events = CallEnd.eventKindsOf(end)
+    const report = CallEnd.reportKindOf(end)
+    if (report === null && events.length === 0) return "durable"
+    const stamp = { id: this.id(), at: this.options.now(), sequence: this.sequence + 1 }
+    const body = CallEnd.toRecord(this.callPrefix, stamp, end)
+    // What is too large for one record may not be for three, and is shortened there.
+    if (body.length > this.options.maxEventBytes / 16) return this.publishAll(CallEnd.publicationsOf(end))
+    this.sequence += events.length
+    this.published += events.length + (report === null ? 0 : 1)
+    const lane = events.length === 0 ? 1 : report === null ? 0 : bothLanes
+    const index = this.store.appendOne(lane, body)
+    const item: CallEnd.CallRecord = { ...stamp, ...this.who, end }
+    const told = report === null ? "durable" : this.place([report], this.reports, item, index, body)
+    return events.length === 0 ? told : worse(told, this.place(events, this.events, item, index, body))
   }
 
   /** Takes events in, the durable ones with one write. Answers the worst that became of one. Never throws. */
@@ -184,7 +196,7 @@ export class Outbox {
     let entry: Entry
     if (Event.isReport(kind)) {
       const item = this.report(publication)
-      entry = { lane: 1, kind, item, body: encodeReport(item) }
+      entry = { lane: 1, kind, item, body: Records.bodyOf(item) }
     } else {
       const item = this.stream(kind, publication.event, publication.event.timestamp)
       entry = { lane: 0, kind, item, body: Event.toRecord(item) }
@@ -194,25 +206,36 @@ export class Outbox {
 
   private placeEntry(entry: Entry, index: number): Published {
     return entry.lane === 0
-      ? this.place(entry.kind, this.events, entry.item, index, entry.body)
-      : this.place(entry.kind, this.reports, entry.item, index, entry.body)
+      ? this.place([entry.kind], this.events, entry.item, index, entry.body)
+      : this.place([entry.kind], this.reports, entry.item, index, entry.body)
   }
 
-  private place<A>(kind: string, lane: Lane<A>, item: A, written: number, body: string): Published {
+  /** Holds what was written under an index, or could not be: 0. */
+  private place<A>(
+    kinds: ReadonlyArray<string>,
+    lane: Lane<A>,
+    item: A,
+    written: number,
+    body: string
+  ): Published {
     const bytes = body.length
+    const parts = kinds.length
     const full = lane.bytes + bytes > this.options.memoryBytes
     const index = written === 0 && full ? this.insist(lane, body) : written
     const log = this.store.current
     if (index > 0 && log !== undefined) {
-      if (lane.isInLog || full) lane.pushLogged(log, index)
-      else lane.push({ item, log, index, bytes, own: true })
-      this.arrived()
+      if (lane.isInLog || full) lane.pushLogged(log, index, parts)
+      else lane.push({ item, log, index, bytes, own: true, parts })
+      this.arrived(parts)
       return "durable"
     }
     lane.leaveLog()
-    if (full) return this.drop(kind, "there is no room in memory, and the file is away")
-    lane.push({ item, log: undefined, index: 0, bytes, own: true })
-    this.arrived()
+    if (full) {
+      for (const kind of kinds) this.drop(kind, "there is no room in memory, and the file is away")
+      return "dropped"
+    }
+    lane.push({ item, log: undefined, index: 0, bytes, own: true, parts })
+    this.arrived(parts)
     return "memory"
   }
 
@@ -228,8 +251,8 @@ export class Outbox {
     const lane = this.telemetry
     if (lane.isInLog || lane.bytes + bytes > this.options.memoryBytes)
       return this.bufferUnderPressure(kind, event, at, bytes)
-    lane.push({ item: { raw: true, kind, event, at }, log: undefined, index: 0, bytes, own: true })
-    this.arrived()
+    lane.push({ item: { raw: true, kind, event, at }, log: undefined, index: 0, bytes, own: true, parts: 1 })
+    this.arrived(1)
     return "buffered"
   }
 
@@ -241,7 +264,7 @@ export class Outbox {
     if (body.length > this.options.maxEventBytes) return this.drop(kind, tooLarge)
     const index = this.store.appendOne(lane.number, body, telemetryShare)
     const log = this.store.current
-    if (index > 0 && log !== undefined) lane.pushLogged(log, index)
+    if (index > 0 && log !== undefined) lane.pushLogged(log, index, 1)
     else {
       lane.leaveLog()
       while (lane.bytes + bytes > this.options.memoryBytes) {
@@ -249,15 +272,16 @@ export class Outbox {
         if (oldest === undefined) return this.drop(kind, "there is no room")
         this.drop(oldest.item.kind, "there is no room")
       }
-      lane.push({ item, log: undefined, index: 0, bytes, own: true })
+      lane.push({ item, log: undefined, index: 0, bytes, own: true, parts: 1 })
     }
-    this.arrived()
+    this.arrived(1)
     return "buffered"
   }
 
-  private arrived(): void {
-    this.waiting += 1
-    if (this.waiting === this.options.flushAt) this.options.wake()
+  private arrived(count: number): void {
+    const before = this.waiting
+    this.waiting += count
+    if (before < this.options.flushAt && this.waiting >= this.options.flushAt) this.options.wake()
   }
 
   /** What wakes the sender is counted anew. */
@@ -318,7 +342,10 @@ export class Outbox {
   takeEvents(maxCount: number, maxBytes: number): EventBatch {
     const durable = this.events.take(maxCount, maxBytes)
     const buffered = durable.length < maxCount ? this.telemetry.take(maxCount - durable.length, maxBytes) : []
-    const events = durable.map((held) => held.item)
+    const events: Array<Event.StreamEvent> = []
+    for (const { item } of durable)
+      if ("end" in item) events.push(...Records.eventsOf(item, this.timestamp(item.at)))
+      else events.push(item)
     for (const held of buffered) events.push(this.encoded(held))
     return { events, durable: durable.length, buffered: buffered.length }
   }
@@ -339,7 +366,9 @@ export class Outbox {
   }
 
   takeReports(maxCount: number, maxBytes: number): ReadonlyArray<Event.Report> {
-    return this.reports.take(maxCount, maxBytes).map((held) => held.item)
+    return this.reports
+      .take(maxCount, maxBytes)
+      .flatMap(({ item }) => ("end" in item ? Records.reportsOf(item, this.timestamp(item.at)) : [item]))
   }
 
   settleReports(deliveries: ReadonlyArray<Delivery>): void {
@@ -396,11 +425,11 @@ export class Outbox {
     const index = this.store.resume(() => {
       const drafts: Array<Draft> = []
       for (const held of this.events.unlogged()) {
-        drafts.push({ lane: 0, body: Event.toRecord(held.item) })
+        drafts.push({ lane: 0, body: Records.bodyOf(held.item) })
         waiting.push(held)
       }
       for (const held of this.reports.unlogged()) {
-        drafts.push({ lane: 1, body: encodeReport(held.item) })
+        drafts.push({ lane: 1, body: Records.bodyOf(held.item) })
         waiting.push(held)
       }
       return drafts
@@ -434,10 +463,10 @@ export class Outbox {
         data: { counts, producer: this.store.producer, producer_epoch: this.options.epoch }
       }
     })
-    const body = encodeReport(item)
+    const body = Records.bodyOf(item)
     if (this.reports.bytes + body.length > this.options.memoryBytes) return
     this.published += 1
-    this.place("audit", this.reports, item, this.store.appendOne(1, body), body)
+    this.place(["audit"], this.reports, item, this.store.appendOne(1, body), body)
     this.drops.clear()
     this.toldDamage = damaged
   }

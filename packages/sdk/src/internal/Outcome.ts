@@ -3,13 +3,13 @@
  *
  * Everything about one end of a call goes to the buffer in one piece, so that it costs one write.
  */
-import type { Streams } from "@agion/domain"
 import { PermissionCheck } from "@agion/policy"
 import { Cause, Exit } from "effect"
 import type { Decision } from "../Decision.ts"
 import { CallTimedOut, type Denied } from "../Denials.ts"
 import type { EventBuffer, Published } from "../EventBuffer.ts"
-import type { Publication, TrustInput } from "../events/Event.ts"
+import { type CallEnd, decisionOf, type Ending, trustContextOf, trustTypeOf } from "../events/CallEnd.ts"
+import type { Publication } from "../events/Event.ts"
 import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
 
 /** Amounts held at the platform for a call. */
@@ -39,9 +39,6 @@ export interface Reporting extends CallParts {
   readonly violations: Map<string, number>
 }
 
-/** How a call ended, in the words of TRUST-5. */
-type Ending = "succeeded" | "failed" | "died" | "timed out" | "interrupted"
-
 const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
   if (Exit.isSuccess(exit)) return "succeeded"
   const { cause } = exit
@@ -70,31 +67,16 @@ const causeText = (exit: Exit.Exit<unknown, unknown>): string => {
   return text.slice(0, maxText)
 }
 
-/** The trust event of an ending; none for an interruption. The reasons pass DLP: an error may quote what was sent. */
-const trustOf = (
+/** What is said of what went wrong. It passes DLP: an error may quote what was sent. */
+const problemOf = (
   parts: Reporting,
-  permit: Permit,
+  call: Call,
   ending: Ending,
   exit: Exit.Exit<unknown, unknown>
-): TrustInput | null => {
-  if (ending === "interrupted") return null
-  const { call, decision } = permit
-  const context: Record<string, string> = {
-    action: call.action,
-    resource_id: call.resource,
-    execution_id: call.executionId
-  }
-  if (decision.decisionId !== "") context["decision_id"] = decision.decisionId
-  if (ending === "failed") context["failure"] = parts.engine.dlp.redact(causeText(exit))
-  if (ending === "died" || ending === "timed out") context["error"] = parts.engine.dlp.redact(causeText(exit))
-  return {
-    agentId: parts.settings.agentId,
-    eventType:
-      ending === "succeeded" ? "task_completed" : ending === "timed out" ? "timeout_exceeded" : "task_failed",
-    severity: ending === "succeeded" ? "positive" : ending === "failed" ? "negative" : "critical",
-    context
-  }
-}
+): string =>
+  ending === "succeeded" || ending === "interrupted"
+    ? ""
+    : parts.engine.dlpFor(call.obligations).redact(causeText(exit))
 
 /** What a call is charged: what it said, or by GOVERN-2 nothing, or its estimate. */
 const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null) => {
@@ -111,69 +93,29 @@ const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage 
   return { tokens: estimate.tokens ?? 0, costUsd: costOf(parts, call.options, estimate, entry) ?? 0 }
 }
 
-const usagePublication = (
-  permit: Permit,
-  charge: { readonly tokens: number; readonly costUsd: number }
-): Publication | null => {
-  if (permit.held !== null)
-    return {
-      kind: "settlement",
-      event: {
-        reservationId: permit.held.reservationId,
-        requests: 1,
-        tokens: charge.tokens,
-        costUsd: charge.costUsd
-      }
-    }
-  if (permit.decision.permissionId === null) return null
-  return {
-    kind: "usage",
-    event: {
-      permissionId: permit.decision.permissionId,
-      requestCount: 1,
-      tokenCount: charge.tokens,
-      costUsd: charge.costUsd
-    }
-  }
-}
-
-/** The audit entry of a decision. */
-const decisionPublication = (
+/** What every record of a decision says of it. */
+const aboutOf = (
   parts: Reporting,
   call: Call,
-  decision: Pick<Decision, "mode" | "reason" | "decisionId" | "permissionId" | "observed">,
-  verdict: "allow" | "deny" | "require_approval",
-  outcome: Ending | null
-): Publication => {
-  const context: Record<string, string | boolean> = {}
-  if (outcome !== null) context["outcome"] = outcome
-  if (decision.observed !== null) {
-    context["observed_allowed"] = decision.observed.allowed
-    context["observed_reason"] = decision.observed.reason
-  }
-  return {
-    kind: "decision",
-    event: {
-      agentId: parts.settings.agentId,
-      action: call.action,
-      actorType: parts.settings.actorType,
-      resourceId: call.resource,
-      permissionType: call.input.permissionType ?? "use",
-      decision: verdict,
-      mode: call.observed ? "observed" : decision.mode,
-      reason: call.observed ? `Observed: ${call.violations[0]?.name ?? decision.reason}` : decision.reason,
-      ...(call.policies.length === 0 ? {} : { policies: call.policies }),
-      ...(decision.decisionId === "" ? {} : { decisionId: decision.decisionId }),
-      ...(decision.permissionId === null ? {} : { permissionId: decision.permissionId }),
-      executionId: call.executionId,
-      ...(Object.keys(context).length === 0 ? {} : { context })
-    } satisfies Omit<Streams.DecisionEvent, "eventId">
-  }
-}
+  decision: Pick<Decision, "mode" | "reason" | "decisionId" | "permissionId" | "observed">
+) => ({
+  agentId: parts.settings.agentId,
+  actorType: parts.settings.actorType,
+  action: call.action,
+  resourceId: call.resource,
+  permissionType: call.input.permissionType ?? "use",
+  executionId: call.executionId,
+  decisionId: decision.decisionId,
+  permissionId: decision.permissionId,
+  mode: call.observed ? ("observed" as const) : decision.mode,
+  reason: call.observed ? `Observed: ${call.violations[0]?.name ?? decision.reason}` : decision.reason,
+  policies: call.policies,
+  observed: decision.observed
+})
 
 /** Told before the action runs: without the platform nothing runs that was not recorded (OUTAGE-6). */
 export const recordBefore = (parts: Reporting, call: Call, decision: Decision): Published =>
-  parts.events.publishAllUnsafe([decisionPublication(parts, call, decision, "allow", null)])
+  parts.events.publishAllUnsafe([decisionOf(aboutOf(parts, call, decision), "allow", null)])
 
 const isRecordedBefore = (decision: Decision): boolean =>
   decision.mode === "stale" || decision.mode === "degraded"
@@ -189,17 +131,19 @@ export const end = (
   permit.ended = true
   const ending = endingOf(exit)
   const charge = chargeOf(parts, permit, ending, said ?? permit.reported)
-  const publications: Array<Publication> = []
-  const usage = usagePublication(permit, charge)
-  if (usage !== null) publications.push(usage)
-  const trust = trustOf(parts, permit, ending, exit)
-  if (trust !== null) {
-    publications.push({ kind: "trust", event: trust })
-    parts.trust.reportedUnsafe(trust.eventType, trust.context ?? {})
+  const { call, decision, held } = permit
+  const told: CallEnd = {
+    ...aboutOf(parts, call, decision),
+    ending,
+    problem: problemOf(parts, call, ending, exit),
+    reservationId: held === null ? null : held.reservationId,
+    tokens: charge.tokens,
+    costUsd: charge.costUsd,
+    isDecisionTold: isRecordedBefore(decision)
   }
-  if (!isRecordedBefore(permit.decision))
-    publications.push(decisionPublication(parts, permit.call, permit.decision, "allow", ending))
-  parts.events.publishAllUnsafe(publications)
+  const trust = trustTypeOf(ending)
+  if (trust !== null) parts.trust.reportedUnsafe(trust, trustContextOf(told))
+  parts.events.publishCallUnsafe(told)
   parts.cache.spentUnsafe(permit.call.input, {
     requests: 1,
     tokens: charge.tokens,
@@ -259,16 +203,14 @@ export const refused = (parts: Reporting, call: Call, error: Denied, decision: D
   if (error._tag === "PolicyViolation")
     publications.push(...violationPublications(parts, call, error.subjects, error.decisionId))
   publications.push(
-    decisionPublication(
-      parts,
-      call,
-      {
+    decisionOf(
+      aboutOf(parts, call, {
         mode: "normal",
         reason: error.reason,
         decisionId: error.decisionId,
         permissionId: decision?.permissionId ?? null,
         observed: null
-      },
+      }),
       error._tag === "ApprovalRequired" ? "require_approval" : "deny",
       null
     )
