@@ -1,5 +1,6 @@
 /** Who may use what, how much of it, and what a check answers. */
 import { Schema } from "effect"
+import { CheckContext } from "./CheckContext.ts"
 import { ActorId, OrganizationId, PermissionId, ReservationId, ResourceId } from "./Id.ts"
 import { Resource } from "./Resource.ts"
 import { Signed } from "./Signed.ts"
@@ -152,7 +153,7 @@ const checkRequest = {
   resourceId: ResourceId,
   permissionType: PermissionType,
   /** What matters for this call: request_tokens, estimated_cost, content, origin, action, tool, arguments, model, … */
-  context: Wire.optional(Wire.JsonObject)
+  context: Wire.optional(CheckContext)
 }
 
 /** May this actor do this now? */

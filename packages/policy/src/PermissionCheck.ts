@@ -7,7 +7,7 @@
  * **Gotchas**: it decides, and neither counts nor reserves (CHECK-4). Amounts of money are integers in
  * micro-dollars, times are epoch milliseconds.
  */
-import type { CheckStep, Constraints, Denial, Remaining } from "@agion/domain"
+import { type CheckStep, type Constraints, contextFault, type Denial, type Remaining } from "@agion/domain"
 import * as LocalTime from "./LocalTime.ts"
 
 /** A JSON object as a policy sees it: snake_case, without nulls. */
@@ -395,10 +395,18 @@ const suspended = (facts: Facts): Refusal | null =>
     ? refuse("agent", "Agent is suspended", "suspended", "active", "operator", [facts.actor.id])
     : null
 
+/** What a call brings and nobody could read is neither scanned nor limited: the call is refused. */
+const malformed = (facts: Facts): Refusal | null => {
+  const fault = contextFault(facts.call.context)
+  if (fault === undefined) return null
+  const reason = `Invalid context: \`${fault.name}\` must be ${fault.expected}`
+  return refuse("permission", reason, null, fault.expected, "change_content", [fault.name])
+}
+
 /** Decides over facts, with what the judges say of policies and content. */
 export const decide = (facts: Facts, judges: Judges): Decision => {
   const stopped = suspended(facts)
-  const early = stopped ?? beforePolicies(facts)
+  const early = stopped ?? malformed(facts) ?? beforePolicies(facts)
   // Policies are asked where everything before them allows; where an organization observes, always.
   const asks = stopped === null && (early === null || facts.enforcement === "observe")
   const policies = asks && judges.policies !== null ? judges.policies(facts) : noVerdict

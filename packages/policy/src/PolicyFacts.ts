@@ -48,8 +48,10 @@ const requestOf = (facts: PermissionCheck.Facts, action: string): PermissionChec
   }
   if (facts.call.tokens !== null) request["tokens"] = facts.call.tokens
   if (facts.call.costMicroUsd !== null) request["cost"] = facts.call.costMicroUsd / 1e6
-  for (const name of ["origin", "model", "tool", "arguments"])
-    if (context[name] !== undefined) request[name] = context[name]
+  for (const name of ["origin", "model", "tool", "arguments"]) {
+    const value = context[name]
+    if (value !== undefined && value !== null) request[name] = value
+  }
   return request
 }
 

@@ -276,3 +276,22 @@ describe("PermissionCheck", () => {
     assert.deepStrictEqual(decide(some, denying), decide(structuredClone(some), denying))
   })
 })
+
+it("CHECK-1 what a call brings and nobody could read is refused, not skipped; null counts as absent", () => {
+  const broken: ReadonlyArray<readonly [name: string, value: unknown]> = [
+    ["content", ["a list"]],
+    ["request_tokens", "1000"],
+    ["request_tokens", -1],
+    ["request_tokens", Number.NaN],
+    ["request_tokens", 2 ** 53],
+    ["estimated_cost", Number.POSITIVE_INFINITY],
+    ["arguments", "text"],
+    ["origin", 1]
+  ]
+  for (const [name, value] of broken) {
+    const decision = decide(facts({ call: call({ context: { [name]: value } }) }), judges)
+    assert.isFalse(decision.allowed, name)
+    assert.deepInclude(decision.denial, { remedy: "change_content", subjects: [name] })
+    assert.isTrue(decide(facts({ call: call({ context: { [name]: null } }) }), judges).allowed)
+  }
+})

@@ -84,6 +84,25 @@ describe("the ends of a governed call", () => {
     }).pipe(fresh())
   )
 
+  it.effect("what DLP and limits could not read is refused before it runs, at no cost in trust", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      yield* Effect.void.pipe(governed("chat", model))
+      let ran = 0
+      for (const context of [{ content: [secret] }, { request_tokens: "9" }, { arguments: secret }]) {
+        const refused = yield* Effect.sync(() => ran++).pipe(
+          governed("chat", model, { context }),
+          Effect.flip
+        )
+        assert.strictEqual(refused._tag, "PermissionDenied")
+        assert.include(refused.message, Object.keys(context).join())
+      }
+      assert.strictEqual(ran, 0)
+      yield* flush
+      assert.strictEqual(platform.actor(agent).score, 42)
+    }).pipe(fresh())
+  )
+
   it.effect("TRUST-5 a time-out costs three and is an error of its own", () =>
     Effect.gen(function* () {
       yield* ready()

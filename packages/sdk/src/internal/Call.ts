@@ -2,7 +2,7 @@
  * A governed call before it runs: what it says, what policies and DLP say of it here, and what the platform
  * must be told. Plain functions; `Governance` does the rest.
  */
-import type { Denial, PermissionType, Wire } from "@agion/domain"
+import { type ContextFault, contextFault, type Denial, type PermissionType, type Wire } from "@agion/domain"
 import { type Dlp, PermissionCheck, type PolicySet } from "@agion/policy"
 import type { Duration } from "effect"
 import type { Decision } from "../Decision.ts"
@@ -162,6 +162,27 @@ interface Scanned {
   readonly arguments: Wire.JsonObject
 }
 
+const notScanned: Scanned = { kinds: noNames, content: "", arguments: noArguments }
+
+/** A call that brings what nobody could scan or limit. */
+const malformed = (
+  about: { readonly action: string; readonly resource: string },
+  { name, expected }: ContextFault
+): Denied =>
+  new PermissionDenied({
+    ...about,
+    reason: `Invalid context: \`${name}\` must be ${expected}`,
+    denial: {
+      step: "permission",
+      seen: null,
+      needed: expected,
+      retryAfterMs: null,
+      remedy: "change_content",
+      subjects: [name]
+    },
+    decisionId: ""
+  })
+
 /** DLP over content and arguments; `kinds` are those that block. */
 const scan = (dlp: Dlp.Dlp, options: GovernedOptions<never>): Scanned => {
   const content = options.content ?? ""
@@ -272,8 +293,10 @@ export const judge = (
   const unheld =
     held === null ? bareUnheld(parts) : held.resource === null ? { ...allHeld, resource: true } : allHeld
   const local = engine.judgeUnsafe(facts, { resourceId: resource, metadata: options.metadata ?? {}, unheld })
-  const scanned = scan(engine.dlpFor(local.obligations), options)
-  const refusal = localRefusal({ action, resource }, local, scanned.kinds)
+  const fault = contextFault(options.metadata === undefined ? full : { ...full, metadata: options.metadata })
+  const about = { action, resource }
+  const scanned = fault === undefined ? scan(engine.dlpFor(local.obligations), options) : notScanned
+  const refusal = fault === undefined ? localRefusal(about, local, scanned.kinds) : malformed(about, fault)
   const observing = facts.enforcement === "observe"
   const inScope = local.verdict.evaluated + local.deferred.length > 0
   const hasSet = engine.generationUnsafe() > 0

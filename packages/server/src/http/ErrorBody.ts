@@ -4,9 +4,10 @@
  */
 import { epochHeader } from "@agion/domain"
 import { Cause, type Clock, Effect } from "effect"
-import { HttpRouter, HttpServerError, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import { isAway } from "../sql/Database.ts"
+import { jsonFault } from "./JsonFault.ts"
 
 const words: { readonly [status: number]: string } = {
   400: "Bad Request",
@@ -53,14 +54,16 @@ export const withEpoch = (
 
 /** Global middleware of the router: every failure and every bare refusal gets the contract's body. */
 export const errorBodies = HttpRouter.middleware(
-  (httpEffect): typeof httpEffect =>
-    Effect.matchCauseEffect(httpEffect, {
-      onFailure: (cause) => Effect.clockWith((clock) => ofCause(clock, cause)),
-      onSuccess: (response) =>
-        response.status >= 400 && !isJson(response)
-          ? Effect.clockWith((clock) => Effect.succeed(ofBare(clock, response)))
-          : Effect.succeed(response)
-    }),
+  (httpEffect) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request): typeof httpEffect =>
+      Effect.matchCauseEffect(httpEffect, {
+        onFailure: (cause) => Effect.clockWith((clock) => ofCause(clock, cause, request)),
+        onSuccess: (response) =>
+          response.status >= 400 && !isJson(response)
+            ? Effect.clockWith((clock) => Effect.succeed(ofBare(clock, response)))
+            : Effect.succeed(response)
+      })
+    ),
   { global: true }
 )
 
@@ -78,11 +81,14 @@ const ofBare = (clock: Clock.Clock, response: HttpServerResponse.HttpServerRespo
 
 const ofCause = (
   clock: Clock.Clock,
-  cause: Cause.Cause<unknown>
+  cause: Cause.Cause<unknown>,
+  request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const error = Cause.squash(cause)
   if (HttpApiError.HttpApiSchemaError.is(error) && error.kind !== "Body" && error.kind !== "ResponseHeaders")
-    return Effect.succeed(ofSchemaError(clock, error))
+    return error.kind === "Payload"
+      ? ofPayload(clock, error, request)
+      : Effect.succeed(ofSchemaError(clock, error))
   if (HttpServerError.isHttpServerError(error)) return Effect.succeed(ofServerError(clock, error))
   if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
   if (isAway(error))
@@ -122,6 +128,19 @@ const places: { readonly [kind: string]: string } = {
   Headers: "headers",
   Payload: "body"
 }
+
+/** Of a body that is no JSON at all, the number that makes it none, if it is one. */
+const ofPayload = Effect.fnUntraced(function* (
+  clock: Clock.Clock,
+  error: HttpApiError.HttpApiSchemaError,
+  request: HttpServerRequest.HttpServerRequest
+) {
+  const refused = ofSchemaError(clock, error)
+  if (!/valid JSON|JSON parse|SyntaxError|Unexpected token/i.test(error.cause.message)) return refused
+  const text = yield* Effect.orElseSucceed(request.text, () => "")
+  const fault = jsonFault(text)
+  return fault === undefined ? refused : errorResponse(clock, 400, `the body is not valid JSON: ${fault}`)
+})
 
 /** 400 for what does not decode: where it is and what was expected. */
 const ofSchemaError = (clock: Clock.Clock, error: HttpApiError.HttpApiSchemaError) => {
