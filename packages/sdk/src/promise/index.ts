@@ -10,12 +10,13 @@
  *
  * **Gotchas**: closing flushes events within two seconds; without `close` or `await using` the process may stay.
  */
-import type { Wire } from "@agion/domain"
+import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
 import { Context, Effect, Exit, ManagedRuntime, Stream } from "effect"
+import { ConfigMissing } from "../AgentConfig.ts"
 import { type AgionOptions, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
-import type { Denied } from "../Denials.ts"
+import { type Denied, isDenied } from "../Denials.ts"
 import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.ts"
 import type { EventInputs, EventKind } from "../events/Event.ts"
 import { Governance, type GovernedCall, type GovernedOptions } from "../Governance.ts"
@@ -26,8 +27,12 @@ import { Rejected } from "../internal/Rejected.ts"
 import { type CacheStatistics, type CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery } from "../PolicyEngine.ts"
 import { PolicySync } from "../PolicySync.ts"
+import { Settings } from "../Settings.ts"
 import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
+import { argumentsOf, redactedArgs } from "./Arguments.ts"
+import { type Functions, type Tool, type ToolOptions, toolOf } from "./Tools.ts"
 
+export { ConfigMissing } from "../AgentConfig.ts"
 export type { AgionOptions } from "../AgionSdk.ts"
 export type { Decision } from "../Decision.ts"
 export {
@@ -47,13 +52,14 @@ export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"
 export type { TrustChange, TrustView } from "../TrustTracker.ts"
+export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
 /** A governed call, and what stops it. */
 export interface CallSpec<A = never> extends GovernedOptions<A> {
   readonly action: string
   /** The resource's id. */
   readonly resource: string
-  /** Aborting interrupts the call; its work is told by `call.signal`. */
+  /** Aborting interrupts the call, which rejects with the signal's reason; its work is told by `call.signal`. */
   readonly signal?: AbortSignal
 }
 
@@ -122,7 +128,8 @@ export class Agion implements AsyncDisposable {
     try {
       return await this.#run(governed, signal)
     } catch (error) {
-      throw error instanceof Rejected ? error.cause : error
+      if (error instanceof Rejected) throw error.cause
+      throw signal?.aborted === true && !isDenied(error) ? signal.reason : error
     }
   }
 
@@ -145,6 +152,30 @@ export class Agion implements AsyncDisposable {
     }
   }
 
+  /**
+   * The functions behind an agent framework's tools, each governed under its name. Policies see what the model gave
+   * as `request.arguments` and the name as `request.tool`; a denial is an answer that the model can read (GOVERN-3).
+   */
+  tools<F extends Functions>(
+    resource: string,
+    functions: F,
+    options: ToolOptions & { readonly denied: "throw" }
+  ): { readonly [K in keyof F]: Tool<F[K], never> }
+  tools<F extends Functions>(
+    resource: string,
+    functions: F,
+    options?: ToolOptions
+  ): { readonly [K in keyof F]: Tool<F[K]> }
+  tools(
+    resource: string,
+    functions: Readonly<Record<string, (...args: ReadonlyArray<unknown>) => unknown>>,
+    options: ToolOptions = {}
+  ): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(
+      Object.entries(functions).map(([name, work]) => [name, toolOf(this, name, resource, work, options)])
+    )
+  }
+
   /** Governs a stream of what `work` gives; text in it is scanned (GOVERN-4). */
   stream<A>(
     spec: CallSpec & { readonly scan?: boolean },
@@ -165,6 +196,31 @@ export class Agion implements AsyncDisposable {
     const checked = this.#cache.checkUnsafe(input)
     // A hit is a value already: no fiber is needed to hand it out.
     return isSettled(checked) ? Promise.resolve(checked.value) : this.#run(checked, options.signal)
+  }
+
+  /**
+   * The id of a resource, by its name. Rejects when there is none of that name, when several types have one and
+   * `type` does not say which, and when the platform is away.
+   */
+  async resource(name: string, type?: ResourceType): Promise<string> {
+    const { organizationId } = Context.get(this.#services, Settings)
+    const found: Array<{ readonly id: string; readonly resourceType: string }> = []
+    for (let offset = 0, more = true; more; offset += pageSize) {
+      const { resources } = await this.http((api) =>
+        api.resources.list({ query: { organizationId, limit: pageSize, offset } })
+      )
+      for (const resource of resources)
+        if (resource.name === name && (type ?? resource.resourceType) === resource.resourceType)
+          found.push(resource)
+      more = resources.length === pageSize
+    }
+    const [only, other] = found
+    if (only === undefined) throw new ConfigMissing({ kind: "resource", name })
+    if (other !== undefined)
+      throw new Error(
+        `there are ${found.length} resources \`${name}\` (${found.map(({ resourceType }) => resourceType).join(", ")}); name the type, or use an id`
+      )
+    return only.id
   }
 
   /** Asks ahead for what a workflow will need. */
@@ -239,44 +295,11 @@ export class Agion implements AsyncDisposable {
   }
 }
 
+/** Resources that one answer may list. */
+const pageSize = 1000
+
 const isSettled = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Success<A, E> =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
-
-const isPlain = (value: unknown): value is Wire.JsonObject =>
-  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
-
-/** A value as JSON; what JSON does not know is left out. */
-const json = (value: unknown): unknown => {
-  try {
-    const text = JSON.stringify(value)
-    return text === undefined ? null : JSON.parse(text)
-  } catch {
-    return null
-  }
-}
-
-/** The arguments as policies see them. */
-const argumentsOf = (args: ReadonlyArray<unknown>): Wire.JsonObject => {
-  const visible = args.filter((arg) => !(arg instanceof AbortSignal))
-  const [only] = visible
-  const seen = visible.length === 1 && isPlain(only) ? json(only) : { args: json(visible) }
-  return isPlain(seen) ? seen : {}
-}
-
-/** The arguments to call with: those that DLP redacted, where it did. */
-const redactedArgs = <Args extends ReadonlyArray<unknown>>(
-  args: Args,
-  seen: Wire.JsonObject,
-  now: Wire.JsonObject
-): Args => {
-  if (now === seen) return args
-  const visible = args.filter((arg) => !(arg instanceof AbortSignal))
-  const replaced = visible.length === 1 && isPlain(visible[0]) ? [now] : now["args"]
-  if (!Array.isArray(replaced)) return args
-  let at = 0
-  return args.map((arg) => (arg instanceof AbortSignal ? arg : replaced[at++])) as unknown[] as Args &
-    unknown[]
-}
 
 const aborted = (signal: AbortSignal): Effect.Effect<void> =>
   Effect.callback((resume) => {

@@ -208,6 +208,12 @@ const get = (platform: Platform, asked: Asked): Answer => {
   }
   if (path === "/policies/bundle") return bundle(platform, asked)
   if (path.startsWith("/trust/score/")) return score(platform, part(path, 3))
+  if (path === "/resources") {
+    const resources = [...platform.resources.values()].map((resource) =>
+      Schema.encodeSync(Resource)(resource)
+    )
+    return ok({ resources, total: resources.length, limit: 1000, offset: 0 })
+  }
   if (path.startsWith("/resources/")) {
     const resource = platform.resources.get(part(path, 2))
     return resource === undefined ? missing : ok(Schema.encodeSync(Resource)(resource))

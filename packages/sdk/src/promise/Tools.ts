@@ -1,0 +1,128 @@
+/**
+ * The functions behind an agent framework's tools, governed in one line and of the same form as before.
+ *
+ * ```ts
+ * const tools = agion.tools(ordersId, { refund, lookUp })
+ * ```
+ *
+ * A function is called as frameworks call it: with what the model gave, then with what the framework adds. Policies
+ * see the first as `request.arguments` (what is no object as `input`) and the function's name as `request.tool`. An
+ * `AbortSignal` in what the framework adds, as `signal`, `abortSignal` or itself, stops the call; in its place the
+ * function is given the call's own, which a time-out aborts, too.
+ *
+ * **Gotchas**: a generator function is governed as a stream whose elements are not scanned, and keeps the
+ * framework's signal.
+ */
+import { type DenialValue, denialValue, isDenied } from "../Denials.ts"
+import type { GovernedCall, GovernedOptions } from "../Governance.ts"
+import { isPlain, jsonObject } from "./Arguments.ts"
+import type { Agion, CallSpec } from "./index.ts"
+
+/** How tools are governed: as any call, and what becomes of a denial. */
+export interface ToolOptions extends Omit<GovernedOptions, "arguments" | "tool" | "usage" | "executionId"> {
+  /** Default: the tool's name. */
+  readonly action?: string
+  /**
+   * `value`: a denial is what the tool answers, for the model to read. `throw`: it is thrown, for frameworks that
+   * hand errors to the model. Default: `value`.
+   */
+  readonly denied?: "value" | "throw"
+}
+
+/** Functions by their tools' names. */
+export type Functions = Readonly<Record<string, (...args: never[]) => unknown>>
+
+/** A function of the same form, which may answer a denial instead. */
+export type Tool<F, D = DenialValue> = F extends (...args: infer Args) => infer R
+  ? R extends AsyncGenerator<infer A, infer B, infer N>
+    ? (...args: Args) => AsyncGenerator<A | D, B | D, N>
+    : (...args: Args) => Promise<Awaited<R> | D>
+  : never
+
+type Callable = (...args: ReadonlyArray<unknown>) => unknown
+
+/** Where a framework puts the signal that aborts a tool. */
+const signalNames = ["signal", "abortSignal"] as const
+
+const signalIn = (arg: unknown): AbortSignal | undefined => {
+  if (arg instanceof AbortSignal) return arg
+  if (typeof arg !== "object" || arg === null) return undefined
+  for (const name of signalNames) {
+    const value: unknown = Reflect.get(arg, name)
+    if (value instanceof AbortSignal) return value
+  }
+  return undefined
+}
+
+/** What a framework adds, with another signal in its place. */
+const withSignal = (arg: unknown, stop: AbortSignal): unknown => {
+  if (arg instanceof AbortSignal) return stop
+  if (!isPlain(arg)) return arg
+  const name = signalNames.find((candidate) => Reflect.get(arg, candidate) instanceof AbortSignal)
+  return name === undefined ? arg : { ...arg, [name]: stop }
+}
+
+/** A call of a tool, taken apart. A tool without parameters may be given only what the framework adds. */
+const specOf = (name: string, resource: string, options: ToolOptions, args: ReadonlyArray<unknown>) => {
+  const { denied = "value", action = name, ...rest } = options
+  const signal = args.map(signalIn).find((found) => found !== undefined)
+  const first = args[0]
+  const given = first !== undefined && signalIn(first) === undefined
+  const seen = given ? jsonObject(first, "input") : {}
+  const spec: Omit<CallSpec, "usage"> = {
+    ...rest,
+    action,
+    resource,
+    tool: name,
+    arguments: seen,
+    ...(signal === undefined ? {} : { signal })
+  }
+  /** The arguments as they may go on: redacted where DLP says so. */
+  const now = (call: GovernedCall): ReadonlyArray<unknown> => {
+    if (!given || call.arguments === seen) return args
+    return [isPlain(first) ? call.arguments : call.arguments["input"], ...args.slice(1)]
+  }
+  const refused = (error: unknown): DenialValue => {
+    if (denied === "value" && isDenied(error)) return denialValue(error)
+    throw error
+  }
+  return { spec, now, refused }
+}
+
+const isGenerator = (work: Callable): work is (...args: ReadonlyArray<unknown>) => AsyncGenerator<unknown> =>
+  Object.prototype.toString.call(work) === "[object AsyncGeneratorFunction]"
+
+/** A tool that is governed each time it is called. */
+export const toolOf = (
+  agion: Agion,
+  name: string,
+  resource: string,
+  work: Callable,
+  options: ToolOptions
+): Callable => {
+  if (isGenerator(work))
+    return async function* (...args) {
+      const { spec, now, refused } = specOf(name, resource, options, args)
+      let last: unknown
+      const running = async function* (call: GovernedCall) {
+        last = yield* work(...now(call))
+      }
+      try {
+        yield* agion.stream({ ...spec, scan: false }, running)
+      } catch (error) {
+        last = refused(error)
+        yield last
+      }
+      return last
+    }
+  return async (...args) => {
+    const { spec, now, refused } = specOf(name, resource, options, args)
+    try {
+      return await agion.governed<unknown>(spec, (call) =>
+        work(...now(call).map((arg, at) => (at === 0 && !signalIn(arg) ? arg : withSignal(arg, call.signal))))
+      )
+    } catch (error) {
+      return refused(error)
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Agion, ApprovalRequired, CallTimedOut, PermissionDenied } from "../src/promise/index.ts"
+import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const orders = testUuid(1)
+const agent = "agent-1"
+
+/** An agent that may use `orders`, on a platform in memory. */
+const connect = async (
+  ...policies: ReadonlyArray<Parameters<typeof policy>[0]>
+): Promise<{ readonly agion: Agion; readonly platform: Platform }> => {
+  let platform: Platform | undefined
+  const seen = Layer.effectDiscard(
+    Effect.map(TestPlatform, (made) => {
+      platform = made
+    })
+  )
+  const agion = await Agion.over(seen.pipe(Layer.provideMerge(AgionTest.layer())))
+  if (platform === undefined) throw new Error("no platform")
+  platform.resource({ id: orders, name: "orders", resourceType: "api" })
+  platform.grant(agent, orders)
+  platform.setPolicies(policies.map(policy))
+  await agion.policies.sync()
+  return { agion, platform }
+}
+
+const refund = async ({ amount }: { amount: number }) => `refunded ${amount}`
+
+describe("the tools of a framework", () => {
+  it("GOVERN-3 a denial is an answer that a model can read", async () => {
+    const { agion } = await connect({ name: "Small refunds", expr: "request.arguments.amount <= 100" })
+    await using _ = agion
+    const tools = agion.tools(orders, { refund })
+    assert.strictEqual(await tools.refund({ amount: 50 }), "refunded 50")
+    const denied = await tools.refund({ amount: 500 })
+    assert.deepInclude(denied, { denied: true, code: "policy_violation" })
+    assert.include(JSON.stringify(denied), "Small refunds")
+  })
+
+  it("GOVERN-3 a denial is thrown where the framework makes results of errors", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const tools = agion.tools(testUuid(9), { refund }, { denied: "throw" })
+    const error = await tools.refund({ amount: 50 }).catch((thrown: unknown) => thrown)
+    assert.instanceOf(error, PermissionDenied)
+  })
+
+  it("policies see the tool's name, and each tool by its own", async () => {
+    const { agion } = await connect({ name: "No refunds", expr: 'request.tool != "refund"' })
+    await using _ = agion
+    const tools = agion.tools(orders, { refund, lookUp: async (order: string) => `order ${order}` })
+    assert.deepInclude(await tools.refund({ amount: 1 }), { denied: true })
+    assert.strictEqual(await tools.lookUp("A-1"), "order A-1")
+  })
+
+  it("what is no object is seen as `input`, and what the framework adds is not seen", async () => {
+    const { agion } = await connect({
+      name: "Only A",
+      expr: 'request.arguments == {"input": "A"}'
+    })
+    await using _ = agion
+    const tools = agion.tools(orders, {
+      lookUp: async (order: string, more: { readonly toolCallId: string }) => order + more.toolCallId
+    })
+    assert.strictEqual(await tools.lookUp("A", { toolCallId: "7" }), "A7")
+    assert.deepInclude(await tools.lookUp("B", { toolCallId: "7" }), { denied: true })
+  })
+
+  it("a tool without parameters is given only what the framework adds", async () => {
+    const { agion } = await connect({ name: "No arguments", expr: "request.arguments == {}" })
+    await using _ = agion
+    const tools = agion.tools(orders, {
+      count: async (extra: { readonly signal: AbortSignal; readonly sessionId: string }) => extra.sessionId
+    })
+    assert.strictEqual(await tools.count({ signal: new AbortController().signal, sessionId: "s" }), "s")
+  })
+
+  it("DLP-2 an address in what the model gave is redacted on its way", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const tools = agion.tools(orders, {
+      write: async ({ to }: { to: string }) => to,
+      say: async (text: string) => text
+    })
+    assert.notInclude(JSON.stringify(await tools.write({ to: "ada@example.org" })), "ada@example.org")
+    assert.notInclude(JSON.stringify(await tools.say("to ada@example.org")), "ada@example.org")
+  })
+
+  for (const name of ["signal", "abortSignal"])
+    it(`an aborted \`${name}\` stops the tool, rejects with its reason and costs nothing`, async () => {
+      const { agion, platform } = await connect()
+      await using _ = agion
+      const stop = new AbortController()
+      const heard: Array<string> = []
+      const tools = agion.tools(orders, {
+        wait: (_input: object, more: { readonly [name: string]: unknown }) => {
+          const signal = more[name]
+          if (signal instanceof AbortSignal) signal.addEventListener("abort", () => heard.push("stopped"))
+          stop.abort(new Error("enough"))
+          return new Promise<never>(() => {})
+        }
+      })
+      const error = await tools.wait({}, { [name]: stop.signal }).catch((thrown: unknown) => thrown)
+      assert.strictEqual(String(error), "Error: enough")
+      assert.deepStrictEqual(heard, ["stopped"])
+      await agion.flush()
+      assert.strictEqual(platform.actor(agent).score, 40)
+    })
+
+  it("a time-out is an error, and aborts the signal that the tool was given", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const heard: Array<string> = []
+    const tools = agion.tools(
+      orders,
+      {
+        wait: (_input: object, more: { readonly signal: AbortSignal }) => {
+          more.signal.addEventListener("abort", () => heard.push("stopped"))
+          return new Promise<never>(() => {})
+        }
+      },
+      { timeout: "1 millis" }
+    )
+    const error = await tools
+      .wait({}, { signal: new AbortController().signal })
+      .catch((thrown: unknown) => thrown)
+    assert.instanceOf(error, CallTimedOut)
+    assert.deepStrictEqual(heard, ["stopped"])
+  })
+
+  it("GOVERN-4 a generator keeps its elements and what it returns", async () => {
+    const { agion, platform } = await connect({
+      name: "Few",
+      expr: "request.arguments.count < 3",
+      enforcement: "allow"
+    })
+    await using _ = agion
+    const tools = agion.tools(orders, {
+      async *list({ count }: { count: number }) {
+        for (let at = 1; at <= count; at++) yield { at }
+        return "done"
+      }
+    })
+    const all: Array<unknown> = []
+    const running = tools.list({ count: 2 })
+    for (let step = await running.next(); ; step = await running.next()) {
+      all.push(step.value)
+      if (step.done === true) break
+    }
+    assert.deepStrictEqual(all, [{ at: 1 }, { at: 2 }, "done"])
+    await agion.flush()
+    assert.strictEqual(platform.events[0]?.["event_type"], "task_completed")
+  })
+
+  it("GOVERN-3 a denied generator yields the denial", async () => {
+    const { agion } = await connect({ name: "Ask first", expr: "true", enforcement: "require_approval" })
+    await using _ = agion
+    const list = async function* (_input: object) {
+      yield "never"
+    }
+    const all: Array<unknown> = []
+    for await (const one of agion.tools(orders, { list }).list({})) all.push(one)
+    assert.lengthOf(all, 1)
+    assert.deepInclude(all[0], { denied: true, code: "approval_required" })
+    const thrown = await agion
+      .tools(orders, { list }, { denied: "throw" })
+      .list({})
+      .next()
+      .catch((error: unknown) => error)
+    assert.instanceOf(thrown, ApprovalRequired)
+  })
+})
+
+describe("a resource by its name", () => {
+  it("is found, by its type where the name is not enough", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    assert.strictEqual(await agion.resource("orders"), orders)
+    platform.resource({ id: testUuid(2), name: "orders", resourceType: "database" })
+    const error = await agion.resource("orders").catch((thrown: unknown) => thrown)
+    assert.include(String(error), "there are 2 resources `orders` (api, database); name the type")
+    assert.strictEqual(await agion.resource("orders", "database"), testUuid(2))
+  })
+
+  it("that is not there is said so", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const error = await agion.resource("nothing").catch((thrown: unknown) => thrown)
+    assert.include(String(error), "there is no resource `nothing`")
+  })
+})
