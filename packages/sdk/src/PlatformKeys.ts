@@ -44,7 +44,9 @@ export class PlatformKeys extends Context.Service<
   {
     /** The payload, when the pinned key signed it for this organization. Fetches keys when it must. */
     readonly open: (signed: Signed) => Effect.Effect<SignedPayload, SignatureRefused>
-    /** The same without a call: an unknown key is refused. */
+    /** The same of what this agent has kept, whose signature may have run out; never a call. */
+    readonly openKept: (signed: Signed) => Effect.Effect<SignedPayload, SignatureRefused>
+    /** `open` without a call: an unknown key is refused. */
     readonly openUnsafe: (signed: Signed) => SignedPayload | SignatureRefused
     /** Fetches and pins, where nothing is pinned yet; never fails. */
     readonly pin: Effect.Effect<void>
@@ -123,17 +125,20 @@ const make = Effect.gen(function* () {
     refused++
     return new SignatureRefused({ reason, keyId })
   }
-  const openUnsafe = (signed: Signed): SignedPayload | SignatureRefused => {
+  const verified = (signed: Signed, isKept: boolean): SignedPayload | SignatureRefused => {
     const key = ring.keys.get(signed.keyId)
     if (key === undefined) return refuse(ring.pinned === null ? "no key" : "unknown key", signed.keyId)
     const payload = openWith(key, signed)
     if (payload === undefined) return refuse("bad signature", signed.keyId)
     if (payload.organizationId !== settings.organizationId) return refuse("other organization", signed.keyId)
-    if (Date.parse(payload.expiresAt) < clock.currentTimeMillisUnsafe())
+    if (!isKept && Date.parse(payload.expiresAt) < clock.currentTimeMillisUnsafe())
       return refuse("expired", signed.keyId)
     accepted++
     return payload
   }
+  const openUnsafe = (signed: Signed) => verified(signed, false)
+  const told = (opened: SignedPayload | SignatureRefused) =>
+    opened instanceof SignatureRefused ? Effect.fail(opened) : Effect.succeed(opened)
   const fetchKeys = http
     .ask((api) => api.organizations.signingKeys({}))
     .pipe(
@@ -144,13 +149,9 @@ const make = Effect.gen(function* () {
   return PlatformKeys.of({
     open: (signed) =>
       Effect.suspend(() => (ring.keys.has(signed.keyId) ? Effect.void : fetchKeys)).pipe(
-        Effect.andThen(
-          Effect.suspend(() => {
-            const opened = openUnsafe(signed)
-            return opened instanceof SignatureRefused ? Effect.fail(opened) : Effect.succeed(opened)
-          })
-        )
+        Effect.andThen(Effect.suspend(() => told(openUnsafe(signed))))
       ),
+    openKept: (signed) => Effect.suspend(() => told(verified(signed, true))),
     openUnsafe,
     pin,
     stateUnsafe: () => ({ pinned: ring.pinned, configured: configured !== null, accepted, refused })

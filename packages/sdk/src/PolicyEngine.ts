@@ -55,6 +55,8 @@ export interface PolicyQuery {
 /** What policies and DLP say. */
 export interface PolicyJudgement {
   readonly allowed: boolean
+  /** It is allowed only because here is observed. */
+  readonly observed: boolean
   readonly decision: PolicySet.Decision | "block"
   /** Why, the strongest first; empty when allowed without a word. */
   readonly reasons: ReadonlyArray<string>
@@ -111,6 +113,20 @@ export class PolicyEngine extends Context.Service<
 >()("@agion/sdk/PolicyEngine") {
   static readonly layer = (options: Dlp.Options = {}): Layer.Layer<PolicyEngine, never, Settings> =>
     Layer.effect(PolicyEngine, make(options))
+
+  /** With a set that the program brings, version 0; what does not compile is refused. Leave `PolicySync` out. */
+  static readonly layerStatic = (
+    policies: ReadonlyArray<PolicySet.Policy>,
+    options: Dlp.Options = {}
+  ): Layer.Layer<PolicyEngine, PolicySet.PolicyCompileErrors, Settings> =>
+    Layer.effect(PolicyEngine, makeStatic(policies, options))
+
+  /**
+   * `check` decides and tells, and allows everything (POLICY-8). Loud. So does `layer` where the settings say
+   * `observe`; governed calls go by the settings alone: `AgionSdk.layerObserve`.
+   */
+  static readonly layerObserve = (options: Dlp.Options = {}): Layer.Layer<PolicyEngine, never, Settings> =>
+    Layer.effect(PolicyEngine, makeObserve(options))
 }
 
 /** Everything came with an entry. */
@@ -235,6 +251,7 @@ const judgementOf = (dlp: Dlp.Dlp, query: PolicyQuery, local: LocalVerdict): Pol
   const denied = decision === "deny" || decision === "require_approval"
   return {
     allowed: !blocked && !denied,
+    observed: false,
     decision: decision === "deny" ? "deny" : blocked ? "block" : decision,
     reasons: [
       ...reasons.filter((reason) => reason.decision === decision && denied).map(({ name }) => name),
@@ -286,7 +303,7 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
     return query.resource === undefined ? input : { ...input, resource: query.resource }
   }
-  return PolicyEngine.of({
+  const engine = PolicyEngine.of({
     check: (query) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const local = evaluate(inputOf(query, now), unheldOf(query))
@@ -317,4 +334,29 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
         ? noVerdict
         : evaluate(PolicyFacts.policyInput(facts, about.resourceId, about.metadata), about.unheld)
   })
+  return settings.enforcement === "observe" ? observing(engine) : engine
+})
+
+/** Nothing is denied, and the judgement says what would have been; what would block is redacted already. */
+const observing = (engine: PolicyEngine["Service"]): PolicyEngine["Service"] => ({
+  ...engine,
+  check: (query) =>
+    Effect.map(engine.check(query), (judgement) =>
+      judgement.allowed ? judgement : { ...judgement, allowed: true, observed: true }
+    )
+})
+
+const makeObserve = Effect.fnUntraced(function* (options: Dlp.Options) {
+  yield* Effect.logWarning("the policy engine only observes: no check denies")
+  return observing(yield* make(options))
+})
+
+const makeStatic = Effect.fnUntraced(function* (
+  policies: ReadonlyArray<PolicySet.Policy>,
+  options: Dlp.Options
+) {
+  const set = yield* PolicySet.compile(policies)
+  const engine = yield* make(options)
+  engine.swapUnsafe({ set, version: 0, digest: "" }, yield* Clock.currentTimeMillis)
+  return engine
 })

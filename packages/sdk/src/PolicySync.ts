@@ -1,10 +1,12 @@
 /**
  * Brings the organization's policies to `PolicyEngine`: fetched, verified, compiled beside, swapped at once.
  *
- * A push asks for the bundle; every 30 seconds it is asked for anyway, with its ETag. A bundle counts only when
- * the platform's pinned key signed it; one that is older than the set in force, or does not compile, is refused
- * whole and the old set stays (POLICY-7). With a directory the last good bundle is kept there and loaded at the
- * start, so that an agent that starts during an outage has policies.
+ * A push asks for the bundle, and so do a line that is back and a gap in the epochs; every 30 seconds it is asked
+ * for anyway, with its ETag. A bundle counts only when the platform's pinned key signed it; one that is older than
+ * the set in force, or does not compile, is refused whole and the old set stays (POLICY-7). With a directory the
+ * last good bundle is kept there and loaded at the start, so that an agent that starts during an outage has
+ * policies; a kept bundle whose signature has run out is better than none. A set that has not been confirmed for
+ * `maxAge` is reported and stays.
  *
  * **Gotchas**: only the signed payload is read; what stands beside it in the answer is for other readers.
  */
@@ -12,11 +14,11 @@ import { readFile, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Policy, type PolicyBundle, Signed } from "@agion/domain"
 import { PolicySet, StoredPolicy } from "@agion/policy"
-import { Clock, Context, type Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
-import { Pushes } from "./Pushes.ts"
+import { type Push, Pushes } from "./Pushes.ts"
 import { Settings, type SettingsShape } from "./Settings.ts"
 
 /** A bundle that did not become the set in force. */
@@ -41,12 +43,18 @@ export interface PolicySyncState {
   readonly refused: number
   /** The set in force came from the directory and has not been confirmed. */
   readonly fromDisk: boolean
+  /** Milliseconds since the platform confirmed the set in force, or signed it when it is `fromDisk`; null: there is none. */
+  readonly ageMs: number | null
+  /** The set in force is older than `maxAge`. */
+  readonly isOld: boolean
 }
 
 /** How policies are kept up to date. */
 export interface PolicySyncOptions {
   /** How often to ask without a push. Default: 30 seconds. */
   readonly poll?: Duration.Input
+  /** Reports a set that was not confirmed for so long, in the state, the log and the health. Default: never. */
+  readonly maxAge?: Duration.Input
 }
 
 /** Keeps the policy set up to date. */
@@ -103,16 +111,65 @@ const keep = (file: string, signed: Signed): Effect.Effect<void> =>
   })
 
 /** The same, as it changes. */
-type State = { -readonly [K in keyof PolicySyncState]: PolicySyncState[K] }
+type State = { -readonly [K in keyof Omit<PolicySyncState, "ageMs" | "isOld">]: PolicySyncState[K] } & {
+  /** Epoch milliseconds of the signature of a set from the directory. */
+  signedAt: number | null
+  /** The highest version that a push has told of; null: none. */
+  announced: number | null
+  /** Times that it was asked for since. */
+  asked: number
+  wasOld: boolean
+}
+
+const viewOf = (state: State, now: number, maxAgeMs: number): PolicySyncState => {
+  const { fromDisk, problem, refused, syncedAt, version } = state
+  const since = syncedAt ?? state.signedAt
+  const ageMs = version === null || since === null ? null : Math.max(0, now - since)
+  return { version, syncedAt, problem, refused, fromDisk, ageMs, isOld: ageMs !== null && ageMs > maxAgeMs }
+}
+
+/** Says once that the set in force has grown old, and once that it has been confirmed. */
+const tellAge = (state: State, { ageMs, isOld, version }: PolicySyncState): Effect.Effect<void> => {
+  if (isOld === state.wasOld) return Effect.void
+  state.wasOld = isOld
+  const age = Math.round((ageMs ?? 0) / 1000)
+  return isOld
+    ? Effect.logWarning(`policies of version ${version} were not confirmed for ${age} s; they stay in force`)
+    : Effect.logInfo(`policies of version ${version} are confirmed`)
+}
+
+/** Milliseconds until the platform is asked again: sooner where a push told of more than it has answered yet. */
+const waitOf = (state: State, pollMs: number): number =>
+  state.announced !== null && (state.version ?? -1) < state.announced
+    ? Math.min(pollMs, 1000 * 2 ** Math.min(20, state.asked++))
+    : pollMs
+
+/** Whether a push is a reason to ask: new policies, a line that is back, or a change that was missed. */
+const hears = (state: State, organizationId: string) => {
+  let epoch: number | null = null
+  return (push: Push): boolean => {
+    if (push._tag === "Lost") epoch = null
+    if (push._tag === "Policies" && push.version !== null && push.version > (state.announced ?? -1)) {
+      state.announced = push.version
+      state.asked = 0
+    }
+    if (push._tag !== "Epoch") return push._tag !== "Lost"
+    if (push.organizationId !== organizationId) return false
+    const { kind, previous } = push.message
+    const missed = epoch !== null && previous !== epoch
+    epoch = push.message.epoch
+    return missed || kind === "policy" || kind === "organization"
+  }
+}
 
 /** Verifies, compiles beside, and swaps. */
 const install = Effect.fnUntraced(function* (
   engine: PolicyEngine["Service"],
-  keys: PlatformKeys["Service"],
   state: State,
-  signed: Signed
+  signed: Signed,
+  open: PlatformKeys["Service"]["open"]
 ) {
-  const payload = yield* Effect.catchTag(keys.open(signed), "SignatureRefused", (error) =>
+  const payload = yield* Effect.catchTag(open(signed), "SignatureRefused", (error) =>
     refused("signature", error.message)
   )
   const value = payload.kind === "bundle" ? Option.getOrUndefined(decodeValue(payload.value)) : undefined
@@ -125,7 +182,7 @@ const install = Effect.fnUntraced(function* (
   const at = yield* Clock.currentTimeMillis
   state.version = value.version
   engine.swapUnsafe({ set, version: value.version, digest: value.digest }, at)
-  return value.version
+  return payload
 })
 
 const signedOf = (bundle: PolicyBundle): Signed => ({
@@ -141,7 +198,21 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   const engine = yield* PolicyEngine
   const pushes = yield* Pushes
   const file = fileOf(settings)
-  const state: State = { version: null, syncedAt: null, problem: null, refused: 0, fromDisk: false }
+  const pollMs = Duration.toMillis(options.poll ?? "30 seconds")
+  const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(options.maxAge)
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const state: State = {
+    version: null,
+    syncedAt: null,
+    problem: null,
+    refused: 0,
+    fromDisk: false,
+    signedAt: null,
+    announced: null,
+    asked: 0,
+    wasOld: false
+  }
+  const stateUnsafe = () => viewOf(state, clock.currentTimeMillisUnsafe(), maxAgeMs)
   const wake = yield* Queue.sliding<void>(1)
   let etag: string | undefined
 
@@ -154,7 +225,7 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
       })
     )
     if (bundle !== undefined) {
-      yield* install(engine, keys, state, signedOf(bundle))
+      yield* install(engine, state, signedOf(bundle), keys.open)
       etag = response.headers["etag"]
       if (file !== null) yield* keep(file, signedOf(bundle))
     }
@@ -172,30 +243,31 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
         return isNew ? Effect.logWarning(error.message) : Effect.void
       })
     ),
+    Effect.andThen(Effect.suspend(() => tellAge(state, stateUnsafe()))),
     Effect.map(() => state.version)
   )
   if (file !== null) {
     const kept = yield* load(file)
     if (kept !== undefined) {
-      const installed = yield* Effect.option(install(engine, keys, state, kept))
+      const installed = yield* Effect.option(install(engine, state, kept, keys.openKept))
       state.fromDisk = Option.isSome(installed)
+      state.signedAt = Option.isSome(installed) ? Date.parse(installed.value.issuedAt) : null
     }
   }
+  const isNews = hears(state, settings.organizationId)
   yield* pushes.listen((push) => {
-    const news =
-      push._tag === "Policies" ||
-      push._tag === "Up" ||
-      (push._tag === "Epoch" && (push.message.kind === "policy" || push.message.kind === "organization"))
-    if (news) Queue.offerUnsafe(wake, undefined)
+    if (isNews(push)) Queue.offerUnsafe(wake, undefined)
   })
-  yield* sync.pipe(
-    Effect.andThen(Effect.timeoutOption(Queue.take(wake), options.poll ?? "30 seconds")),
+  // What was told before the platform is asked is answered by asking.
+  yield* Queue.clear(wake).pipe(
+    Effect.andThen(sync),
+    Effect.andThen(Effect.suspend(() => Effect.timeoutOption(Queue.take(wake), waitOf(state, pollMs)))),
     Effect.forever,
     Effect.forkScoped
   )
   return PolicySync.of({
     sync,
-    state: Effect.sync(() => ({ ...state })),
-    stateUnsafe: () => state
+    state: Effect.sync(stateUnsafe),
+    stateUnsafe
   })
 })

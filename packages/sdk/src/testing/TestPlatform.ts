@@ -277,6 +277,11 @@ export class Platform {
     if (this.pushing) this.#hub.tell({ _tag: "Epoch", organizationId: this.organizationId, message })
   }
 
+  /** Tells of a version of the policies, as the channel of policy updates does. */
+  announce(version: number): void {
+    if (this.pushing) this.#hub.tell({ _tag: "Policies", version })
+  }
+
   /** Cuts or mends the line of pushes. */
   line(up: boolean): void {
     this.pushing = up
