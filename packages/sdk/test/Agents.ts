@@ -14,15 +14,21 @@ export const folder = Effect.acquireRelease(
   (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
 )
 
-const fixture = join(import.meta.dirname, "fixtures", "publisher.ts")
+const fixtures = join(import.meta.dirname, "fixtures")
 
 /** An agent in a process of its own; ends with the scope. */
-export const agent = (directory: string, first: number, count: number, then = "wait") =>
+export const agent = (
+  directory: string,
+  first: number,
+  count: number,
+  then = "wait",
+  fixture = "publisher.ts"
+) =>
   Effect.acquireRelease(
     Effect.sync(() =>
       spawn(
         process.execPath,
-        ["--conditions=@agion/source", fixture, directory, `${first}`, `${count}`, then],
+        ["--conditions=@agion/source", join(fixtures, fixture), directory, `${first}`, `${count}`, then],
         {
           stdio: ["ignore", "pipe", "inherit"]
         }

@@ -343,6 +343,9 @@ const failed = (context: string): boolean => {
   }
 }
 
+/** A part of a path, whatever text it is. */
+const segment = (text: string): string => encodeURIComponent(text.toWellFormed())
+
 /** A report as its call. */
 export const encodeReport = (publication: Publication, stamp: Stamp): Report => {
   const { eventId } = stamp
@@ -352,7 +355,7 @@ export const encodeReport = (publication: Publication, stamp: Stamp): Report => 
       return {
         kind: "usage",
         eventId,
-        path: `/permissions/${encodeURIComponent(permissionId)}/usage`,
+        path: `/permissions/${segment(permissionId)}/usage`,
         body: JSON.stringify({
           request_count: count(requestCount),
           token_count: count(tokenCount),
@@ -365,11 +368,11 @@ export const encodeReport = (publication: Publication, stamp: Stamp): Report => 
     case "settlement": {
       const { reservationId, requests, tokens, costUsd } = publication.event
       const body = { requests: count(requests), tokens: count(tokens), cost_usd: amount(costUsd) }
-      const path = `/permissions/reservations/${encodeURIComponent(reservationId)}/settle`
+      const path = `/permissions/reservations/${segment(reservationId)}/settle`
       return { kind: "settlement", eventId, path, body: JSON.stringify(body) }
     }
     case "release": {
-      const path = `/permissions/reservations/${encodeURIComponent(publication.event.reservationId)}/release`
+      const path = `/permissions/reservations/${segment(publication.event.reservationId)}/release`
       return { kind: "release", eventId, path, body: "" }
     }
     default:
