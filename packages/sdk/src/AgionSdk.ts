@@ -17,7 +17,7 @@
 
 import type { Dlp } from "@agion/policy"
 import { Redis } from "@agion/redis"
-import { Config, Effect, Layer, Option, type Redacted } from "effect"
+import { Config, Effect, Layer, type LogLevel, Option, type Redacted, References } from "effect"
 import type { HttpClient } from "effect/http"
 import { AgentConfig } from "./AgentConfig.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
@@ -36,7 +36,9 @@ import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
 import { Pushes } from "./Pushes.ts"
 import { Registrar } from "./Registrar.ts"
 import { Settings, SettingsInvalid, type SettingsOptions } from "./Settings.ts"
+import { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
+import * as TelemetryConfig from "./telemetry/TelemetryConfig.ts"
 
 /** Everything that a layer of the SDK provides. */
 export type Services =
@@ -53,6 +55,7 @@ export type Services =
   | Registrar
   | Health
   | AgentConfig
+  | Telemetry
 
 /** What an agent may set of the parts. */
 export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
@@ -63,6 +66,9 @@ export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
   readonly policies?: PolicySyncOptions
   readonly events?: Omit<EventBufferOptions, "organizationId" | "directory">
   readonly dlp?: Dlp.Options
+  readonly telemetry?: TelemetryOptions
+  /** What the SDK itself logs at least. Default: what the program's own level is where it set one, else `Warn`. */
+  readonly logLevel?: LogLevel.LogLevel
 }
 
 /** What an agent may set. */
@@ -70,6 +76,11 @@ export interface AgionOptions extends PartsOptions {
   /** Absent: everything goes over HTTP. */
   readonly redisUrl?: string | Redacted.Redacted<string>
   readonly breaker?: CircuitBreaker.CircuitBreakerOptions
+  /** Where spans, metrics and logs are sent. Default: nowhere; or wherever the program's own layers send them. */
+  readonly otlp?: Omit<OtlpOptions, "serviceName"> & {
+    /** Default: the agent's id. */
+    readonly serviceName?: string
+  }
 }
 
 /** The parts over whatever connections there are. */
@@ -102,9 +113,26 @@ export const layerOver = (
     PermissionCache.layer(options.cache),
     PolicySync.layer(options.policies)
   ).pipe(Layer.provideMerge(judged))
-  const parts = Layer.mergeAll(Governance.layer, Health.layer, loudness).pipe(Layer.provideMerge(decided))
-  return parts.pipe(Layer.provideMerge(settings), Layer.provideMerge(handedOn))
+  const metrics = options.telemetry?.metrics === false ? Layer.empty : Telemetry.layerMetrics
+  const parts = Layer.mergeAll(Governance.layer, Health.layer, loudness, metrics).pipe(
+    Layer.provideMerge(decided)
+  )
+  return parts.pipe(
+    Layer.provideMerge(settings),
+    Layer.provideMerge(Layer.merge(handedOn, Telemetry.layer(options.telemetry))),
+    Layer.provide(logging(options.logLevel))
+  )
 }
+
+/** The level of the SDK's own logs; a program's own level stays where nothing is said. */
+const logging = (level: LogLevel.LogLevel | undefined): Layer.Layer<never> =>
+  Layer.unwrap(
+    Effect.map(Effect.context<never>(), (context) =>
+      level === undefined && context.mapUnsafe.has(References.MinimumLogLevel.key)
+        ? Layer.empty
+        : Layer.succeed(References.MinimumLogLevel, level ?? "Warn")
+    )
+  )
 
 /** Pushes are a service of the SDK, too. */
 const handedOn: Layer.Layer<Pushes, never, Pushes> = Layer.effect(Pushes, Pushes)
@@ -125,7 +153,7 @@ const loudness = Layer.effectDiscard(
 
 /** The SDK over HTTP, and over Redis where there is one. */
 export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
-  const { redisUrl, breaker, ...parts } = options
+  const { redisUrl, breaker, otlp, ...parts } = options
   const settings = Settings.layer({
     agentId: options.agentId,
     gatewayUrl: options.gatewayUrl,
@@ -148,7 +176,14 @@ export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInva
       )
     })
   ).pipe(Layer.provide(settings))
-  return layerOver(parts).pipe(Layer.provide(transports), Layer.provide(pool))
+  const sdk = layerOver(parts).pipe(
+    Layer.provide(transports),
+    Layer.provide(pool),
+    Layer.provide(logging(options.logLevel))
+  )
+  return otlp === undefined
+    ? sdk
+    : Layer.provideMerge(sdk, Telemetry.layerOtlp({ serviceName: options.agentId, ...otlp }))
 }
 
 /** The SDK that decides and reports everything and blocks nothing but a suspended agent (POLICY-8). Loud. */
@@ -187,6 +222,7 @@ const fromEnvironment = Effect.gen(function* () {
     ...given("directory", yield* optional(Config.String("AGION_DIRECTORY"))),
     ...given("governance", governance),
     ...given("enforcement", observe),
+    ...(yield* TelemetryConfig.fromEnvironment),
     ...(Option.isNone(key) ? {} : { signingKey: yield* signingKeyOf(key.value) })
   }
   return options
@@ -195,7 +231,8 @@ const fromEnvironment = Effect.gen(function* () {
 /**
  * The SDK as the environment says: AGION_AGENT_ID, AGION_GATEWAY_URL, and if wanted AGION_ORG_ID,
  * AGION_REDIS_URL, AGION_API_KEY, AGION_ENV, AGION_DIRECTORY, AGION_SIGNING_KEY (`keyId:publicKey`),
- * AGION_ENFORCEMENT (enforce, observe), ENABLE_GOVERNANCE.
+ * AGION_ENFORCEMENT (enforce, observe), ENABLE_GOVERNANCE, AGION_TRACE_SAMPLE (0 to 1), METRICS_ENABLED,
+ * LOG_LEVEL, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME.
  */
 export const layerConfig: Layer.Layer<Services, SettingsInvalid | Config.ConfigError> = Layer.unwrap(
   Effect.map(fromEnvironment, layer)

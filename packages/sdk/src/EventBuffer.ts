@@ -51,6 +51,8 @@ import * as EventId from "./events/EventId.ts"
 import { DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
 import { Outbox, type Published } from "./events/Outbox.ts"
 import { ReportTransport } from "./events/ReportTransport.ts"
+import { Telemetry } from "./Telemetry.ts"
+import { type Sampling, within } from "./telemetry/Spans.ts"
 import { node, type WriteAheadFiles } from "./WriteAheadFiles.ts"
 import { defaultDirectory } from "./WriteAheadFolder.ts"
 import { type Storage, WriteAheadStore } from "./WriteAheadStore.ts"
@@ -215,9 +217,10 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   yield* Effect.addFinalizer(() => Effect.sync(() => outbox.close()))
 
   const signing = makeSigning(options.eventKey)
+  const { sampling } = yield* Telemetry.orSilent
   const links = [
-    makeLink(events.to, sendEvents(outbox, events, signing)),
-    makeLink(reports.to, sendReports(outbox, reports))
+    makeLink(events.to, sendEvents(outbox, events, signing, sampling)),
+    makeLink(reports.to, sendReports(outbox, reports, sampling))
   ] as const
   const healthNow = () => healthOf(outbox, links[0], links[1])
   const health = yield* SubscriptionRef.make(healthNow())
@@ -230,7 +233,13 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   }
   yield* Effect.forkScoped(maintainForEver(outbox, options.fsync ?? "interval", announce))
 
-  const flush = makeFlush(outbox, links, work)
+  const flush: EventBuffer["Service"]["flush"] = (given) =>
+    within(sampling, "EventBuffer.flush", makeFlush(outbox, links, work)(given), {
+      told: (exit) =>
+        Exit.isSuccess(exit)
+          ? { "agion.events.count": exit.value.sent, "agion.events.pending": exit.value.pending }
+          : {}
+    })
   yield* Effect.addFinalizer(() => flush({ deadline: options.shutdownDeadline ?? "2 seconds" }))
 
   return EventBuffer.of({
@@ -310,15 +319,16 @@ const makeLink = (to: string, send: Link["send"]): Link => ({
 const sendEvents = (
   outbox: Outbox,
   transport: EventTransport["Service"],
-  signing: () => Sign
+  signing: () => Sign,
+  sampling: Sampling
 ): Link["send"] =>
   Effect.suspend(() => {
     const batch = outbox.takeEvents(maxBatch, maxBatchBytes)
     if (batch.events.length === 0) return Effect.succeed(false)
-    return transport.send(batch.events, signing()).pipe(
-      Effect.withSpan("EventBuffer.sendEvents", {
-        attributes: { "agion.events.count": batch.events.length }
-      }),
+    return within(sampling, "EventBuffer.sendEvents", transport.send(batch.events, signing()), {
+      kind: "producer",
+      attributes: () => ({ "agion.events.count": batch.events.length })
+    }).pipe(
       Effect.map((deliveries) => {
         outbox.settleEvents(batch, deliveries)
         return true
@@ -326,12 +336,17 @@ const sendEvents = (
     )
   })
 
-const sendReports = (outbox: Outbox, transport: ReportTransport["Service"]): Link["send"] =>
+const sendReports = (
+  outbox: Outbox,
+  transport: ReportTransport["Service"],
+  sampling: Sampling
+): Link["send"] =>
   Effect.suspend(() => {
     const batch = outbox.takeReports(maxReports, maxBatchBytes)
     if (batch.length === 0) return Effect.succeed(false)
-    return transport.send(batch).pipe(
-      Effect.withSpan("EventBuffer.sendReports", { attributes: { "agion.events.count": batch.length } }),
+    return within(sampling, "EventBuffer.sendReports", transport.send(batch), {
+      attributes: () => ({ "agion.events.count": batch.length })
+    }).pipe(
       Effect.flatMap(({ deliveries, failed }) => {
         outbox.settleReports(deliveries)
         return failed === undefined ? Effect.succeed(true) : Effect.fail(failed)

@@ -30,15 +30,7 @@ import {
   PlatformUnavailable,
   type ReserveAnswer
 } from "./GovernanceHttp.ts"
-import {
-  type Call,
-  costOf,
-  type GovernedOptions,
-  judge,
-  refusalOf,
-  type Usage,
-  unaskable
-} from "./internal/Call.ts"
+import { type Call, costOf, type GovernedOptions, refusalOf, type Usage, unaskable } from "./internal/Call.ts"
 import {
   end,
   type Held,
@@ -52,7 +44,9 @@ import { PermissionCache } from "./PermissionCache.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { Prices } from "./Prices.ts"
 import { Settings } from "./Settings.ts"
+import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
+import { decided, judgeTraced, spanned } from "./telemetry/Calls.ts"
 
 export type { GovernedOptions, Usage } from "./internal/Call.ts"
 
@@ -135,9 +129,16 @@ const sum = (a: number | undefined, b: number | undefined): number | undefined =
   a === undefined ? b : b === undefined ? a : a + b
 
 const addUsage = (before: Usage | null, more: Usage): Usage => {
-  const tokens = sum(before?.tokens, more.tokens)
+  const tokens = sum(before?.tokens, more.tokens ?? sum(more.inputTokens, more.outputTokens))
+  const inputTokens = sum(before?.inputTokens, more.inputTokens)
+  const outputTokens = sum(before?.outputTokens, more.outputTokens)
   const costUsd = sum(before?.costUsd, more.costUsd)
-  return { ...(tokens === undefined ? {} : { tokens }), ...(costUsd === undefined ? {} : { costUsd }) }
+  return {
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(inputTokens === undefined ? {} : { inputTokens }),
+    ...(outputTokens === undefined ? {} : { outputTokens }),
+    ...(costUsd === undefined ? {} : { costUsd })
+  }
 }
 
 const refuse = (
@@ -147,6 +148,7 @@ const refuse = (
   decision: Decision | null
 ): Effect.Effect<never, Denied> =>
   Effect.suspend(() => {
+    decided(parts, call, decision, error)
     refused(parts, call, error, decision)
     return Effect.fail(error)
   })
@@ -252,6 +254,7 @@ const permitted = (
     recordBefore(parts, call, decision) === "dropped"
   )
     return refuse(parts, call, unrecorded(call, decision), decision)
+  decided(parts, call, decision, null)
   return Effect.succeed({ call, decision, held, reported: null, started: false, ended: false })
 }
 
@@ -278,13 +281,16 @@ const permit = (
   resource: string,
   options: GovernedOptions<never>
 ): Effect.Effect<Permit, Denied> =>
-  Effect.suspend(() => {
-    const call = judge(parts, action, resource, options)
+  Effect.withFiber((fiber) => {
+    const call = judgeTraced(fiber, parts, action, resource, options)
     if (call.refusal === null) return permission(parts, restore, call)
     if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
       return refuse(parts, call, call.refusal, null)
     return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
-      const again = judge(parts, action, resource, { ...options, executionId: call.executionId })
+      const again = judgeTraced(fiber, parts, action, resource, {
+        ...options,
+        executionId: call.executionId
+      })
       return again.refusal === null
         ? permission(parts, restore, again)
         : refuse(parts, again, again.refusal, null)
@@ -363,27 +369,42 @@ const make = Effect.gen(function* () {
     scope: yield* Effect.scope,
     wallNow,
     newId: EventId.make(wallNow),
-    violations: new Map()
+    violations: new Map(),
+    telemetry: yield* Telemetry.orSilent
   }
   const run =
     <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O) =>
     <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R> => {
       const given: GovernedOptions<A> = options ?? noOptions
       // Between the permit and the first step nothing may interrupt: a reservation would be left behind.
-      return Effect.uninterruptibleMask((restore) =>
+      const call = Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(permit(parts, restore, action, resource, given), (granted) =>
           perform(parts, restore, granted, work, given)
         )
-      ) as Effect.Effect<A, E | Denied | TimeoutOf<O>, R>
+      )
+      return spanned(parts, "Governance.run", action, resource, given, call) as Effect.Effect<
+        A,
+        E | Denied | TimeoutOf<O>,
+        R
+      >
     }
   return Governance.of({
     run,
     open: (action, resource, options = noOptions) =>
-      Effect.acquireRelease(permit(parts, Effect.interruptible, action, resource, options), (granted) =>
-        Effect.sync(() => {
-          if (granted.started) end(parts, granted, Exit.interrupt(), null)
-          else release(parts, granted)
-        })
+      Effect.acquireRelease(
+        spanned(
+          parts,
+          "Governance.open",
+          action,
+          resource,
+          options,
+          permit(parts, Effect.interruptible, action, resource, options)
+        ),
+        (granted) =>
+          Effect.sync(() => {
+            if (granted.started) end(parts, granted, Exit.interrupt(), null)
+            else release(parts, granted)
+          })
       ).pipe(
         Effect.map((granted) => ({
           ...callOf(granted),

@@ -27,6 +27,7 @@ import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "ef
 import { HttpApiClient } from "effect/http-api"
 import { makeBatcher } from "./internal/CheckBatcher.ts"
 import { Settings, type SettingsShape } from "./Settings.ts"
+import { quiet } from "./telemetry/QuietClient.ts"
 
 /** The platform gave no answer (OUTAGE-1). A refusal is never this. */
 export class PlatformUnavailable extends Schema.TaggedError<PlatformUnavailable>()("PlatformUnavailable", {
@@ -273,7 +274,7 @@ const statusOf: { readonly [tag: string]: number } = {
 
 const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions) {
   const settings = yield* Settings
-  const client = yield* HttpClient.HttpClient
+  const client = quiet(yield* HttpClient.HttpClient)
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
   const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
   const repeat = retrying(options.retries ?? 2)

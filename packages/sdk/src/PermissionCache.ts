@@ -41,7 +41,9 @@ import { monotonic } from "./internal/Monotonic.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { Pushes } from "./Pushes.ts"
 import { Settings } from "./Settings.ts"
+import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
+import { spannedChecks } from "./telemetry/Checks.ts"
 
 /** What is asked. */
 export interface CheckInput {
@@ -172,6 +174,7 @@ const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) 
     now: monotonic(clock),
     wallNow: () => clock.currentTimeMillisUnsafe(),
     scope: yield* Effect.scope,
+    tally: (yield* Telemetry.orSilent).tally,
     flying: new Map()
   }
   return parts
@@ -211,12 +214,15 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
     if (!settings.governance) return ungoverned
     return decide(parts, { input, judged: false, sends: input.context, platformOnly: false }, false)
   }
-  const check = (input: CheckInput) => Effect.suspend(() => checkUnsafe(input))
+  const spanned = spannedChecks((yield* Telemetry.orSilent).sampling)
+  const check = (input: CheckInput) => spanned(input, () => checkUnsafe(input))
   return PermissionCache.of({
     check,
     checkUnsafe,
     checkJudged: (input, how) =>
-      settings.governance ? decide(parts, { input, judged: true, ...how }, false) : ungoverned,
+      settings.governance
+        ? spanned(input, () => decide(parts, { input, judged: true, ...how }, false))
+        : ungoverned,
     nowUnsafe: now,
     tookUnsafe: (input, answer, askedAt) => {
       const key = keyOf(parts, input)

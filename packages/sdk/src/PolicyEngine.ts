@@ -14,8 +14,10 @@
  */
 import { createHmac, randomBytes } from "node:crypto"
 import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
-import { Clock, Context, Effect, Layer, PubSub, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Layer, PubSub, Stream } from "effect"
 import { Settings } from "./Settings.ts"
+import { Telemetry } from "./Telemetry.ts"
+import { within } from "./telemetry/Spans.ts"
 
 /** A set of policies in force. */
 export interface ActiveSet {
@@ -270,6 +272,7 @@ const judgementOf = (dlp: Dlp.Dlp, query: PolicyQuery, local: LocalVerdict): Pol
 
 const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   const settings = yield* Settings
+  const { sampling } = yield* Telemetry.orSilent
   const { dlp, dlpFor } = dlpsOf(pseudonymous(options))
   const changes = yield* PubSub.sliding<PolicyChange>(64)
   let active: ActiveSet | null = null
@@ -303,11 +306,22 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
     return query.resource === undefined ? input : { ...input, resource: query.resource }
   }
+  const judged = (query: PolicyQuery) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const local = evaluate(inputOf(query, now), unheldOf(query))
+      return judgementOf(dlpFor(local.obligations), query, local)
+    })
   const engine = PolicyEngine.of({
     check: (query) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const local = evaluate(inputOf(query, now), unheldOf(query))
-        return judgementOf(dlpFor(local.obligations), query, local)
+      within(sampling, "PolicyEngine.check", judged(query), {
+        told: (exit) =>
+          Exit.isFailure(exit)
+            ? {}
+            : {
+                "agion.decision.outcome": exit.value.decision,
+                "agion.policy.evaluated": exit.value.policiesEvaluated,
+                "agion.policy.deferred": exit.value.deferred.length
+              }
       }),
     explain: (query) =>
       Effect.map(

@@ -20,6 +20,8 @@ import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { type Push, Pushes } from "./Pushes.ts"
 import { Settings, type SettingsShape } from "./Settings.ts"
+import { Telemetry } from "./Telemetry.ts"
+import { within } from "./telemetry/Spans.ts"
 
 /** A bundle that did not become the set in force. */
 export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRefused", {
@@ -197,6 +199,7 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   const keys = yield* PlatformKeys
   const engine = yield* PolicyEngine
   const pushes = yield* Pushes
+  const { sampling } = yield* Telemetry.orSilent
   const file = fileOf(settings)
   const pollMs = Duration.toMillis(options.poll ?? "30 seconds")
   const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(options.maxAge)
@@ -233,7 +236,10 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     state.problem = null
     state.fromDisk = false
   })
-  const sync = fetched.pipe(
+  const traced = within(sampling, "PolicySync.sync", fetched, {
+    told: () => ({ "agion.policy.version": state.version ?? undefined })
+  })
+  const sync = traced.pipe(
     Effect.catch((error) =>
       Effect.suspend(() => {
         const isNew = state.problem !== error.message

@@ -14,6 +14,7 @@ import { Context, Effect, Layer, Option, Queue, Random, Redacted, Schema, type S
 import { Sse } from "effect/encoding"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { Settings, type SettingsShape } from "./Settings.ts"
+import { quiet } from "./telemetry/QuietClient.ts"
 
 /** What a listener is told. */
 export type Push =
@@ -161,7 +162,7 @@ const streamRequest = (settings: SettingsShape, lastEventId: string | undefined)
 
 const makeHttp = Effect.gen(function* () {
   const settings = yield* Settings
-  const client = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
+  const client = HttpClient.filterStatusOk(quiet(yield* HttpClient.HttpClient))
   const hub = makeHub("lost")
   let lastEventId: string | undefined
   const once = Stream.unwrap(

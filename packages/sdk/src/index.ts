@@ -71,5 +71,7 @@ export {
   type SettingsOptions,
   type SettingsShape
 } from "./Settings.ts"
+export { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 export { type TrustChange, TrustTracker, type TrustView } from "./TrustTracker.ts"
+export * as TelemetryNames from "./telemetry/Names.ts"
 export * as WriteAheadFiles from "./WriteAheadFiles.ts"

@@ -39,6 +39,8 @@ export interface CallEnd {
   readonly observed: { readonly allowed: boolean; readonly reason: string } | null
   /** The decision was told before the call ran (OUTAGE-6). */
   readonly isDecisionTold: boolean
+  /** W3C trace context of the call; absent: nobody looks. */
+  readonly traceparent?: string
 }
 
 /** What the buffer adds. */
@@ -75,6 +77,7 @@ export const decisionOf = (
     | "permissionId"
     | "executionId"
     | "observed"
+    | "traceparent"
   >,
   decision: Streams.DecisionEvent["decision"],
   ending: Ending | null
@@ -101,6 +104,7 @@ export const decisionOf = (
       ...(about.decisionId === "" ? {} : { decisionId: about.decisionId }),
       ...(about.permissionId === null ? {} : { permissionId: about.permissionId }),
       executionId: about.executionId,
+      ...(about.traceparent === undefined ? {} : { traceparent: about.traceparent }),
       ...(Object.keys(context).length === 0 ? {} : { context })
     } satisfies Omit<Streams.DecisionEvent, "eventId">
   }
@@ -160,7 +164,8 @@ const trustOf = (end: CallEnd): CallEvent | null => {
   if (eventType === null) return null
   const { agentId, ending } = end
   const context = trustContextOf(end)
-  return { kind: "trust", event: { agentId, eventType, severity: severityOf(ending), context } }
+  const trace = end.traceparent === undefined ? {} : { traceparent: end.traceparent }
+  return { kind: "trust", event: { agentId, eventType, severity: severityOf(ending), context, ...trace } }
 }
 
 /** What goes to streams of a call's end, in order. */
@@ -206,9 +211,10 @@ export const prefixOf = (who: Omit<CallRecord, "end" | keyof CallStamp>): string
 
 /** What few calls have, as JSON; empty for the others. */
 const restOf = (end: CallEnd): string => {
-  const { isDecisionTold, observed, policies, problem } = end
-  if (problem === "" && observed === null && policies.length === 0 && !isDecisionTold) return ""
-  return JSON.stringify({ problem, observed, policies, isDecisionTold })
+  const { isDecisionTold, observed, policies, problem, traceparent } = end
+  const isPlain = problem === "" && observed === null && policies.length === 0 && !isDecisionTold
+  if (isPlain && traceparent === undefined) return ""
+  return JSON.stringify({ problem, observed, policies, isDecisionTold, traceparent })
 }
 
 /** The body of a record in a file: `length:value` for each field, in a fixed order. */
@@ -230,9 +236,14 @@ const fieldsOf = (body: string): ReadonlyArray<string> | undefined => {
   return fields
 }
 
-type Rest = Pick<CallEnd, "problem" | "observed" | "policies" | "isDecisionTold">
+type Rest = Pick<CallEnd, "problem" | "observed" | "policies" | "isDecisionTold" | "traceparent">
 
-const noRest: Rest = { problem: "", observed: null, policies: none, isDecisionTold: false }
+const noRest: Rest = {
+  problem: "",
+  observed: null,
+  policies: none,
+  isDecisionTold: false
+}
 
 /** The record of a body; undefined when it is none, or of a later version. */
 export const fromRecord = (body: string): CallRecord | undefined => {
@@ -241,7 +252,7 @@ export const fromRecord = (body: string): CallRecord | undefined => {
   const at = (i: number): string => fields[i] ?? ""
   try {
     // The words of a closed set were written by this module, and a checksum stands over them.
-    const rest = at(20) === "" ? noRest : (JSON.parse(at(20)) as Rest)
+    const rest = at(20) === "" ? noRest : { ...noRest, ...(JSON.parse(at(20)) as Partial<Rest>) }
     return {
       organizationId: at(0) === "" ? undefined : at(0),
       producer: at(1),

@@ -6,6 +6,7 @@
  */
 import { Duration, Effect, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
+import { quiet } from "../telemetry/QuietClient.ts"
 import { DeliveryFailed, type HttpTransportOptions } from "./EventTransport.ts"
 
 /** What the gateway said; that it should be asked again is a `DeliveryFailed`. */
@@ -19,7 +20,7 @@ const passing = (status: number): boolean =>
 
 /** Makes the call; `path` is below `/api/v1`. */
 export const makeCall = Effect.fnUntraced(function* (options: HttpTransportOptions) {
-  const client = yield* HttpClient.HttpClient
+  const client = quiet(yield* HttpClient.HttpClient)
   const origin = options.url.replace(/\/+$/, "")
   const timeout = options.timeout ?? "10 seconds"
   const failed = (reason: string, retryAfterMs?: number) =>

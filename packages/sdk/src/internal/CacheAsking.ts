@@ -62,6 +62,7 @@ const ask = (
         ...(context === undefined ? {} : { context })
       }),
       (answer) => {
+        parts.tally.checks.record(parts.now() - askedAt)
         const { tainted } = flight
         const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined }
         const decision = takeAnswer(parts, key, answer, about)

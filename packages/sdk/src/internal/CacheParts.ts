@@ -9,6 +9,7 @@ import type { CheckInput } from "../PermissionCache.ts"
 import type { PolicyEngine } from "../PolicyEngine.ts"
 import type { SettingsShape } from "../Settings.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
+import type { Tally } from "../telemetry/Tally.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import type { CacheState, Flight } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
@@ -26,6 +27,7 @@ export interface Parts {
   readonly now: Monotonic
   readonly wallNow: () => number
   readonly scope: Scope.Scope
+  readonly tally: Tally
   /** Questions under way, by key. */
   readonly flying: Map<string, Flying>
 }

@@ -4,7 +4,7 @@
  */
 import { type ContextFault, contextFault, type Denial, type PermissionType, type Wire } from "@agion/domain"
 import { type Dlp, PermissionCheck, type PolicySet } from "@agion/policy"
-import type { Duration } from "effect"
+import type { Duration, Tracer } from "effect"
 import type { Decision } from "../Decision.ts"
 import {
   ApprovalRequired,
@@ -17,12 +17,16 @@ import type { CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { allHeld, type LocalVerdict, type PolicyEngine, type Unheld } from "../PolicyEngine.ts"
 import type { PriceOf } from "../Prices.ts"
 import type { SettingsShape } from "../Settings.ts"
+import type { Telemetry } from "../Telemetry.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
 import { type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
 
 /** What a call used; what is left out was not said. */
 export interface Usage {
+  /** Default: `inputTokens` and `outputTokens` together, where one of them was said. */
   readonly tokens?: number
+  readonly inputTokens?: number
+  readonly outputTokens?: number
   /** US dollars. Absent: by `Prices`. */
   readonly costUsd?: number
 }
@@ -62,6 +66,7 @@ export interface CallParts {
   readonly priceOf: PriceOf
   readonly wallNow: () => number
   readonly newId: () => string
+  readonly telemetry: Telemetry["Service"]
 }
 
 /** A call, judged here. */
@@ -86,6 +91,10 @@ export interface Call {
   readonly observed: boolean
   readonly sends: Wire.JsonObject | undefined
   readonly platformOnly: boolean
+  /** When it began, by the clock of `PermissionCache.nowUnsafe`. */
+  readonly begunAt: number
+  /** The span of the call; null: nobody looks. */
+  span: Tracer.Span | null
 }
 
 const noArguments: Wire.JsonObject = {}
@@ -271,6 +280,7 @@ export const judge = (
   options: GovernedOptions<never>
 ): Call => {
   const { cache, engine, settings } = parts
+  const begunAt = cache.nowUnsafe()
   const permission = options.permission ?? "use"
   const input: CheckInput = { resourceId: resource, permissionType: permission }
   const entry = cache.heldUnsafe(input)
@@ -317,7 +327,9 @@ export const judge = (
     obligations: local.obligations,
     observed: observing && refusal !== null,
     sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
-    platformOnly: held !== null && local.deferred.length > 0
+    platformOnly: held !== null && local.deferred.length > 0,
+    begunAt,
+    span: null
   }
 }
 

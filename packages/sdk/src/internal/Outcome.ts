@@ -10,6 +10,7 @@ import { CallTimedOut, type Denied } from "../Denials.ts"
 import type { EventBuffer, Published } from "../EventBuffer.ts"
 import { type CallEnd, decisionOf, type Ending, trustContextOf, trustTypeOf } from "../events/CallEnd.ts"
 import type { Publication } from "../events/Event.ts"
+import { ended, traceOf } from "../telemetry/Calls.ts"
 import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
 
 /** Amounts held at the platform for a call. */
@@ -110,7 +111,8 @@ const aboutOf = (
   mode: call.observed ? ("observed" as const) : decision.mode,
   reason: call.observed ? `Observed: ${call.violations[0]?.name ?? decision.reason}` : decision.reason,
   policies: call.policies,
-  observed: decision.observed
+  observed: decision.observed,
+  ...traceOf(call)
 })
 
 /** Told before the action runs: without the platform nothing runs that was not recorded (OUTAGE-6). */
@@ -130,8 +132,10 @@ export const end = (
   if (permit.ended) return
   permit.ended = true
   const ending = endingOf(exit)
-  const charge = chargeOf(parts, permit, ending, said ?? permit.reported)
+  const used = said ?? permit.reported
+  const charge = chargeOf(parts, permit, ending, used)
   const { call, decision, held } = permit
+  ended(parts, call, ending, used, charge)
   const told: CallEnd = {
     ...aboutOf(parts, call, decision),
     ending,
@@ -189,7 +193,8 @@ const violationPublications = (
         agentId: parts.settings.agentId,
         eventType: "policy_violation",
         severity: "negative",
-        context
+        context,
+        ...traceOf(call)
       }
     })
     parts.trust.reportedUnsafe("policy_violation", {})
