@@ -20,7 +20,9 @@ export const claim = (
     if (events.length === 0) return []
     const sql = yield* SqlClient.SqlClient
     // In one order everywhere: two transactions with the same ids wait for each other instead of locking up.
-    const sorted = [...events].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+    const names = events.map(nameOf)
+    const sorted = events.map((event, n) => ({ ...event, name: names[n] ?? "" }))
+    sorted.sort((a, b) => (a.name < b.name ? -1 : 1))
     const rows = yield* sql<{ organization_id: string; event_id: string }>`
       INSERT INTO processed_events (organization_id, event_id, stream)
       SELECT * FROM unnest(${sorted.map((event) => event.organizationId)}::text[],
@@ -28,7 +30,7 @@ export const claim = (
       ON CONFLICT DO NOTHING
       RETURNING organization_id, event_id`
     const fresh = new Set(rows.map((row) => `${row.organization_id}\0${row.event_id}`))
-    return events.map((event) => fresh.delete(nameOf(event)))
+    return names.map((name) => fresh.delete(name))
   })
 
 const nameOf = (event: EventKey) => `${event.organizationId}\0${event.eventId}`
