@@ -2,7 +2,9 @@
  * The registry of agents, and the kill switch in it: status `suspended` denies every check of the agent, in
  * every organization where something depends on it, from the answer on.
  *
- * Repeating a registration is fine: it refreshes the record and never changes a status that was set by hand.
+ * Repeating a registration is fine: it refreshes the record and never changes a status that was set by hand. The
+ * record of a suspended agent cannot be removed: the suspension is lifted by setting another status, and by
+ * nothing else.
  */
 import { randomBytes } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
@@ -40,8 +42,11 @@ export class Agents extends Context.Service<
       organizationId: string | null,
       fields: AgentFields
     ) => Sql<AgentRow | undefined>
-    /** False when there is no record. */
-    readonly remove: (agentId: string, organizationId: string | null) => Sql<boolean>
+    /** Deletes a record; a suspended agent keeps its own, or a new registration would lift the suspension. */
+    readonly remove: (
+      agentId: string,
+      organizationId: string | null
+    ) => Sql<"removed" | "missing" | "suspended">
     readonly list: (filter: {
       readonly keyOrganizationId: string | null
       readonly organizationId: string | null
@@ -106,10 +111,13 @@ const make = Effect.gen(function* () {
       within(
         Effect.gen(function* () {
           const found = yield* AgentsSql.findAgent(agentId, organizationId)
-          if (found === undefined) return false
-          yield* AgentsSql.deleteAgent(found.scope, agentId)
-          yield* tell(found, found.status === suspended)
-          return true
+          if (found === undefined) return "missing"
+          if (!(yield* AgentsSql.deleteAgent(found.scope, agentId))) {
+            const left = yield* AgentsSql.findAgent(agentId, found.scope)
+            return left === undefined ? "missing" : "suspended"
+          }
+          yield* tell(found, false)
+          return "removed"
         })
       ),
     list: ({ keyOrganizationId, ...filter }) =>
@@ -123,8 +131,6 @@ const isDecisive = (before: AgentRow, after: AgentRow): boolean =>
   JSON.stringify([before.capabilities, before.metadata]) !==
     JSON.stringify([after.capabilities, after.metadata])
 
-const suspended = "suspended"
-
 /** True when the agent was suspended or is so no more. */
 const isSwitched = (before: AgentRow | undefined, after: AgentRow): boolean =>
-  (before?.status === suspended) !== (after.status === suspended)
+  (before?.status === AgentsSql.suspended) !== (after.status === AgentsSql.suspended)

@@ -150,7 +150,13 @@ export const layer = HttpApiBuilder.group(
             message: "an agent's key cannot remove agents; ask an operator"
           })
         const removed = yield* Effect.orDie(agents.remove(params.agentId, yield* tenancy.scope))
-        if (!removed) return yield* missing(params.agentId)
+        if (removed === "missing") return yield* missing(params.agentId)
+        if (removed === "suspended")
+          return yield* new ApiError.Conflict({
+            message:
+              `agent \`${params.agentId}\` is suspended, and only its record keeps it so; leave it, or lift the ` +
+              "suspension with PUT status `active` and delete it then"
+          })
       })
     })
   })

@@ -9,6 +9,9 @@ type Sql<A> = Effect.Effect<A, SqlError.SqlError, SqlClient.SqlClient>
 /** The scope of agents that register without a key: their record holds in every organization. */
 export const everywhere = "*"
 
+/** The status that denies every check of the agent. */
+export const suspended = "suspended"
+
 /** An agent's record. */
 export interface AgentRow {
   readonly scope: string
@@ -136,10 +139,14 @@ export const updateAgent = (
     return row === undefined ? undefined : { ...row, old_status: before[0]?.status ?? row.status }
   })
 
-export const deleteAgent = (scope: string, agentId: string): Sql<void> =>
+/** Deletes a record unless its agent is suspended by then; tells whether it did. */
+export const deleteAgent = (scope: string, agentId: string): Sql<boolean> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    yield* sql`DELETE FROM agents WHERE scope = ${scope} AND agent_id = ${agentId}`
+    const rows = yield* sql`
+      DELETE FROM agents WHERE scope = ${scope} AND agent_id = ${agentId} AND status <> ${suspended}
+      RETURNING agent_id`
+    return rows.length > 0
   })
 
 /** A page of agents in order of their registration. */

@@ -64,6 +64,27 @@ export const agents = (it: It) => {
     })
   )
 
+  it.effect(
+    "a suspended agent cannot be removed: deleting and registering does not lift the kill switch",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const [org, agent] = [unique("org"), unique("agent")]
+        const { id } = yield* resource(org)
+        yield* platform.post("/agents/register", { agent_id: agent, organization_id: org })
+        yield* grant(agent, id)
+        yield* platform.put(`/agents/${agent}`, { status: "suspended" })
+        const refused = yield* platform.delete(`/agents/${agent}`)
+        assertRefused(refused, 409)
+        assert.include(refused.body.message, "PUT status `active`")
+        yield* platform.post("/agents/register", { agent_id: agent, organization_id: org, status: "active" })
+        assert.strictEqual((yield* check(org, agent, id)).reason, "Agent is suspended")
+        assert.strictEqual((yield* platform.get(`/agents/${agent}`)).body.status, "suspended")
+        yield* platform.put(`/agents/${agent}`, { status: "active" })
+        assert.strictEqual((yield* platform.delete(`/agents/${agent}`)).status, 204)
+      })
+  )
+
   it.effect("agents are listed, changed and removed", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
