@@ -380,7 +380,7 @@ export const AgentsApi = HttpApiGroup.make("agents").add(
   HttpApiEndpoint.delete("remove", "/agents/:agentId", {
     params: { agentId: ActorId },
     success: HttpApiSchema.NoContent,
-    error: NotFound
+    error: [NotFound, Conflict]
   })
 )
 
@@ -518,7 +518,7 @@ export const MissionsApi = HttpApiGroup.make("missions").add(
     params: { id: MissionId },
     payload: SendMissionMessage,
     success: created(MissionMessage),
-    error: NotFound
+    error: [Forbidden, NotFound, Conflict]
   }),
   HttpApiEndpoint.get("messages", "/missions/:id/messages", {
     params: { id: MissionId },
@@ -539,7 +539,7 @@ export const MissionsApi = HttpApiGroup.make("missions").add(
     params: { id: MissionId },
     payload: PutMissionState,
     success: MissionState,
-    error: [NotFound, Conflict]
+    error: [Forbidden, NotFound, Conflict]
   })
 )
 
@@ -556,6 +556,7 @@ export const OrganizationsApi = HttpApiGroup.make("organizations").add(
     success: Organization,
     error: [Forbidden, NotFound]
   }),
+  // Sums of the ledger and of conversations with models, side by side: see `UsageRow`.
   HttpApiEndpoint.get("usage", "/usage/summary", {
     query: Wire.struct({
       organizationId: Schema.optional(OrganizationId),

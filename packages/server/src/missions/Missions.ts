@@ -12,7 +12,14 @@ import { Changes, type Outgoing } from "../changes/Changes.ts"
 import { Names, uuidv7 } from "../changes/Governance.ts"
 import type { Of } from "../events/Effects.ts"
 import * as Processed from "../events/Processed.ts"
-import type { MessageRow, MissionKey, MissionRow, NewMessage, ParticipantRow } from "./MissionsSql.ts"
+import type {
+  MessageRow,
+  MissionKey,
+  MissionRow,
+  NewMessage,
+  ParticipantRow,
+  Standing
+} from "./MissionsSql.ts"
 import * as MissionsSql from "./MissionsSql.ts"
 
 type Sql<A> = Effect.Effect<A, SqlError.SqlError>
@@ -22,6 +29,9 @@ export interface MissionView {
   readonly mission: MissionRow
   readonly participants: ReadonlyArray<Participant>
 }
+
+/** Who takes no part in a mission any more, or never has. */
+export type Outsider = Exclude<Standing, "member">
 
 export class Missions extends Context.Service<
   Missions,
@@ -34,8 +44,11 @@ export class Missions extends Context.Service<
     /** False when nobody of that name takes part. */
     readonly heartbeat: (key: MissionKey, participantId: string) => Sql<boolean>
     readonly leave: (key: MissionKey, participantId: string) => Sql<boolean>
-    /** Appends a message and passes it on to agents with Redis; the same event id appends once. */
-    readonly send: (message: NewMessage) => Sql<MessageRow | undefined>
+    /**
+     * Appends a member's message and passes it on to agents with Redis; the same event id appends once. Undefined
+     * when there is no such mission.
+     */
+    readonly send: (message: NewMessage) => Sql<MessageRow | Outsider | undefined>
     /** Messages after a number, or after the participant's cursor; moves the cursor to the number asked from. */
     readonly messages: (
       key: MissionKey,
@@ -45,13 +58,13 @@ export class Missions extends Context.Service<
         readonly limit: number
       }
     ) => Sql<ReadonlyArray<MessageRow>>
-    /** The new version; undefined when the state is of another version than the one seen. */
+    /** The new version; undefined when the state is of another version than the one seen. Null: an operator's act. */
     readonly putState: (
       key: MissionKey,
       version: number,
       state: unknown,
       participantId: string | null
-    ) => Sql<number | undefined>
+    ) => Sql<number | Outsider | undefined>
     /** What participants with Redis did, in the caller's transaction. */
     readonly follow: (events: ReadonlyArray<Of<"missions">>) => Sql<void>
     /** Messages that came as events, in the caller's transaction. */
@@ -108,6 +121,11 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
     return appended?.row
   })
 
+  const putState = (key: MissionKey, version: number, state: unknown, by: string) =>
+    Effect.tap(MissionsSql.replaceState(key, version, state), (next) =>
+      next === undefined ? Effect.void : tell(key, by, "state_updated", { version: next })
+    )
+
   return Missions.of({
     create: (key, name, metadata) => withSql(MissionsSql.insertMission(key, name, metadata)),
     find: (id, organizationId) => withSql(MissionsSql.findMission(id, organizationId)),
@@ -127,16 +145,10 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
           there ? tell(key, participantId, "left", {}) : Effect.void
         )
       ),
-    send: (message) => within(send(message)),
+    send: (message) => within(byMember(message, message.fromParticipant, send(message))),
     messages: (key, query) => within(messages(key, query)),
     putState: (key, version, state, participantId) =>
-      within(
-        Effect.tap(MissionsSql.replaceState(key, version, state), (next) =>
-          next === undefined
-            ? Effect.void
-            : tell(key, participantId ?? "platform", "state_updated", { version: next })
-        )
-      ),
+      within(byMember(key, participantId, putState(key, version, state, participantId ?? "platform"))),
     follow: (events) => withSql(Effect.forEach(latest(events), followOne, { discard: true })),
     receive: (events) =>
       withSql(
@@ -162,6 +174,13 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
       )
   })
 })
+
+/** Does what only members may. Null acts for nobody and may. */
+const byMember = <A, E, R>(key: MissionKey, participantId: string | null, act: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const standing = participantId === null ? "member" : yield* MissionsSql.standingOf(key, participantId)
+    return standing === "member" ? yield* act : standing
+  })
 
 const messageEntry = (names: Streams.StreamNames, message: NewMessage, row: MessageRow): Outgoing => ({
   _tag: "Stream",

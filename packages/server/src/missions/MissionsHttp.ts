@@ -13,7 +13,7 @@ import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { uuidv7 } from "../changes/Governance.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
-import { Missions, type MissionView } from "./Missions.ts"
+import { Missions, type MissionView, type Outsider } from "./Missions.ts"
 import type { MessageRow, MissionKey, MissionRow } from "./MissionsSql.ts"
 
 const iso = (date: Date): string => Wire.timestamp(date.getTime())
@@ -51,6 +51,18 @@ const stranger = (participantId: string, id: string) =>
   new ApiError.NotFound({
     message: `\`${participantId}\` does not take part in mission \`${id}\`; join it first`
   })
+
+/** Who is no member may neither write nor change the state. */
+const outsider = (standing: Outsider, participantId: string, id: string) => {
+  const join = `POST /missions/${id}/join`
+  return standing === "left"
+    ? new ApiError.Conflict({
+        message: `\`${participantId}\` has left mission \`${id}\`; join it again with ${join}`
+      })
+    : new ApiError.Forbidden({
+        message: `\`${participantId}\` does not take part in mission \`${id}\`; join it first with ${join}`
+      })
+}
 
 /** An agent's key speaks for that agent. */
 const speaksFor = (caller: CallerInfo, participantId: string | null | undefined) =>
@@ -132,6 +144,7 @@ export const layer = HttpApiBuilder.group(
             content: payload.content
           })
         )
+        if (typeof row === "string") return yield* outsider(row, payload.fromParticipant, params.id)
         return row === undefined ? yield* missing(params.id) : toMessage(row)
       }),
       messages: Effect.fnUntraced(function* ({ params, query }) {
@@ -151,11 +164,14 @@ export const layer = HttpApiBuilder.group(
         return { missionId: params.id, version: mission.state_version, state: mission.state }
       }),
       putState: Effect.fnUntraced(function* ({ params, payload }) {
-        yield* speaksFor(yield* Caller, payload.participantId)
+        const caller = yield* Caller
+        yield* speaksFor(caller, payload.participantId)
         const mission = yield* find(params.id)
+        const by = payload.participantId ?? caller.agentId
         const version = yield* Effect.orDie(
-          missions.putState(keyOf(mission), payload.version, payload.state, payload.participantId ?? null)
+          missions.putState(keyOf(mission), payload.version, payload.state, by)
         )
+        if (typeof version === "string") return yield* outsider(version, by ?? "", params.id)
         if (version === undefined)
           return yield* new ApiError.Conflict({
             message: `the state of mission \`${params.id}\` is not of version ${payload.version} any more; read it and try again`

@@ -108,6 +108,19 @@ export const seeParticipant = (
     return rows.length > 0
   })
 
+/** Whether somebody takes part, did, or never has. */
+export type Standing = "member" | "left" | "stranger"
+
+export const standingOf = (key: MissionKey, participantId: string): Sql<Standing> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ has_left: boolean }>`
+      SELECT has_left FROM mission_participants
+      WHERE organization_id = ${key.organizationId} AND mission_id = ${key.missionId}
+        AND participant_id = ${participantId}`
+    return rows[0] === undefined ? "stranger" : rows[0].has_left ? "left" : "member"
+  })
+
 /** A message to be appended. */
 export interface NewMessage extends MissionKey {
   readonly eventId: string

@@ -80,6 +80,34 @@ export const missions = (it: It) => {
       })
   )
 
+  it.effect("MISSION-1 only members write messages and change the state; who left joins again first", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const mission = unique("mission")
+      yield* platform.post(`/missions/${mission}/join`, { participant_id: "a" })
+      const send = (from_participant: string) =>
+        platform.post(`/missions/${mission}/messages`, {
+          from_participant,
+          message_type: "note",
+          content: {}
+        })
+      const put = (participant_id: string, version: number) =>
+        platform.put(`/missions/${mission}/state`, { version, state: { by: participant_id }, participant_id })
+      assert.strictEqual((yield* send("a")).status, 201)
+      assert.strictEqual((yield* put("a", 0)).status, 200)
+      assertRefused(yield* send("stranger"), 403)
+      assertRefused(yield* put("stranger", 1), 403)
+      yield* platform.post(`/missions/${mission}/leave`, { participant_id: "a" })
+      assertRefused(yield* send("a"), 409)
+      assertRefused(yield* put("a", 1), 409)
+      const { messages } = (yield* platform.get(`/missions/${mission}/messages`)).body
+      assert.strictEqual(messages.length, 1)
+      assert.strictEqual((yield* platform.get(`/missions/${mission}/state`)).body.version, 1)
+      yield* platform.post(`/missions/${mission}/join`, { participant_id: "a" })
+      assert.strictEqual((yield* send("a")).status, 201)
+    })
+  )
+
   it.effect("MISSION-3 an update of the state names the version it saw and conflicts otherwise", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform

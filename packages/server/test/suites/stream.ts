@@ -143,7 +143,7 @@ export const stream = (it: It) => {
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
       const [org, mission, agent] = [unique("org"), unique("mission"), unique("agent")]
-      for (const participant_id of [agent, "other"])
+      for (const participant_id of [agent, "other", "third"])
         yield* platform.post(`/missions/${mission}/join`, { participant_id, organization_id: org })
       const line = yield* listen(agent, org)
       yield* line.next("heartbeat")
