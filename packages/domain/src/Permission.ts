@@ -126,7 +126,7 @@ export const UpdatePermission = Wire.struct({
 })
 export type UpdatePermission = typeof UpdatePermission.Type
 
-/** Approves; whoever requested cannot (LIMIT-5). */
+/** Approves; whoever requested cannot (LIMIT-5), nor under the same name in another case, width or spacing. */
 export const Approve = Wire.struct({ approvedBy: Wire.Name, notes: Wire.optional(Wire.Text) })
 /** Denies what is pending. */
 export const Deny = Wire.struct({ deniedBy: Wire.Name, reason: Wire.Text })

@@ -237,6 +237,18 @@ const organizationOf = Effect.fnUntraced(function* (
   return row.organization_id
 })
 
+/** A name as people read it: its case, its width, spaces around it and characters that do not show make no other. */
+const asRead = (name: string): string =>
+  name
+    .normalize("NFKC")
+    .replace(/\s+/gu, " ")
+    .replace(/[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, "")
+    .trim()
+    .toLowerCase()
+
+/** LIMIT-5 is not got round by another spelling of one's own name. */
+const isSame = (by: string, other: string | null): boolean => other !== null && asRead(by) === asRead(other)
+
 const planApproval = (
   caller: CallerInfo,
   permission: Permission,
@@ -247,7 +259,7 @@ const planApproval = (
     return Effect.fail(forbidden("an agent's key cannot approve; use an operator's"))
   if (permission.status !== "pending" && permission.status !== "suspended")
     return Effect.fail(cannotMove(permission.id, permission.status, "approved"))
-  if (by === permission.requestedBy || by === permission.actorId)
+  if (isSame(by, permission.requestedBy) || isSame(by, permission.actorId))
     return Effect.fail(forbidden(`\`${by}\` requested this permission; somebody else must approve it`))
   const notes = approval.notes ?? null
   const change: Store.Move = { status: "approved", approval: { by, notes } }
@@ -315,7 +327,7 @@ const planStatus = (
   by: string | null,
   reason: string | null
 ): Effect.Effect<Step, Refused> => {
-  if (to === permission.status && to !== "approved") return Effect.succeed(stayed(to, by, reason))
+  if (to === permission.status) return Effect.fail(cannotMove(permission.id, to, to))
   switch (to) {
     case "denied":
       return planDenial(caller, permission, by, reason)

@@ -76,7 +76,8 @@ export const permissions = (it: It) => {
           denied: "denied",
           suspended: 409,
           revoked: 409,
-          approved: 409
+          approved: 409,
+          pending: 409
         },
         approved: {
           approve: 409,
@@ -91,6 +92,7 @@ export const permissions = (it: It) => {
           approve: 409,
           deny: 409,
           revoke: 409,
+          denied: 409,
           suspended: 409,
           revoked: 409,
           approved: 409,
@@ -101,6 +103,7 @@ export const permissions = (it: It) => {
           deny: 409,
           revoke: "revoked",
           denied: 409,
+          suspended: 409,
           revoked: "revoked",
           approved: 409
         },
@@ -110,6 +113,7 @@ export const permissions = (it: It) => {
           revoke: 409,
           denied: 409,
           suspended: 409,
+          revoked: 409,
           approved: 409,
           pending: 409
         }
@@ -186,7 +190,8 @@ export const permissions = (it: It) => {
       const own = yield* request(agent, resourceId)
       assertRefused(yield* platform.post(`/permissions/${own.id}/approve`, { approved_by: agent }), 403)
       const other = yield* request(agent, resourceId, { permission_type: "read", requested_by: "alice" })
-      assertRefused(yield* platform.post(`/permissions/${other.id}/approve`, { approved_by: "alice" }), 403)
+      for (const alice of ["alice", "Alice", " alice\t", "\uFF41lice", "al\u200Bice", "alice\u00AD"])
+        assertRefused(yield* platform.post(`/permissions/${other.id}/approve`, { approved_by: alice }), 403)
       assert.strictEqual((yield* platform.get(`/permissions/${other.id}`)).body.status, "pending")
       assert.strictEqual(
         (yield* platform.post(`/permissions/${other.id}/approve`, { approved_by: "bob", notes: "fine" })).body
