@@ -2,11 +2,9 @@
 import { Schema } from "effect"
 import * as Wire from "./Wire.ts"
 
-/** The streams that agents may write, by their default names. */
-export const IngestEvent = Schema.Record(Schema.String, Schema.Json)
-
+/** Each event is an object: its `stream` by its default name, and its fields; it is decoded by itself. */
 export const IngestEvents = Wire.struct({
-  events: Schema.Array(IngestEvent).check(Schema.isMaxLength(1000)),
+  events: Schema.Array(Schema.Unknown).check(Schema.isMaxLength(1000)),
   organizationId: Wire.optional(Wire.Name)
 })
 export type IngestEvents = typeof IngestEvents.Type

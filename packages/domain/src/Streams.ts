@@ -93,6 +93,11 @@ const envelope = {
 
 const Finite = json(Schema.Finite)
 
+const between = (minimum: number, maximum: number) => Schema.isBetween({ minimum, maximum })
+
+/** A year. */
+const maxLatencyMs = 31_536_000_000
+
 /** How a piece of work ended. What it is worth is the platform's to say; `impact` is a wish. */
 export const TrustEvent = Wire.struct({
   ...envelope,
@@ -117,6 +122,9 @@ export const FeedbackEvent = Wire.struct({
 })
 export type FeedbackEvent = typeof FeedbackEvent.Type
 
+/** A number of tokens. */
+const Tokens = json(Schema.NullOr(Schema.Finite.check(between(0, Number.MAX_SAFE_INTEGER))))
+
 /** A conversation with a model. */
 export const LlmInteraction = Wire.struct({
   ...envelope,
@@ -134,12 +142,14 @@ export const LlmInteraction = Wire.struct({
   otherParams: Schema.optional(json(Wire.JsonValue)),
   responseText: Schema.optional(Wire.Text),
   finishReason: Schema.optional(Wire.Text),
-  promptTokens: Schema.optional(json(Schema.NullOr(Schema.Finite))),
-  completionTokens: Schema.optional(json(Schema.NullOr(Schema.Finite))),
-  totalTokens: Schema.optional(json(Schema.NullOr(Schema.Finite))),
-  latencyMs: Schema.optional(Finite),
+  promptTokens: Schema.optional(Tokens),
+  completionTokens: Schema.optional(Tokens),
+  totalTokens: Schema.optional(Tokens),
+  /** Milliseconds; a clock that was set back meanwhile gives less than none. */
+  latencyMs: Schema.optional(json(Schema.Finite.check(between(-maxLatencyMs, maxLatencyMs)))),
   userId: Schema.optional(Wire.Text),
-  costEstimate: Schema.optional(json(Schema.NullOr(Schema.Finite))),
+  /** US dollars. */
+  costEstimate: Schema.optional(json(Schema.NullOr(Schema.Finite.check(between(0, 9_000_000_000))))),
   metadata: Schema.optional(json(Schema.NullOr(Wire.JsonObject)))
 })
 export type LlmInteraction = typeof LlmInteraction.Type

@@ -23,14 +23,29 @@ export const Ledger = Wire.struct({
   offset: Schema.Int
 })
 
-/** Sums by agent, model and day, as asked. */
+const sums = { requests: Schema.Int, tokens: Schema.Int, costUsd: Schema.Finite }
+
+/** Requests, tokens and US dollars of one source. */
+export const UsageSums = Wire.struct(sums)
+
+/**
+ * Sums by agent, model and day, as asked.
+ *
+ * `ledger` is what permissions were charged (reservations, settlements, reported usage), `interactions` what was
+ * told of conversations with models. A governed call that also logs its conversation stands in both, and no id
+ * ties the two together, so they are never added: `requests`, `tokens` and `cost_usd` are the ledger's for an
+ * agent's day on which it has any, else the conversations'.
+ */
 export const UsageRow = Wire.struct({
+  /** The actor, of whatever type. */
   agentId: Schema.optional(Schema.NullOr(Schema.String)),
+  /** In the ledger the resource's `resource_data.model`, else the name of an `ai_model`; null for other resources. */
   model: Schema.optional(Schema.NullOr(Schema.String)),
+  /** In the organization's time zone; what was reserved counts on the day of its reservation. */
   day: Schema.optional(Schema.NullOr(Schema.String)),
-  requests: Schema.Int,
-  tokens: Schema.Int,
-  costUsd: Schema.Finite
+  ...sums,
+  ledger: UsageSums,
+  interactions: UsageSums
 })
 export type UsageRow = typeof UsageRow.Type
 export const UsageSummary = Wire.struct({ rows: Schema.Array(UsageRow) })

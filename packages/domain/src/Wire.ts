@@ -16,6 +16,10 @@ export type SnakeCase<S extends string> = S extends `${infer Head}${infer Tail}`
 /** The snake_case spelling of a camelCase name. */
 export const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
 
+/** A schema's message with the fields of its paths as the wire spells them. */
+export const wirePaths = (message: string): string =>
+  message.replace(/\["([a-z]+[A-Z][A-Za-z0-9]*)"\]/g, (_, name: string) => `["${snakeCase(name)}"]`)
+
 /** The mapping of every field of a struct to its spelling on the wire. */
 export type SnakeKeys<Fields extends Schema.Struct.Fields> = {
   readonly [K in keyof Fields]: K extends string ? SnakeCase<K> : K
@@ -54,6 +58,12 @@ export const Name = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLengt
 
 /** The deepest nesting of an open JSON value. */
 export const maxJsonDepth = 32
+
+/** True for JSON that is nested more deeply than the API takes. */
+export const isTooDeep = (value: unknown, depth = 0): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (depth >= maxJsonDepth || Object.values(value).some((one) => isTooDeep(one, depth + 1)))
 
 const jsonFault = (value: unknown, depth: number): string | undefined => {
   if (typeof value === "string")

@@ -1,10 +1,10 @@
 /** `POST /events`: what agents without Redis tell. It ends in the same tables as what comes over Redis. */
-import { Api, Caller, type IngestResult, Streams } from "@agion/domain"
+import { Api, Caller, type IngestResult, Streams, Wire } from "@agion/domain"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Names, uuidv7 } from "../changes/Governance.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
-import type { StreamKind } from "./Incoming.ts"
+import { printable, type StreamKind } from "./Incoming.ts"
 import { Ingest, type Verdict } from "./Ingest.ts"
 import type { Submission } from "./Placing.ts"
 
@@ -59,10 +59,12 @@ export const layer = HttpApiBuilder.group(
         const results: Array<IngestResult> = []
         const batch: Array<Submission> = []
         const places: Array<number> = []
-        for (const [i, { stream, ...event }] of payload.events.entries()) {
+        for (const [i, given] of payload.events.entries()) {
+          const fault = shapeFault(given)
+          const { stream, ...event }: Readonly<Record<string, unknown>> = isRecord(given) ? given : {}
           const known = typeof stream === "string" ? kind(stream) : undefined
-          if (known === undefined || typeof stream !== "string") {
-            results[i] = unknownStream(event["event_id"])
+          if (fault !== undefined || known === undefined || typeof stream !== "string") {
+            results[i] = refused(event["event_id"], fault ?? unknownStream)
             continue
           }
           const fields: Record<string, string> = { ...Streams.toFields(event) }
@@ -79,8 +81,22 @@ export const layer = HttpApiBuilder.group(
   })
 )
 
-const unknownStream = (eventId: unknown): IngestResult => ({
-  eventId: typeof eventId === "string" ? eventId : null,
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** What is wrong with an event before its stream is asked; undefined: nothing. */
+const shapeFault = (event: unknown): string | undefined => {
+  if (!isRecord(event)) return "an event is an object that holds `stream` and the fields of its entry"
+  const deep = Object.keys(event).find((name) => Wire.isTooDeep(event[name]))
+  return deep === undefined
+    ? undefined
+    : `\`${printable(deep, 100)}\` is nested more deeply than ${Wire.maxJsonDepth} levels`
+}
+
+const unknownStream = "`stream` is not one that agents write; see the streams of the contract"
+
+const refused = (eventId: unknown, reason: string): IngestResult => ({
+  eventId: typeof eventId === "string" ? printable(eventId) : null,
   status: "refused",
-  reason: "`stream` is not one that agents write; see the streams of the contract"
+  reason
 })

@@ -108,7 +108,7 @@ export const understand = (raw: RawEntry): Result.Result<Understood, Misundersto
     Result.fail<Misunderstood>({ raw, eventId: given === undefined ? null : printable(given), reason })
   const decoded: Result.Result<Values[StreamKind], Schema.SchemaError> = decoders[raw.kind](raw.fields)
   if (Result.isFailure(decoded))
-    return refuse(printable(String(decoded.failure.message).replace(/\s+/g, " ")))
+    return refuse(printable(Wire.wirePaths(String(decoded.failure.message)).replace(/\s+/g, " ")))
   const long = tooLong(decoded.success)
   if (long !== undefined) return refuse(`\`${Wire.snakeCase(long)}\` is longer than ${maxId} bytes`)
   const understood = {

@@ -2,7 +2,7 @@
  * The contract's error body on every answer that refuses, whoever refused: a handler, a schema that did not
  * decode, the router, a body that is too large, a defect. A defect's message stays in the log.
  */
-import { epochHeader } from "@agion/domain"
+import { epochHeader, Wire } from "@agion/domain"
 import { Cause, type Clock, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
@@ -145,6 +145,6 @@ const ofPayload = Effect.fnUntraced(function* (
 /** 400 for what does not decode: where it is and what was expected. */
 const ofSchemaError = (clock: Clock.Clock, error: HttpApiError.HttpApiSchemaError) => {
   const place = places[error.kind] ?? "request"
-  const lines = error.cause.message.slice(0, 2000)
+  const lines = Wire.wirePaths(error.cause.message.slice(0, 2000))
   return errorResponse(clock, 400, `the ${place} is not valid: ${lines.split("\n", 1)[0] ?? ""}`, lines)
 }

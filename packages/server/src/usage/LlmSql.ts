@@ -1,4 +1,4 @@
-/** Conversations with models in SQL, and their sums by agent, model and day. */
+/** Conversations with models in SQL, added up by agent, model and day as they come. */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { array, numbers } from "../sql/Arrays.ts"
@@ -78,46 +78,4 @@ export const insertInteractions = (rows: ReadonlyArray<NewInteraction>): Sql<voi
         requests = llm_usage.requests + excluded.requests,
         tokens = llm_usage.tokens + excluded.tokens,
         cost_micro = llm_usage.cost_micro + excluded.cost_micro`
-  })
-
-/** By what sums are asked for. */
-export interface SumBy {
-  readonly agent: boolean
-  readonly model: boolean
-  readonly day: boolean
-}
-
-/** A sum. */
-export interface UsageSum {
-  readonly agent_id: string | null
-  readonly model: string | null
-  readonly day: string | null
-  readonly requests: number
-  readonly tokens: number
-  readonly cost_micro: number
-}
-
-/** Sums over the days of the organization's zone that lie within two instants. */
-export const sumUsage = (
-  by: SumBy,
-  filter: {
-    readonly organizationId: string | null
-    readonly from?: string | undefined
-    readonly to?: string | undefined
-  }
-): Sql<ReadonlyArray<UsageSum>> =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const { organizationId, from, to } = filter
-    const zone = sql`coalesce(o.time_zone, 'UTC')`
-    return yield* sql<UsageSum>`
-      SELECT ${by.agent ? sql`u.agent_id` : sql`NULL::text`} AS agent_id,
-        ${by.model ? sql`u.model` : sql`NULL::text`} AS model,
-        ${by.day ? sql`to_char(u.day, 'YYYY-MM-DD')` : sql`NULL::text`} AS day,
-        sum(u.requests)::int8 AS requests, sum(u.tokens)::int8 AS tokens, sum(u.cost_micro)::int8 AS cost_micro
-      FROM llm_usage u LEFT JOIN organizations o ON o.id = u.organization_id
-      WHERE (${organizationId}::text IS NULL OR u.organization_id = ${organizationId})
-        AND (${from ?? null}::timestamptz IS NULL OR u.day >= (${from ?? null}::timestamptz AT TIME ZONE ${zone})::date)
-        AND (${to ?? null}::timestamptz IS NULL OR u.day <= (${to ?? null}::timestamptz AT TIME ZONE ${zone})::date)
-      GROUP BY 1, 2, 3 ORDER BY 3, 1, 2`
   })

@@ -1,9 +1,9 @@
-/** What was used, for the group `organizations`: sums of conversations with models by agent, model and day. */
+/** What was used, for the group `organizations`: sums of the ledger and of conversations, by agent, model and day. */
 import { ApiError, type UsageRow } from "@agion/domain"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Tenancy } from "../organizations/Tenancy.ts"
-import { type SumBy, sumUsage, type UsageSum } from "./LlmSql.ts"
+import { type Amounts, type SumBy, sumUsage, type UsageSum } from "./SummarySql.ts"
 
 const names = ["agent", "model", "day"] as const
 
@@ -11,9 +11,15 @@ const toRow = (sum: UsageSum, by: SumBy): UsageRow => ({
   ...(by.agent ? { agentId: sum.agent_id } : {}),
   ...(by.model ? { model: sum.model } : {}),
   ...(by.day ? { day: sum.day } : {}),
-  requests: sum.requests,
-  tokens: sum.tokens,
-  costUsd: sum.cost_micro / 1e6
+  ...toSums(sum),
+  ledger: toSums(sum.ledger),
+  interactions: toSums(sum.interactions)
+})
+
+const toSums = (amounts: Amounts) => ({
+  requests: amounts.requests,
+  tokens: amounts.tokens,
+  costUsd: amounts.cost_micro / 1e6
 })
 
 /** `usage`: the handler of `GET /usage/summary`. Without `by` everything is one sum. */
@@ -45,8 +51,6 @@ export const summary = Effect.gen(function* () {
         sql
       )
     )
-    return {
-      rows: sums.filter((sum) => sum.requests !== null).map((sum) => toRow(sum, by))
-    }
+    return { rows: sums.map((sum) => toRow(sum, by)) }
   })
 })

@@ -1,7 +1,9 @@
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { assertRefused, type It, unique } from "./words.ts"
+import { assertRefused, grant, type It, question, resource, unique } from "./words.ts"
+
+const nothing = { requests: 0, tokens: 0, cost_usd: 0 }
 
 const trustEvent = (agent: string, org: string, more: object = {}) => ({
   stream: "agion:events:trust",
@@ -157,14 +159,170 @@ export const told = (it: It) => {
       )
       const by = (list: string) =>
         Effect.map(platform.get(`/usage/summary?organization_id=${org}&by=${list}`), ({ body }) => body.rows)
+      const told = (sums: object) => ({ ...sums, ledger: nothing, interactions: sums })
       assert.deepStrictEqual(yield* by("agent,model,day"), [
-        { agent_id: agent, model: "m1", day: "2026-03-01", requests: 2, tokens: 15, cost_usd: 0.003 },
-        { agent_id: agent, model: "m2", day: "2026-03-02", requests: 1, tokens: 7, cost_usd: 0.000001 }
+        {
+          agent_id: agent,
+          model: "m1",
+          day: "2026-03-01",
+          ...told({ requests: 2, tokens: 15, cost_usd: 0.003 })
+        },
+        {
+          agent_id: agent,
+          model: "m2",
+          day: "2026-03-02",
+          ...told({ requests: 1, tokens: 7, cost_usd: 0.000001 })
+        }
       ])
       assert.deepStrictEqual(yield* by("agent"), [
-        { agent_id: agent, requests: 3, tokens: 22, cost_usd: 0.003001 }
+        { agent_id: agent, ...told({ requests: 3, tokens: 22, cost_usd: 0.003001 }) }
       ])
       assertRefused(yield* platform.get("/usage/summary?by=nothing"), 400)
+    })
+  )
+
+  it.effect("LIMIT-4 the ledger is summed too, and no call counts twice", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, agent] = [unique("org"), unique("agent")]
+      const model = yield* resource(org, { resource_type: "ai_model", name: "m1" })
+      const tool = yield* resource(org, { resource_type: "tool", name: "t1" })
+      const [onModel, onTool] = [yield* grant(agent, model.id), yield* grant(agent, tool.id)]
+      const day = "2026-03-01"
+      const use = (id: string, token_count: number, event_id: string) =>
+        platform.post(`/permissions/${id}/usage`, {
+          token_count,
+          cost_usd: token_count / 1000,
+          event_id,
+          occurred_at: `${day}T10:00:00Z`
+        })
+      for (const id of ["1", "2", "2"]) yield* use(onModel.id, 100, `${agent}-${id}`)
+      yield* use(onTool.id, 0, `${agent}-3`)
+      const talk = (of: string, timestamp: string) => ({
+        stream: "agion:events:llm_interactions",
+        event_id: unique("event"),
+        organization_id: org,
+        execution_id: unique("run"),
+        agent_id: of,
+        interaction_id: unique("talk"),
+        model: "m1",
+        provider: "p",
+        total_tokens: 90,
+        timestamp
+      })
+      // The same calls again, as conversations; a day and an agent that the ledger knows nothing of.
+      const other = unique("agent")
+      yield* platform.post("/events", {
+        events: [
+          talk(agent, `${day}T10:00:00Z`),
+          talk(agent, `${day}T10:00:00Z`),
+          talk(agent, "2026-03-02T10:00:00Z"),
+          talk(other, `${day}T10:00:00Z`)
+        ]
+      })
+      const rows = (list: string, range = "") =>
+        Effect.map(
+          platform.get(`/usage/summary?organization_id=${org}&by=${list}${range}`),
+          ({ body }) => body.rows
+        )
+      const sums = (requests: number, tokens: number, cost_usd = tokens / 1000) => ({
+        requests,
+        tokens,
+        cost_usd
+      })
+      assert.deepStrictEqual(yield* rows("agent,day"), [
+        { agent_id: agent, day, ...sums(3, 200), ledger: sums(3, 200), interactions: sums(2, 180, 0) },
+        { agent_id: other, day, ...sums(1, 90, 0), ledger: nothing, interactions: sums(1, 90, 0) },
+        {
+          agent_id: agent,
+          day: "2026-03-02",
+          ...sums(1, 90, 0),
+          ledger: nothing,
+          interactions: sums(1, 90, 0)
+        }
+      ])
+      assert.deepStrictEqual(yield* rows("model", `&to=${day}T12:00:00Z`), [
+        { model: "m1", ...sums(3, 290, 0.2), ledger: sums(2, 200), interactions: sums(3, 270, 0) },
+        { model: null, ...sums(1, 0), ledger: sums(1, 0), interactions: nothing }
+      ])
+    })
+  )
+
+  it.effect("LIMIT-3 the sums replace a reservation by its settlement and drop what was released", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, agent] = [unique("org"), unique("agent")]
+      const { id } = yield* resource(org)
+      yield* grant(agent, id, { constraints: { token_limit_per_day: 1000 } })
+      const reserve = Effect.map(
+        platform.post("/permissions/reserve", { ...question(org, agent, id), amounts: { tokens: 100 } }),
+        ({ body }) => `/permissions/reservations/${body.reservation.id}`
+      )
+      const [settled, released] = [yield* reserve, yield* reserve]
+      yield* reserve
+      yield* platform.post(`${settled}/settle`, { tokens: 30, cost_usd: 0.5 })
+      yield* platform.post(`${released}/release`, {})
+      const { rows } = (yield* platform.get(`/usage/summary?organization_id=${org}`)).body
+      assert.deepInclude(rows[0], { requests: 2, tokens: 130, cost_usd: 0.5 })
+    })
+  )
+
+  it.effect(
+    "EVENT-6 each event of a batch is decoded by itself: what is none, or too deep, is refused alone",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const [org, agent] = [unique("org"), unique("agent")]
+        const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`
+        const good = JSON.stringify(trustEvent(agent, org)).slice(0, -1)
+        const events = [
+          "null",
+          "42",
+          '"text"',
+          "[]",
+          `${good},"event_id":"${unique("deep")}","context":${deep(40)}}`,
+          `${good},"event_id":"${unique("deep")}","unheard_of":${deep(20_000)}}`,
+          `${good},"event_id":"${unique("deep")}","context":${deep(32)}}`,
+          '{"stream":7}'
+        ]
+        const sent = yield* platform.request("POST", "/events", `{"events":[${events.join(",")}]}`)
+        assert.strictEqual(sent.status, 200, sent.text)
+        assert.deepStrictEqual(
+          sent.body.results.map((one: { status: string }) => one.status),
+          ["refused", "refused", "refused", "refused", "refused", "refused", "accepted", "refused"]
+        )
+        assert.include(sent.body.results[0].reason, "an event is an object")
+        assert.include(sent.body.results[5].reason, "`unheard_of`")
+        assert.strictEqual(yield* score(agent, org), 42)
+        assertRefused(yield* platform.post("/events", { events: {} }), 400)
+      })
+  )
+
+  it.effect("EVENT-6 a conversation whose numbers are out of bounds is refused by its field", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const talk = (more: object) => ({
+        stream: "agion:events:llm_interactions",
+        organization_id: unique("org"),
+        execution_id: "e",
+        agent_id: unique("agent"),
+        interaction_id: "i",
+        model: "m",
+        provider: "p",
+        ...more
+      })
+      const wrong = [
+        { latency_ms: 1e300 },
+        { total_tokens: -1 },
+        { prompt_tokens: 2 ** 60 },
+        { cost_estimate: 1e15 },
+        { cost_estimate: -1 }
+      ]
+      const { results } = (yield* platform.post("/events", { events: wrong.map(talk) })).body
+      for (const [i, more] of wrong.entries()) {
+        assert.strictEqual(results[i].status, "refused")
+        assert.include(results[i].reason, Object.keys(more)[0] ?? "")
+      }
     })
   )
 
