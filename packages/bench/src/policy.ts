@@ -1,7 +1,11 @@
 /**
- * Policies: one expression, a hundred that apply, ten that apply among ten thousand, a thousand by type.
+ * Policies: one expression, a hundred that apply, ten that apply among ten thousand, a thousand by type; a whole
+ * check with DLP, and what each entry weighs.
  */
-import { Cel, PolicySet } from "@agion/policy"
+import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
+import { Cel, Dlp, PolicySet } from "@agion/policy"
+import { build } from "esbuild"
 import { Engine } from "json-rules-engine"
 import { type Bench, floor, ours, peer, promise, type Result, type Suite, sync } from "./Bench.ts"
 import {
@@ -225,6 +229,73 @@ const byType = async (bench: Bench): Promise<void> => {
   bench.note(`1,000 by type: ${(p50(results, "PolicySet") / 1000).toFixed(3)} µs (to reach: 0.5)`)
 }
 
+const prose = (
+  "The quarterly report was approved by the finance team before lunch, and nobody asked for a refund. Our agent " +
+  "summarised a 40-page contract; see https://example.com/docs/policy for details. On 26 November 2026 at 10:30 we " +
+  'shipped 3 releases: the risk-based approach works, "as expected".\n\n'
+)
+  .repeat(8)
+  .slice(0, 2045)
+
+/** What an agent does before it asks: policies over the call, DLP over what it sends. */
+const wholeCheck = async (bench: Bench): Promise<void> => {
+  const rules = Array.from({ length: 100 }, (_, i) => rule(i, undefined))
+  // No call sees the string of the one before.
+  const calls = Array.from({ length: 64 }, (_, i) => {
+    const one = call(i, "database")
+    return { ...one, request: { ...one.request, content: `${prose} ${String.fromCharCode(97 + (i % 26))}.` } }
+  })
+  const [set, dlp, hand] = [setOf(rules), Dlp.make(), byHand(rules)]
+  const whole = (c: (typeof calls)[number]): boolean =>
+    set.evaluate(c).allowed && dlp.scan(c.request.content).decision !== "block"
+  agree(
+    "the whole check",
+    (c) => !hand(c),
+    (c) => whole(c as (typeof calls)[number]),
+    calls
+  )
+  const next = (i: number) => calls[i % calls.length] as (typeof calls)[number]
+  const results = await bench.compare("whole local check: 100 policies and DLP over 2 KB of clean prose", [
+    floor(
+      "the policies by hand",
+      sync((i) => hand(next(i)))
+    ),
+    ours(
+      "PolicySet and Dlp",
+      sync((i) => [set.evaluate(next(i)).allowed, dlp.scan(next(i).request.content).decision])
+    )
+  ])
+  const [p50, p99] = [results[1]?.p50_ns, results[1]?.p99_ns].map((ns) =>
+    ((ns ?? Number.NaN) / 1000).toFixed(1)
+  )
+  bench.note(`whole local check: p50 ${p50} µs (to reach: 35), p99 ${p99} µs`)
+}
+
+const source = (file: string): string => fileURLToPath(new URL(`../../policy/src/${file}`, import.meta.url))
+
+/** What a program that imports all of an entry carries, minified and gzipped, without effect, yaml, re2js and @agion/domain. */
+const sizes = async (bench: Bench): Promise<void> => {
+  const weigh = async (file: string): Promise<string> => {
+    const { outputFiles } = await build({
+      entryPoints: [source(file)],
+      bundle: true,
+      minify: true,
+      write: false,
+      format: "esm",
+      platform: "neutral",
+      conditions: ["@agion/source"],
+      external: ["effect", "effect/*", "yaml", "re2js", "@agion/domain"]
+    })
+    return `${(gzipSync(outputFiles[0]?.contents ?? "").length / 1000).toFixed(1)} KB`
+  }
+  for (const [name, file] of [
+    ["@agion/policy", "index.ts"],
+    ["@agion/policy/engine", "engine.ts"],
+    ["DLP alone", "Dlp.ts"]
+  ] as const)
+    bench.note(`${name}: ${await weigh(file)} minified and gzipped, without other packages`)
+}
+
 /** What 1,000 compiled policies take: time, and memory where the collector can be asked. */
 const compiling = (bench: Bench): void => {
   const rules = Array.from({ length: 1_000 }, (_, i) => rule(i, `type-${i % 600}`))
@@ -256,10 +327,12 @@ export const suite: Suite = {
   name: "policy",
   run: async (bench) => {
     compiling(bench)
+    await wholeCheck(bench)
     await oneExpression(bench)
     await hundred(bench)
     await amongMany(bench)
     await byType(bench)
+    await sizes(bench)
     bench.note(
       "@open-policy-agent/opa-wasm is missing: its policies are compiled by the opa program, which no package of the registry carries"
     )
