@@ -8,6 +8,7 @@
 import { join } from "node:path"
 import { Config, Effect, FileSystem, Option, Redacted, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import { secretKeys } from "./Keys.ts"
 import { CommandFailed } from "./Platform.ts"
 import * as Ports from "./Ports.ts"
 import type { RunOptions } from "./Run.ts"
@@ -89,6 +90,7 @@ export const dev = Command.make(
       ...options,
       host: "127.0.0.1",
       authentication: "off",
+      secrets: yield* secretKeys,
       data,
       database: Option.match(databaseUrl, {
         onSome: (url) => ({ _tag: "Postgres", url: Redacted.value(url) }) as const,
@@ -148,6 +150,7 @@ export const serve = Command.make(
       })
     yield* start({
       ...options,
+      secrets: yield* secretKeys,
       data: null,
       database: { _tag: "Postgres", url: Redacted.value(databaseUrl) },
       redis: { _tag: "Real", url: redisUrl }

@@ -6,6 +6,7 @@ import { Server, type ServerOptions } from "@agion/server"
 import { Console, Context, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { CommandFailed, explain, Platform } from "./Platform.ts"
 import * as Seed from "./Seed.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** Where agents reach Redis. */
 class RedisAddress extends Context.Service<RedisAddress, { readonly url: string }>()(
@@ -17,6 +18,7 @@ export interface RunOptions {
   readonly port: number
   readonly authentication: "off" | "keys"
   readonly database: ServerOptions["database"]
+  readonly secrets: ServerOptions["secrets"]
   readonly redis:
     | { readonly _tag: "Real"; readonly url: Redacted.Redacted<string> }
     | { readonly _tag: "Memory"; readonly port: number; readonly persist: string | null }
@@ -83,8 +85,9 @@ const running = (options: RunOptions, seed: Seed.SeedFile | null) =>
         host: options.host,
         port: options.port,
         database: options.database,
-        authentication: options.authentication
-      }).pipe(Layer.provideMerge(redisOf(options.redis)))
+        authentication: options.authentication,
+        ...(options.secrets === undefined ? {} : { secrets: options.secrets })
+      }).pipe(Layer.provideMerge(redisOf(options.redis)), Layer.provideMerge(Telemetry.layer))
     ),
     Effect.mapError((error) => notStarted(options, error))
   )
@@ -117,7 +120,9 @@ const announce = (options: RunOptions, url: string, redisUrl: string) =>
           `  events over     ${redisUrl}`,
           `  data            ${options.data ?? "in memory, gone at the end; keep it with --data DIR"}`,
           `  authentication  ${options.authentication}`,
-          `  next            agion approvals --url ${url}`
+          options.authentication === "keys"
+            ? "  next            agion keys create --name NAME"
+            : `  next            agion approvals --url ${url}`
         ].join("\n")
   )
 

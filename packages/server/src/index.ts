@@ -1,6 +1,10 @@
 /** The governance server. */
 export { Changes } from "./changes/Changes.ts"
+export { ApiKeys } from "./keys/ApiKeys.ts"
+export { Secrets, type SecretsOptions } from "./keys/Secrets.ts"
 export { Server, type ServerOptions } from "./Server.ts"
 export { Database, type DatabaseOptions } from "./sql/Database.ts"
 export { migrate } from "./sql/Migrations.ts"
 export { DirectoryLocked } from "./sql/Pglite.ts"
+export * as TelemetryNames from "./telemetry/Names.ts"
+export { layerSampled } from "./telemetry/Spans.ts"

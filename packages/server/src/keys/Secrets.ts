@@ -3,7 +3,11 @@
  *
  * The key comes from the configuration (`key`, with `previous` ones that may still read), or is made at the
  * first start and kept with the data. `rotate` encrypts everything anew: with the configured key, or with a
- * new one where the platform keeps the key itself.
+ * new one where the platform keeps the key itself. It goes in batches while others read and write; one that was
+ * broken off is finished by the next.
+ *
+ * **Gotchas**: a kept key that was replaced goes at the first start or rotation a minute later that finds no
+ * secret by it, so that whoever was writing meanwhile is still read.
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -34,6 +38,8 @@ export interface SecretsOptions {
   readonly key?: Redacted.Redacted | undefined
   /** Keys that encrypted before and may still read. */
   readonly previous?: ReadonlyArray<Redacted.Redacted> | undefined
+  /** Secrets that one transaction of a rotation encrypts anew. Default: 200. */
+  readonly batch?: number
 }
 
 export class Secrets extends Context.Service<
@@ -45,7 +51,10 @@ export class Secrets extends Context.Service<
       secret: Uint8Array,
       context: string
     ) => Effect.Effect<string, SecretUnreadable | SqlError.SqlError>
-    /** Encrypts every stored secret by the current key and tells how many there were. */
+    /**
+     * Encrypts every stored secret by the newest key and tells how many it changed. A kept key is replaced by a
+     * new one first, unless a rotation before was broken off: then that one is finished.
+     */
     readonly rotate: Effect.Effect<number, SecretUnreadable | SqlError.SqlError>
     /** The id of the key that encrypts now. */
     readonly keyId: Effect.Effect<string>
@@ -84,6 +93,8 @@ const configured = (name: string, key: Redacted.Redacted) => {
 interface Ring {
   current: Cipher.CipherKey
   readonly keys: Map<string, Cipher.CipherKey>
+  /** The platform keeps the key with the data. */
+  readonly managed: boolean
 }
 
 const make = Effect.fnUntraced(function* (options: SecretsOptions) {
@@ -93,10 +104,11 @@ const make = Effect.fnUntraced(function* (options: SecretsOptions) {
   const previous = yield* Effect.forEach(options.previous ?? [], (key, i) =>
     configured(`previous[${i}]`, key)
   )
-  const ring: Ring = { current, keys: new Map([...previous, current].map((key) => [key.id, key])) }
+  const ring: Ring = { current, keys: new Map([...previous, current].map((key) => [key.id, key])), managed }
+  yield* prune(sql)
 
   const find = Effect.fnUntraced(function* (id: string) {
-    if (!ring.keys.has(id) && managed) yield* reload(sql, ring)
+    if (!ring.keys.has(id)) yield* reload(sql, ring)
     return ring.keys.get(id)
   })
 
@@ -107,29 +119,56 @@ const make = Effect.fnUntraced(function* (options: SecretsOptions) {
     return plain === undefined ? yield* new SecretUnreadable({ context, keyId }) : plain
   })
 
-  const rotate = sql
-    .withTransaction(
-      Effect.gen(function* () {
-        if (managed) {
-          yield* sql`UPDATE secret_keys SET retired_at = clock_timestamp() WHERE retired_at IS NULL`
-          const next = Cipher.makeKey()
-          yield* sql`INSERT INTO secret_keys (key_id, key) VALUES (${next.id}, ${next.bytes})`
-          ring.keys.set(next.id, next)
-          ring.current = next
-        }
-        const counts = yield* Effect.forEach(columns, (column) => reencrypt(sql, ring, decrypt, column))
-        if (managed) yield* sql`DELETE FROM secret_keys WHERE retired_at IS NOT NULL`
-        return counts.reduce((sum, n) => sum + n, 0)
-      })
-    )
-    .pipe(Effect.tapError(() => (managed ? Effect.ignore(reload(sql, ring)) : Effect.void)))
+  /** The key that encrypts now: where it is kept with the data, another process may have replaced it. */
+  const latest = managed
+    ? Effect.map(Effect.orDie(reload(sql, ring)), () => ring.current)
+    : Effect.succeed(ring.current)
+
+  const rotate = Effect.gen(function* () {
+    yield* sql.withTransaction(replaceKey(sql, managed))
+    const key = yield* latest
+    let changed = 0
+    for (const column of columns) {
+      const next = sql.withTransaction(reencrypt(sql, key, decrypt, column, options.batch ?? 200))
+      for (let count = yield* next; count > 0; count = yield* next) changed += count
+    }
+    yield* prune(sql)
+    return changed
+  })
 
   return Secrets.of({
-    encrypt: (plain, context) => Effect.sync(() => Cipher.encrypt(ring.current, plain, context)),
+    encrypt: (plain, context) => Effect.map(latest, (key) => Cipher.encrypt(key, plain, context)),
     decrypt,
     rotate,
-    keyId: Effect.sync(() => ring.current.id)
+    keyId: Effect.map(latest, (key) => key.id)
   })
+})
+
+/** The id of the key of a secret, as bytes. */
+const keyIdIn = (sql: SqlClient.SqlClient, column: string) => sql`substring(${sql(column)} FROM 3 FOR 16)`
+
+/** Whether any secret is by the key of a row of `secret_keys`. */
+const inUse = (sql: SqlClient.SqlClient) =>
+  sql.or(
+    columns.map(
+      ({ table, column }) =>
+        sql`EXISTS (SELECT 1 FROM ${sql(table)} WHERE ${keyIdIn(sql, column)} = convert_to(secret_keys.key_id, 'UTF8'))`
+    )
+  )
+
+/** Forgets replaced keys that no secret needs. */
+const prune = (sql: SqlClient.SqlClient) =>
+  sql`DELETE FROM secret_keys WHERE retired_at < clock_timestamp() - interval '1 minute' AND NOT ${inUse(sql)}`
+
+/** Begins a rotation: retires the kept key and makes the next one, unless a rotation was broken off. */
+const replaceKey = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, managed: boolean) {
+  yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.secret_keys'))`
+  const broken = yield* sql`SELECT key_id FROM secret_keys WHERE retired_at IS NOT NULL AND ${inUse(sql)}`
+  if (managed && broken.length > 0) return
+  yield* sql`UPDATE secret_keys SET retired_at = clock_timestamp() WHERE retired_at IS NULL`
+  if (!managed) return
+  const next = Cipher.makeKey()
+  yield* sql`INSERT INTO secret_keys (key_id, key) VALUES (${next.id}, ${next.bytes})`
 })
 
 /** The key that is kept with the data; the first start makes it, and of several starts at once one does. */
@@ -154,23 +193,27 @@ const keptKeys = (sql: SqlClient.SqlClient) =>
 const reload = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ring: Ring) {
   for (const { key, current } of yield* keptKeys(sql)) {
     ring.keys.set(key.id, key)
-    if (current) ring.current = key
+    if (current && ring.managed) ring.current = key
   }
 })
 
+/** Encrypts the next few secrets of other keys; answers how many. */
 const reencrypt = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
-  ring: Ring,
+  key: Cipher.CipherKey,
   decrypt: Secrets["Service"]["decrypt"],
-  { table, column, id }: SecretColumn
+  { table, column, id }: SecretColumn,
+  batch: number
 ) {
+  const names = sql.csv(id.map((name) => sql`${sql(name)}`))
   const rows = yield* sql<Record<string, string> & { secret: Uint8Array }>`
-    SELECT ${sql.csv(id.map((name) => sql`${sql(name)}`))}, ${sql(column)} AS secret
-    FROM ${sql(table)} WHERE ${sql(column)} IS NOT NULL FOR UPDATE`
+    SELECT ${names}, ${sql(column)} AS secret FROM ${sql(table)}
+    WHERE ${sql(column)} IS NOT NULL AND ${keyIdIn(sql, column)} <> convert_to(${key.id}, 'UTF8')
+    ORDER BY ${names} LIMIT ${batch} FOR UPDATE`
   for (const row of rows) {
     const ids = id.map((name) => row[name] ?? "")
     const context = contextOf(table, column, ...ids)
-    const secret = Cipher.encrypt(ring.current, yield* decrypt(row.secret, context), context)
+    const secret = Cipher.encrypt(key, yield* decrypt(row.secret, context), context)
     const where = sql.and(id.map((name, i) => sql`${sql(name)} = ${ids[i] ?? ""}`))
     yield* sql`UPDATE ${sql(table)} SET ${sql(column)} = ${secret} WHERE ${where}`
   }
