@@ -254,8 +254,12 @@ const permitted = (
     recordBefore(parts, call, decision) === "dropped"
   )
     return refuse(parts, call, unrecorded(call, decision), decision)
+  return Effect.succeed(grant(parts, call, decision, held))
+}
+
+const grant = (parts: Parts, call: Call, decision: Decision, held: Held | null): Permit => {
   decided(parts, call, decision, null)
-  return Effect.succeed({ call, decision, held, reported: null, started: false, ended: false })
+  return { call, decision, held, reported: null, started: false, ended: false }
 }
 
 const unrecorded = (call: Call, decision: Decision): Denied =>
@@ -273,29 +277,37 @@ const isLimited = (parts: Parts, call: Call): boolean => {
   return constraints !== undefined && PermissionCheck.needsReservation(constraints)
 }
 
-/** Judges, asks, reserves. */
+/** Asks and reserves for a call that was judged; one that was refused is judged again by the organization's facts. */
 const permit = (
   parts: Parts,
   restore: Restore,
-  action: string,
-  resource: string,
-  options: GovernedOptions<never>
-): Effect.Effect<Permit, Denied> =>
-  Effect.withFiber((fiber) => {
-    const call = judgeTraced(fiber, parts, action, resource, options)
-    if (call.refusal === null) return permission(parts, restore, call)
-    if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
-      return refuse(parts, call, call.refusal, null)
-    return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
-      const again = judgeTraced(fiber, parts, action, resource, {
-        ...options,
-        executionId: call.executionId
-      })
-      return again.refusal === null
-        ? permission(parts, restore, again)
-        : refuse(parts, again, again.refusal, null)
+  fiber: Fiber.Fiber<unknown, unknown>,
+  call: Call
+): Effect.Effect<Permit, Denied> => {
+  if (call.refusal === null) return permission(parts, restore, call)
+  if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
+    return refuse(parts, call, call.refusal, null)
+  return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
+    const again = judgeTraced(fiber, parts, call.action, call.resource, {
+      ...call.options,
+      executionId: call.executionId
     })
+    return again.refusal === null
+      ? permission(parts, restore, again)
+      : refuse(parts, again, again.refusal, null)
   })
+}
+
+/**
+ * The permit of a call that memory allows and that holds nothing, without an effect: most calls end here. Anything
+ * else is undefined, and counted by whoever decides it.
+ */
+const permitNow = (parts: Parts, call: Call): Permit | undefined => {
+  if (call.refusal !== null || call.platformOnly || call.span !== null || isLimited(parts, call))
+    return undefined
+  const decision = parts.cache.hitJudgedUnsafe(call.input)
+  return decision === undefined ? undefined : grant(parts, call, decision, null)
+}
 
 /** Whether the organization only observes comes with the first entry: nothing is refused here before (POLICY-8). */
 const meetOrganization = (parts: Parts, call: Call): Effect.Effect<void> =>
@@ -337,13 +349,26 @@ const perform = <A, E, R>(
           duration: timeout,
           orElse: () => Effect.fail(timedOut(granted.call, timeout))
         })
-  return Effect.onExit(restore(timed), (exit) =>
-    Effect.sync(() => {
-      if (!granted.started) return release(parts, granted)
+  return Effect.onExit(restore(timed), (exit) => ending(parts, granted, exit, options))
+}
+
+/** Settles and tells at once, and not in an effect: it is on the way of every call. */
+const ending = <A, E>(
+  parts: Parts,
+  granted: Permit,
+  exit: Exit.Exit<A, E>,
+  options: GovernedOptions<A>
+): Effect.Effect<void> => {
+  try {
+    if (granted.started) {
       const said = Exit.isSuccess(exit) ? (options.usage?.(exit.value) ?? null) : null
       end(parts, granted, exit, said === null ? null : addUsage(granted.reported, said))
-    })
-  )
+    } else release(parts, granted)
+    return Effect.void
+  } catch (defect) {
+    // A function of the program's, such as `usage` or its prices.
+    return Effect.die(defect)
+  }
 }
 
 const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
@@ -378,9 +403,15 @@ const make = Effect.gen(function* () {
       const given: GovernedOptions<A> = options ?? noOptions
       // Between the permit and the first step nothing may interrupt: a reservation would be left behind.
       const call = Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(permit(parts, restore, action, resource, given), (granted) =>
-          perform(parts, restore, granted, work, given)
-        )
+        Effect.withFiber((fiber) => {
+          const judged = judgeTraced(fiber, parts, action, resource, given)
+          const granted = permitNow(parts, judged)
+          return granted !== undefined
+            ? perform(parts, restore, granted, work, given)
+            : Effect.flatMap(permit(parts, restore, fiber, judged), (later) =>
+                perform(parts, restore, later, work, given)
+              )
+        })
       )
       return spanned(parts, "Governance.run", action, resource, given, call) as Effect.Effect<
         A,
@@ -398,7 +429,9 @@ const make = Effect.gen(function* () {
           action,
           resource,
           options,
-          permit(parts, Effect.interruptible, action, resource, options)
+          Effect.withFiber((fiber) =>
+            permit(parts, Effect.interruptible, fiber, judgeTraced(fiber, parts, action, resource, options))
+          )
         ),
         (granted) =>
           Effect.sync(() => {

@@ -21,7 +21,7 @@ import { type Decision, without } from "./Decision.ts"
 import { EventBuffer } from "./EventBuffer.ts"
 import { FailurePolicy } from "./FailurePolicy.ts"
 import { type CheckAnswer, GovernanceHttp, type PlatformRefused } from "./GovernanceHttp.ts"
-import { decide } from "./internal/CacheAsking.ts"
+import { decide, hitJudged } from "./internal/CacheAsking.ts"
 import { addSpend, type CacheEntry } from "./internal/CacheEntry.ts"
 import { takeAnswer } from "./internal/CacheJudgement.ts"
 import { outage } from "./internal/CacheOutage.ts"
@@ -98,6 +98,8 @@ export class PermissionCache extends Context.Service<
     readonly checkUnsafe: (input: CheckInput) => Effect.Effect<Decision, PlatformRefused>
     /** The same for a call that local policies and DLP have judged. */
     readonly checkJudged: (input: CheckInput, how: JudgedCheck) => Effect.Effect<Decision, PlatformRefused>
+    /** What memory allows of a call that was judged here, at once; undefined: `checkJudged` decides. */
+    readonly hitJudgedUnsafe: (input: CheckInput) => Decision | undefined
     /** Takes in what the platform answered to a reservation: it is a check as well (LIMIT-6). */
     readonly tookUnsafe: (input: CheckInput, answer: CheckAnswer, askedAt: number) => Decision
     /** The clock of `askedAt`: milliseconds that only move forward. */
@@ -223,6 +225,7 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
       settings.governance
         ? spanned(input, () => decide(parts, { input, judged: true, ...how }, false))
         : ungoverned,
+    hitJudgedUnsafe: (input) => (settings.governance ? hitJudged(parts, input) : undefined),
     nowUnsafe: now,
     tookUnsafe: (input, answer, askedAt) => {
       const key = keyOf(parts, input)

@@ -84,7 +84,7 @@ interface Question {
   readonly platformOnly: boolean
 }
 
-/** A ready answer from memory; undefined when there is none. */
+/** A ready answer from memory, or why there is none. */
 const remembered = (parts: Parts, question: Question, entry: CacheEntry): Decision | MissReason => {
   const reason = unusable(entry, parts.now())
   if (reason !== null) return reason
@@ -95,6 +95,17 @@ const remembered = (parts: Parts, question: Question, entry: CacheEntry): Decisi
   if (ready && (!entry.decision.allowed || entry.actor.score >= entry.trustFloor)) return entry.decision
   if (entry.facts === null) return "context"
   return redecide(parts, entry, entry.facts, input, judged)
+}
+
+/** What memory allows of a call that was judged here; undefined: `decide` knows. */
+export const hitJudged = (parts: Parts, input: CheckInput): Decision | undefined => {
+  const entry = find(parts, input)
+  if (entry === undefined) return undefined
+  const known = remembered(parts, { input, judged: true, sends: undefined, platformOnly: false }, entry)
+  if (typeof known === "string" || !known.allowed) return undefined
+  parts.state.counters.hits++
+  parts.state.table.touch(entry)
+  return observed(parts, known)
 }
 
 export const decide = (
