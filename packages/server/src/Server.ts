@@ -12,7 +12,7 @@ import { createServer } from "node:http"
 import { Streams } from "@agion/domain"
 import { NodeHttpServer } from "@effect/platform-node"
 import { ByteSize, Context, type Duration, Effect, Layer } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
+import { HttpIncomingMessage, HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
 import { Changes } from "./changes/Changes.ts"
 import { Feed } from "./changes/Feed.ts"
 import * as Governance from "./changes/Governance.ts"
@@ -124,6 +124,7 @@ const served = (options: ServerOptions) => {
     disableLogger: true,
     routerConfig: { maxParamLength: 4096 }
   }).pipe(
+    Layer.provide(HttpMiddleware.layerTracerDisabledForUrls(["/health", "/ready"])),
     Layer.provide(
       Layer.succeed(
         HttpIncomingMessage.MaxBodySize,

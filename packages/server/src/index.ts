@@ -2,6 +2,7 @@
 export { Changes } from "./changes/Changes.ts"
 export { ApiKeys } from "./keys/ApiKeys.ts"
 export { Secrets, type SecretsOptions } from "./keys/Secrets.ts"
+export { rotate as rotateSigningKey } from "./keys/Signing.ts"
 export { Server, type ServerOptions } from "./Server.ts"
 export { Database, type DatabaseOptions } from "./sql/Database.ts"
 export { migrate } from "./sql/Migrations.ts"

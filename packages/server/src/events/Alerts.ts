@@ -1,5 +1,6 @@
 /** Something that a person should look at: an entry of `governance-events`, a log line at ERROR and a counter. */
-import { Effect, Metric } from "effect"
+import { Effect } from "effect"
+import { meters } from "../telemetry/Meters.ts"
 
 /** An alert. */
 export interface Alert {
@@ -13,23 +14,19 @@ export interface Alert {
   readonly metadata?: { readonly [key: string]: unknown }
 }
 
-const raised = Metric.counter("agion_alerts_total", {
-  description: "alerts raised, by kind",
-  incremental: true
-})
-
 /** Logs and counts alerts; after the commit of what they are about. */
 export const log = (alerts: ReadonlyArray<Alert>): Effect.Effect<void> =>
-  Effect.forEach(
-    alerts,
-    (alert) =>
-      Effect.andThen(
-        Metric.update(Metric.withAttributes(raised, { kind: alert.kind }), 1),
-        Effect.logError(`alert: ${alert.kind}`, {
+  Effect.flatMap(meters, ({ count }) =>
+    Effect.forEach(
+      alerts,
+      (alert) => {
+        count("agion.server.alerts", { "agion.alert.kind": alert.kind })
+        return Effect.logError(`alert: ${alert.kind}`, {
           organizationId: alert.organizationId,
           subject: alert.subject,
           reason: alert.reason
         })
-      ),
-    { discard: true }
+      },
+      { discard: true }
+    )
   )

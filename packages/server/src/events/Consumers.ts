@@ -28,6 +28,7 @@ import { Names } from "../changes/Governance.ts"
 import * as FeedbackSql from "../feedback/FeedbackSql.ts"
 import { Database } from "../sql/Database.ts"
 import * as Leases from "../sql/Leases.ts"
+import { type Meters, meters } from "../telemetry/Meters.ts"
 import type { StreamKind } from "./Incoming.ts"
 import { Ingest, type Verdict } from "./Ingest.ts"
 import type { Submission } from "./Placing.ts"
@@ -121,6 +122,7 @@ const make = Effect.fnUntraced(function* (options: ConsumersOptions) {
       readers.map(([, stream]) => stream)
     )
   )
+  yield* Effect.forkScoped(watchLag(parts, yield* meters))
   return Consumers.of({
     counts: Effect.sync(() => ({ ...parts.counts })),
     held: Effect.sync(() => [...parts.held])
@@ -279,6 +281,30 @@ const sweep = Effect.fnUntraced(function* (
     if (now >= forgetAt) forgetAt = now + 3_600_000
   }
 })
+
+/** Tells how far behind the streams are that this replica reads. */
+const watchLag = (parts: Parts, { gauge }: Meters) =>
+  Effect.forever(
+    Effect.andThen(
+      Effect.sleep("10 seconds"),
+      Effect.suspend(() =>
+        Effect.forEach(
+          parts.held,
+          (stream) =>
+            Effect.ignore(
+              Effect.map(parts.streams.lag(stream, group), ({ lag, pending }) =>
+                gauge(
+                  "agion.server.events.lag",
+                  { "agion.stream.name": stream },
+                  pending + (lag ?? 0)
+                )
+              )
+            ),
+          { discard: true }
+        )
+      )
+    )
+  )
 
 /** The newest entries stay for those who look. */
 const keep = 10_000

@@ -4,6 +4,7 @@ import { Clock, Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Changes, Outgoing } from "../changes/Changes.ts"
 import { alertRaised } from "../changes/Governance.ts"
+import { meters } from "../telemetry/Meters.ts"
 import * as Alerts from "./Alerts.ts"
 import { type Misunderstood, printable } from "./Incoming.ts"
 import { claim } from "./Processed.ts"
@@ -44,7 +45,11 @@ export const bury = (
       const letter: Outgoing = { _tag: "Stream", name: parts.names.deadLetter, fields: letterOf(one, now) }
       yield* parts.changes.publish(alert.organizationId, [letter, alertRaised(parts.names, now, alert)])
     }
-    yield* parts.sql.afterCommit(Alerts.log(alerts))
+    const { count } = yield* meters
+    const counted = Effect.sync(() => {
+      for (const { raw } of buried) count("agion.server.dead_letters", { "agion.stream.name": raw.stream })
+    })
+    yield* parts.sql.afterCommit(Effect.andThen(counted, Alerts.log(alerts)))
   })
 
 const letterOf = (dead: Misunderstood, now: number): Streams.Fields =>

@@ -19,12 +19,14 @@ import { Secrets } from "../keys/Secrets.ts"
 import { Signing } from "../keys/Signing.ts"
 import { Missions } from "../missions/Missions.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
+import { type Meters, meters } from "../telemetry/Meters.ts"
+import { continued } from "../telemetry/Spans.ts"
 import { modelsOf, TrustScores } from "../trust/TrustScores.ts"
 import type { ScoreEvent } from "../trust/TrustSql.ts"
 import * as LlmSql from "../usage/LlmSql.ts"
 import { bury } from "./DeadLetters.ts"
 import * as Effects from "./Effects.ts"
-import { type Misunderstood, printable, type StreamKind } from "./Incoming.ts"
+import { type Misunderstood, printable, type RawEntry, type StreamKind } from "./Incoming.ts"
 import { type Outcome, type Placed, place, type Submission } from "./Placing.ts"
 import * as Processed from "./Processed.ts"
 
@@ -71,6 +73,7 @@ interface Parts {
   readonly signing: Signing["Service"]
   readonly names: Streams.StreamNames
   readonly dlp: Dlp.Dlp
+  readonly meters: Meters
 }
 
 const make = Effect.gen(function* () {
@@ -85,14 +88,36 @@ const make = Effect.gen(function* () {
     secrets: yield* Secrets,
     signing: yield* Signing,
     names: yield* Names,
-    dlp: Dlp.make()
+    dlp: Dlp.make(),
+    meters: yield* meters
   }
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
   return Ingest.of({
-    apply: (batch, options) => withSql(halving(parts, batch, options)),
+    apply: (batch, options) =>
+      continued(
+        "Ingest.apply",
+        () => ({
+          "agion.events.count": batch.length,
+          ...(batch[0] === undefined ? {} : { "agion.stream.name": batch[0].raw.stream })
+        }),
+        () => batch.map(({ raw }) => raw.fields["traceparent"]),
+        Effect.tap(withSql(halving(parts, batch, options)), (verdicts) =>
+          Effect.sync(() => {
+            for (const [i, { raw }] of batch.entries())
+              parts.meters.count("agion.server.events", {
+                "agion.stream.name": streamOf(parts, raw),
+                "agion.events.result": (verdicts[i]?._tag ?? "Refused").toLowerCase()
+              })
+          })
+        )
+      ),
     settleFeedback: (waitMillis) => withSql(sql.withTransaction(settle(parts, waitMillis)))
   })
 })
+
+/** Each mission has a stream of messages: they count as one. */
+const streamOf = (parts: Parts, raw: RawEntry): string =>
+  raw.kind === "missionMessages" ? parts.names.missionMessages("*") : raw.stream
 
 type Batch<E> = Effect.Effect<ReadonlyArray<Verdict>, E | SqlError.SqlError, SqlClient.SqlClient>
 

@@ -28,6 +28,8 @@ import * as Governance from "../changes/Governance.ts"
 import type { Alert } from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
 import { dying } from "../sql/Failure.ts"
+import { meters } from "../telemetry/Meters.ts"
+import { beneath } from "../telemetry/Spans.ts"
 import * as Answer from "./Answer.ts"
 import { DecisionLog, type Told } from "./DecisionLog.ts"
 import * as Limits from "./Limits.ts"
@@ -93,6 +95,7 @@ const make = Effect.gen(function* () {
   const usages = yield* Usages.make(limits)
   yield* (yield* Changes).listen(usages.hear)
   const content = contentJudge(Dlp.make())
+  const meter = yield* meters
 
   const fresh = Effect.suspend(() =>
     feed.isFresh()
@@ -145,7 +148,31 @@ const make = Effect.gen(function* () {
       : usedOf(usage, spend)
   }
 
+  /** Counts what was decided. */
+  const tally = ({ decision }: Answer.Decided) =>
+    meter.count("agion.server.decisions", {
+      "agion.decision.outcome": decision.allowed ? "allow" : "deny",
+      "agion.decision.step": decision.denial?.step ?? "none"
+    })
+
+  /** Times an operation, in a span where its caller's trace is looked at. */
+  const timed = <A, E, R>(
+    operation: "check" | "batch" | "reserve",
+    checks: number,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const begun = meter.now()
+      const done = () => {
+        const own = { "agion.check.operation": operation }
+        meter.duration("agion.server.check.duration", own, meter.now() - begun)
+      }
+      const spanned = beneath(`Checks.${operation}`, { "agion.check.count": checks }, effect)
+      return Effect.tap(spanned, () => Effect.sync(done))
+    })
+
   const answer = (decided: Answer.Decided) => {
+    tally(decided)
     if (isNotable(decided.decision)) log.note(told(decided))
     const alert = alertOf(decided)
     const result = Answer.checkResult(decided, decided.asked.fields ?? "full")
@@ -172,6 +199,7 @@ const make = Effect.gen(function* () {
       if (alert !== undefined && log.isDue(alert)) return undefined
       log.note(told(decided))
     }
+    tally(decided)
     return Answer.checkResult(decided, asked.fields ?? "full")
   }
 
@@ -278,10 +306,10 @@ const make = Effect.gen(function* () {
     }
 
   return Checks.of({
-    check,
+    check: (asked) => timed("check", 1, check(asked)),
     now,
-    batch,
-    reserve,
+    batch: (asked) => timed("batch", asked.length, batch(asked)),
+    reserve: (asked, reservation) => timed("reserve", 1, reserve(asked, reservation)),
     settle: (caller, id, actual) =>
       dying(
         limits.settle(
