@@ -94,10 +94,23 @@ const create = Command.make(
   ])
 )
 
-/** `agion keys create`. */
+const rotateSigning = Command.make(
+  "rotate-signing",
+  flags,
+  Effect.fnUntraced(function* (options) {
+    const keyId = yield* atDatabase(options.data, (found) => found.rotateSigning)
+    yield* Console.log(
+      options.json
+        ? JSON.stringify({ key_id: keyId })
+        : `platforms sign with key ${keyId} from their next start on; agents follow from the key before it`
+    )
+  })
+).pipe(Command.withDescription("Make a new signing key, signed by the one before it"))
+
+/** `agion keys create | rotate-signing`. */
 export const keys = Command.make("keys").pipe(
-  Command.withDescription("Keys of the API, made at the database"),
-  Command.withSubcommands([create])
+  Command.withDescription("Keys of the API and of the platform, made at the database"),
+  Command.withSubcommands([create, rotateSigning])
 )
 
 const rotate = Command.make(

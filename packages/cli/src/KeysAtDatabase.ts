@@ -1,7 +1,16 @@
 /** The services of keys over a database that the command opens itself. */
 import type { ApiKey } from "@agion/domain"
-import { ApiKeys, Database, type DatabaseOptions, migrate, Secrets, type SecretsOptions } from "@agion/server"
+import {
+  ApiKeys,
+  Database,
+  type DatabaseOptions,
+  migrate,
+  rotateSigningKey,
+  Secrets,
+  type SecretsOptions
+} from "@agion/server"
 import { Effect, Layer } from "effect"
+import type { SqlClient } from "effect/sql"
 import { CommandFailed } from "./Platform.ts"
 
 /** Where the data lives. */
@@ -15,6 +24,8 @@ export interface Keys {
     readonly agentId: string | null
   }) => Effect.Effect<ApiKey, CommandFailed>
   readonly rotate: Effect.Effect<{ readonly keyId: string; readonly changed: number }, CommandFailed>
+  /** A new signing key, signed by the one before it; answers its id. */
+  readonly rotateSigning: Effect.Effect<string, CommandFailed>
 }
 
 const failed = (error: unknown): CommandFailed => {
@@ -32,7 +43,9 @@ export const open = <A>(
   Effect.gen(function* () {
     const apiKeys = yield* ApiKeys
     const secrets = yield* Secrets
+    const context = yield* Effect.context<Secrets | SqlClient.SqlClient>()
     return yield* act({
+      rotateSigning: Effect.mapError(Effect.provideContext(rotateSigningKey, context), failed),
       create: (wanted) => Effect.mapError(apiKeys.create(wanted), failed),
       rotate: Effect.mapError(
         Effect.flatMap(secrets.rotate, (changed) =>
@@ -44,7 +57,7 @@ export const open = <A>(
   }).pipe(
     Effect.provide(
       Layer.mergeAll(ApiKeys.layer, Secrets.layer(options)).pipe(
-        Layer.provide(Layer.provideMerge(Layer.effectDiscard(migrate), Database.layer(target)))
+        Layer.provideMerge(Layer.provideMerge(Layer.effectDiscard(migrate), Database.layer(target)))
       )
     ),
     Effect.mapError(failed)

@@ -33,8 +33,17 @@ const model = {
   credentials: { token: "words" }
 }
 
+interface Key {
+  readonly key_id: string
+  readonly signed_by?: { readonly key_id: string }
+}
+
+interface Keys {
+  readonly keys: ReadonlyArray<Key>
+}
+
 describe.runIf(PostgresServer.isThere() && RedisServer.isThere())("agion keys and secrets", () => {
-  it.live("the first key comes from the database, and credentials outlive a new key for them", () =>
+  it.live("OUTAGE-5 the first key comes from the database, and credentials and trust outlive new keys", () =>
     Effect.gen(function* () {
       const postgres = yield* PostgresServer.make()
       const redis = yield* RedisServer.make()
@@ -57,6 +66,17 @@ describe.runIf(PostgresServer.isThere() && RedisServer.isThere())("agion keys an
       assert.notInclude(again.out, keyId)
       const found = yield* ask(url, key, "GET", "/models/by-purpose/chat")
       assert.include(found.text, '"token":"words"')
+      const before = yield* ask(url, key, "GET", "/signing-keys")
+      const signing = yield* agion(env, "keys", "rotate-signing", "--json")
+      const next = yield* Effect.acquireRelease(
+        Effect.promise(() => start({ verb: "serve", env })),
+        (running) => Effect.promise(() => running.stop())
+      )
+      const after = yield* ask(next.url, key, "GET", "/signing-keys")
+      const [first, second] = (JSON.parse(after.text) as Keys).keys
+      assert.strictEqual(first?.key_id, (JSON.parse(signing.out) as Key).key_id)
+      assert.strictEqual(first?.signed_by?.key_id, second?.key_id)
+      assert.strictEqual(second?.key_id, (JSON.parse(before.text) as Keys).keys[0]?.key_id)
     })
   )
 

@@ -2,9 +2,10 @@
  * The platform's signature (OUTAGE-5): Ed25519, by a key that is made at the first start and kept with the data.
  *
  * A signature is kept and handed out again until its value changes or half its life is over, so that signing is
- * no part of a check.
+ * no part of a check. `rotate` puts a new key in its place, signed by the one before it, so that an agent that
+ * pinned any of them follows.
  *
- * **Gotchas**: the newest 20,000 signatures are kept; the epoch inside is the one at which it was made.
+ * **Gotchas**: a running platform signs with its key until it starts anew; the newest 20,000 signatures are kept; the epoch inside is the one at which it was made.
  */
 import {
   createHash,
@@ -14,8 +15,8 @@ import {
   type KeyObject,
   sign
 } from "node:crypto"
-import { type Signed, type SigningKey, toBase64Url, Wire } from "@agion/domain"
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Signed, SigningKey, toBase64Url, Wire } from "@agion/domain"
+import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as DecisionId from "./DecisionId.ts"
 import { contextOf, Secrets, type SecretUnreadable } from "./Secrets.ts"
@@ -55,7 +56,7 @@ export class Signing extends Context.Service<
     readonly decisionId: (organizationId: string, actorId: string, allowed: boolean, now: number) => string
     /** True for the id of a decision of this platform that allowed that actor something (TRUST-6). */
     readonly isAllowed: (decisionId: string, organizationId: string, actorId: string) => boolean
-    /** The public keys. */
+    /** The public keys: the one that signs, then those before it, newest first. */
     readonly keys: ReadonlyArray<SigningKey>
   }
 >()("@agion/server/Signing") {
@@ -75,7 +76,7 @@ interface Kept {
 const maxKept = 20_000
 
 const make = Effect.gen(function* () {
-  const key = yield* platformKey
+  const { key, before } = yield* platformKeys
   const kept = new Map<string, Kept>()
 
   const signAt = (request: SignRequest, now: number): Signed => {
@@ -117,8 +118,10 @@ const make = Effect.gen(function* () {
     decisionId: (organizationId, actorId, allowed, now) =>
       DecisionId.make(key.secret, { organizationId, actorId, allowed, now }),
     isAllowed: (decisionId, organizationId, actorId) =>
-      DecisionId.isAllowed(key.secret, decisionId, organizationId, actorId),
-    keys: [key.public]
+      [key, ...before].some(({ secret }) =>
+        DecisionId.isAllowed(secret, decisionId, organizationId, actorId)
+      ),
+    keys: [key, ...before].map((known) => known.public)
   })
 })
 
@@ -148,15 +151,73 @@ const signPayload = (key: PlatformKey, request: SignRequest, now: number, expire
   }
 }
 
-/** The current key; the first start makes it, and of several starts at once one does. */
-const platformKey = Effect.gen(function* () {
+/** The current key and those before it; the first start makes one, and of several starts at once one does. */
+const platformKeys = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const secrets = yield* Secrets
-  const found = yield* currentKey(sql)
-  if (found === undefined) yield* makeKey(sql, secrets)
-  const row = found ?? (yield* currentKey(sql))
-  if (row === undefined)
+  if ((yield* storedKeys(sql)).length === 0) yield* insertKey(sql, secrets, newPair(), null)
+  const [key, ...before] = yield* Effect.forEach(yield* storedKeys(sql), (row) => opened(secrets, row))
+  if (key === undefined)
     return yield* Effect.die(new Error("there is no signing key right after it was made"))
+  return { key, before }
+})
+
+/**
+ * Makes a new signing key that the present one vouches for, and answers its id. Platforms sign with it from
+ * their next start on.
+ */
+export const rotate: Effect.Effect<
+  string,
+  SqlError.SqlError | SecretUnreadable,
+  SqlClient.SqlClient | Secrets
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const secrets = yield* Secrets
+  return yield* sql.withTransaction(
+    Effect.gen(function* () {
+      yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.signing_keys'))`
+      const { key } = yield* platformKeys
+      const now = yield* Clock.currentTimeMillis
+      const pair = newPair()
+      const value = encodeKey({
+        keyId: pair.id,
+        algorithm: "Ed25519",
+        publicKey: toBase64Url(pair.raw),
+        notBefore: Wire.timestamp(now)
+      })
+      const request = { kind: "key", organizationId: "", subject: pair.id, epoch: 0, value, ttl: 0 } as const
+      const voucher = signPayload(key, request, now, now + Duration.toMillis(voucherTtl))
+      yield* sql`UPDATE signing_keys SET not_after = clock_timestamp() WHERE not_after IS NULL`
+      yield* insertKey(sql, secrets, pair, voucher)
+      return pair.id
+    })
+  )
+})
+
+/** How long a key is vouched for: as long as anybody may have pinned the one before it. */
+const voucherTtl: Duration.Input = "36500 days"
+
+interface KeyRow {
+  readonly key_id: string
+  readonly public_key: Uint8Array
+  readonly private_key: Uint8Array
+  readonly not_before: Date
+  readonly not_after: Date | null
+  readonly signed_by: string | null
+}
+
+const SignedText = Schema.fromJsonString(Signed)
+const decodeVoucher = Schema.decodeUnknownSync(SignedText)
+const encodeVoucher = Schema.encodeSync(SignedText)
+const encodeKey = Schema.encodeSync(SigningKey)
+
+/** The current one first. */
+const storedKeys = (sql: SqlClient.SqlClient) =>
+  sql<KeyRow>`
+    SELECT key_id, public_key, private_key, not_before, not_after, signed_by FROM signing_keys
+    ORDER BY not_after DESC NULLS FIRST`
+
+const opened = Effect.fnUntraced(function* (secrets: Secrets["Service"], row: KeyRow) {
   const der = yield* secrets.decrypt(row.private_key, contextOf("signing_keys", "private_key", row.key_id))
   const key: PlatformKey = {
     public: {
@@ -164,7 +225,8 @@ const platformKey = Effect.gen(function* () {
       algorithm: "Ed25519",
       publicKey: toBase64Url(row.public_key),
       notBefore: Wire.timestamp(row.not_before.getTime()),
-      notAfter: null
+      notAfter: row.not_after === null ? null : Wire.timestamp(row.not_after.getTime()),
+      ...(row.signed_by === null ? {} : { signedBy: decodeVoucher(row.signed_by) })
     },
     private: createPrivateKey({ key: Buffer.from(der, "base64"), format: "der", type: "pkcs8" }),
     secret: createHmac("sha256", Buffer.from(der, "base64")).update("agion.decisions").digest()
@@ -172,27 +234,34 @@ const platformKey = Effect.gen(function* () {
   return key
 })
 
-interface KeyRow {
-  readonly key_id: string
-  readonly public_key: Uint8Array
-  readonly private_key: Uint8Array
-  readonly not_before: Date
+/** A key that is not stored yet. */
+interface Pair {
+  readonly id: string
+  readonly raw: Uint8Array
+  /** PKCS#8 in base64. */
+  readonly der: string
 }
 
-const currentKey = (sql: SqlClient.SqlClient) =>
-  Effect.map(
-    sql<KeyRow>`
-      SELECT key_id, public_key, private_key, not_before FROM signing_keys WHERE not_after IS NULL`,
-    (rows) => rows[0]
-  )
-
-const makeKey = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, secrets: Secrets["Service"]) {
+const newPair = (): Pair => {
   const pair = generateKeyPairSync("ed25519")
   const raw = Buffer.from(pair.publicKey.export({ format: "jwk" }).x ?? "", "base64url")
-  const id = createHash("sha256").update(raw).digest("hex").slice(0, 16)
-  const der = pair.privateKey.export({ format: "der", type: "pkcs8" }).toString("base64")
+  return {
+    id: createHash("sha256").update(raw).digest("hex").slice(0, 16),
+    raw,
+    der: pair.privateKey.export({ format: "der", type: "pkcs8" }).toString("base64")
+  }
+}
+
+const insertKey = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  secrets: Secrets["Service"],
+  { id, raw, der }: Pair,
+  voucher: Signed | null
+) {
   const secret = yield* secrets.encrypt(der, contextOf("signing_keys", "private_key", id))
+  const signedBy = voucher === null ? null : encodeVoucher(voucher)
   yield* sql`
-    INSERT INTO signing_keys (key_id, public_key, private_key) VALUES (${id}, ${raw}, ${secret})
+    INSERT INTO signing_keys (key_id, public_key, private_key, signed_by)
+    VALUES (${id}, ${raw}, ${secret}, ${signedBy})
     ON CONFLICT DO NOTHING`
 })

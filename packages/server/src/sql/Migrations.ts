@@ -7,11 +7,13 @@ import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { core } from "./migrations/0001_core.ts"
 import { trustRegistry } from "./migrations/0002_trust_registry.ts"
 import { usageVersions } from "./migrations/0003_usage_versions.ts"
+import { signingVoucher } from "./migrations/0004_signing_voucher.ts"
 
 const loader = Migrator.fromRecord({
   "0001_core": core,
   "0002_trust_registry": trustRegistry,
-  "0003_usage_versions": usageVersions
+  "0003_usage_versions": usageVersions,
+  "0004_signing_voucher": signingVoucher
 })
 
 /** Brings the database to the present schema; answers with the migrations that were missing. */
