@@ -293,11 +293,7 @@ const watchLag = (parts: Parts, { gauge }: Meters) =>
           (stream) =>
             Effect.ignore(
               Effect.map(parts.streams.lag(stream, group), ({ lag, pending }) =>
-                gauge(
-                  "agion.server.events.lag",
-                  { "agion.stream.name": stream },
-                  pending + (lag ?? 0)
-                )
+                gauge("agion.server.events.lag", { "agion.stream.name": stream }, pending + (lag ?? 0))
               )
             ),
           { discard: true }
