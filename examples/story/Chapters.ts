@@ -1,4 +1,4 @@
-/** The eight chapters. Every line that is printed comes from what an agent or the platform answered. */
+/** All chapters but the sixth. Every line that is printed comes from what an agent or the platform answered. */
 import { ActorId, OrganizationId, PermissionId, type PermissionType, ResourceId } from "@agion/domain"
 import { allowed, chart, denied, dim, fact, millis, step } from "./Paper.ts"
 import { startPlatform } from "./Process.ts"
@@ -115,10 +115,12 @@ export const firstCheck = async (story: Story, agent: Agent): Promise<void> => {
   )
 }
 
+/** In the shape of a provider's key. */
+export const key = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4"].join("-")
+
 /** 3: what a prompt must not hold. */
 export const content = async (story: Story, agent: Agent, messenger: Agent): Promise<void> => {
   step(3, "Content is checked before it leaves")
-  const key = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4"].join("-")
   const ran = { count: 0 }
   const blocked = await agent.sdk
     .governed(
@@ -260,9 +262,9 @@ export const limitsAndPolicies = async (story: Story, reader: Agent, agent: Agen
   fact("`DROP TABLE customers`", denied(pushed.value.reasons.join("; ")))
 }
 
-/** 6: what was granted can be taken back, in spite of the cache. */
+/** 7: what was granted can be taken back, in spite of the cache. */
 export const revocation = async (story: Story, agent: Agent): Promise<void> => {
-  step(6, "Revocation")
+  step(7, "Revocation")
   const question = { resourceId: resource(story, "staging"), permissionType: "read" as const }
   await agent.sdk.check(question)
   const warm = await agent.sdk.check(question)
@@ -320,9 +322,9 @@ const attempt = async (
   }
 }
 
-/** 7: the platform dies, agents go on as far as they may, nothing is lost. */
+/** 8: the platform dies, agents go on as far as they may, nothing is lost. */
 export const outage = async (story: Story, steady: Agent, young: Agent): Promise<void> => {
-  step(7, "The platform is killed")
+  step(8, "The platform is killed")
   await evaluated(story, steady, 32)
   await evaluated(story, young, 24)
   for (const agent of [steady, young]) {
@@ -377,9 +379,9 @@ const settled = async (story: Story, agent: Agent, expected: number): Promise<vo
 const percentile = (sorted: ReadonlyArray<number>, p: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0
 
-/** 8: what it came to. */
+/** 9: what it came to. */
 export const summary = async (story: Story, agent: Agent): Promise<void> => {
-  step(8, "Summary")
+  step(9, "Summary")
   const question = { resourceId: resource(story, "acme-small") }
   await agent.sdk.check(question)
   const times: Array<number> = []

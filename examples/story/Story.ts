@@ -4,6 +4,8 @@ import { ActorId, OrganizationId } from "@agion/domain"
 import { Agion } from "@agion/sdk/promise"
 import type { Platform, PlatformOptions } from "./Process.ts"
 
+type ConnectOptions = Parameters<typeof Agion.connect>[0]
+
 export interface Story {
   platform: Platform
   readonly platformOptions: PlatformOptions
@@ -11,7 +13,7 @@ export interface Story {
   /** Makes names that no other run has used. */
   readonly name: (role: string) => string
   /** Connects an agent of the story; all of them are closed at the end. */
-  readonly agent: (role: string) => Promise<Agent>
+  readonly agent: (role: string, options?: Partial<ConnectOptions>) => Promise<Agent>
   readonly agents: Array<Agent>
   readonly resources: Map<string, string>
   /** Which permission an agent holds on a resource. */
@@ -31,7 +33,7 @@ export const agentsOf = (
   story: Pick<Story, "platform" | "organizationId" | "name" | "agents">,
   directory: string
 ): Story["agent"] => {
-  return async (role) => {
+  return async (role, options) => {
     const id = story.name(role)
     const sdk = await Agion.connect({
       agentId: id,
@@ -39,7 +41,8 @@ export const agentsOf = (
       gatewayUrl: story.platform.url,
       redisUrl: process.env["REDIS_URL"] ?? story.platform.redisUrl,
       directory: `${directory}/${role}`,
-      registration: { version: "1.0.0", name: role, type: "story" }
+      registration: { version: "1.0.0", name: role, type: "story" },
+      ...options
     })
     const agent = { id, sdk }
     story.agents.push(agent)

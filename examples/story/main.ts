@@ -9,6 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Chapters from "./Chapters.ts"
 import { bold, dim, green, red, say } from "./Paper.ts"
+import { policies } from "./Policies.ts"
 import { freePort, startPlatform } from "./Process.ts"
 import { agentsOf, type Story } from "./Story.ts"
 
@@ -47,6 +48,7 @@ const tell = async (): Promise<void> => {
   await Chapters.content(story, scout, await story.agent("messenger"))
   await Chapters.trust(story, scout)
   await Chapters.limitsAndPolicies(story, await story.agent("reader"), scout)
+  await policies(story, scout, await story.agent("observer", { enforcement: "observe" }), Chapters.key)
   await Chapters.revocation(story, scout)
   await Chapters.outage(story, await story.agent("steady"), await story.agent("young"))
   await Chapters.summary(story, scout)
