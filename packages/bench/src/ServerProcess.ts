@@ -1,9 +1,9 @@
 /**
  * The servers that the suite `server` measures, in a process of their own: a platform with a constant route on
- * its router, and a bare `node:http` server that parses and answers JSON. Prints one line with their ports.
+ * its router, one that asks Redis twice, and a bare `node:http` server that parses and answers JSON. Prints one line with their ports.
  */
 import { createServer } from "node:http"
-import { Redis } from "@agion/redis"
+import { Redis, RedisClient } from "@agion/redis"
 import { RedisMemory } from "@agion/redis-memory"
 import { Server } from "@agion/server"
 import { Template } from "@agion/testing"
@@ -31,6 +31,25 @@ const constantRoute = HttpRouter.add(
   ).pipe(Effect.orDie)
 )
 
+/** The same with what a rate limit and an event would ask of Redis, in one round trip. */
+const redisRoute = Layer.unwrap(
+  Effect.map(RedisClient, (client) =>
+    HttpRouter.add(
+      "POST",
+      "/constant-redis",
+      Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        JSON.parse(yield* request.text)
+        yield* client.pipeline([
+          ["INCR", "bench:rate"],
+          ["XADD", "bench:events", "MAXLEN", "~", "10000", "*", "decision", "deny"]
+        ])
+        return HttpServerResponse.text(settings.constant, { contentType: "application/json" })
+      }).pipe(Effect.orDie)
+    )
+  )
+)
+
 const bare = createServer((request, response) => {
   let text = ""
   request.setEncoding("utf8")
@@ -54,7 +73,8 @@ const program = Effect.gen(function* () {
       ? yield* Template.memory
       : ({ _tag: "Postgres", url: settings.postgres } as const)
   const redis = settings.redis === undefined ? RedisMemory.layer : Redis.layer({ url: settings.redis })
-  const server = Server.layer({ port: 0, database, authentication: "off", routes: constantRoute })
+  const routes = Layer.merge(constantRoute, Layer.provide(redisRoute, redis))
+  const server = Server.layer({ port: 0, database, authentication: "off", routes })
   return yield* Effect.gen(function* () {
     const { port } = yield* Server
     yield* Effect.promise(() => new Promise<void>((resolve) => bare.listen(0, "127.0.0.1", resolve)))

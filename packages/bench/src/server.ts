@@ -1,6 +1,6 @@
 /**
  * What the platform's hot routes cost: checks beside a bare `node:http` server (the ceiling) and a constant route
- * of the same router; usage and reservations on PostgreSQL beside a bare UPDATE.
+ * of the same router; usage and reservations on PostgreSQL beside a bare UPDATE; events beside a bare reader.
  *
  * The servers run in a process of their own; client and server share the machine's processors.
  */
@@ -8,11 +8,12 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { Database } from "@agion/server"
-import { PostgresServer } from "@agion/testing"
+import { PostgresServer, RedisServer } from "@agion/testing"
 import { Effect, Exit, ManagedRuntime, Scope } from "effect"
 import { SqlClient } from "effect/sql"
-import { type Bench, floor, load, ours, type Suite } from "./Bench.ts"
+import { type Bench, floor, load, ours, promise, type Suite } from "./Bench.ts"
 import { type Client, client, type Frame, frame } from "./HttpLoad.ts"
+import * as StreamLoad from "./StreamLoad.ts"
 
 interface Servers {
   readonly port: number
@@ -30,17 +31,19 @@ const start = async (settings: object): Promise<Servers> => {
     ],
     { stdio: ["ignore", "pipe", "inherit", "ipc"] }
   )
-  if (child.stdout === null) throw new Error("the servers say nothing")
+  const { stdout } = child
+  if (stdout === null) throw new Error("the servers say nothing")
   let text = ""
-  for await (const chunk of child.stdout) {
-    text += chunk
-    const line = text.split("\n").find((one) => one.startsWith('{"port"'))
-    if (line !== undefined) {
-      child.stdout.resume()
-      return { ...JSON.parse(line), child }
-    }
-  }
-  throw new Error("the servers ended before they were ready")
+  // What they log later is read too, and thrown away: nobody writes to a pipe that is shut.
+  const line = await new Promise<string>((resolve, reject) => {
+    stdout.on("data", (chunk) => {
+      if (text.includes("\n")) return
+      text += chunk
+      if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")))
+    })
+    stdout.once("end", () => reject(new Error("the servers ended before they were ready")))
+  })
+  return { ...JSON.parse(line), child }
 }
 
 const api = async (http: Client, method: string, path: string, body?: unknown) => {
@@ -109,7 +112,6 @@ const checks = async (bench: Bench, servers: Servers) => {
   if (Math.abs(same.body.length - answer.body.length) > 64)
     throw new Error(`the constant is of another size: ${same.body.length}, ${answer.body.length}`)
 
-  const over = (http: Client, frames: ReadonlyArray<Frame>) => (i: number) => http.send(pick(frames, i))
   for (const concurrency of [1, 16, 64])
     await bench.compare(
       `check at ${concurrency}`,
@@ -166,18 +168,81 @@ const constantAnswer = async (): Promise<string> => {
   return answer.body
 }
 
-const writes = async (bench: Bench) => {
-  if (!PostgresServer.isThere())
-    return bench.note("usage and reservations need PostgreSQL's programs; they were not found")
+const over = (http: Client, frames: ReadonlyArray<Frame>) => (i: number) => http.send(pick(frames, i))
+
+/**
+ * Checks whose permission has a rate limit, beside a constant route that asks Redis twice, as a rate limit and an
+ * event there would. Half of the agents have used their limit up: those checks are denied, and tell of it.
+ */
+const limitedChecks = async (bench: Bench, servers: Servers, constant: string) => {
+  const http = client(servers.port)
+  const limited = await seed(http, agents, { rate_limit_rpm: 9e15 })
+  const exhausted = await seed(http, agents, { token_limit_per_day: 0, rate_limit_rpm: 9e15 })
+  const frames = (resourceId: string) =>
+    Array.from({ length: agents }, (_, n) =>
+      frame("POST", "/api/v1/permissions/check", question(resourceId, n))
+    )
+  const allowed = frames(limited.resourceId)
+  const denied = frames(exhausted.resourceId)
+  const twice = Array.from({ length: agents }, (_, n) =>
+    frame("POST", "/constant-redis", question(limited.resourceId, n))
+  )
+  const [yes, no, same] = [
+    await http.send(pick(allowed, 0)),
+    await http.send(pick(denied, 0)),
+    await http.send(pick(twice, 0))
+  ]
+  if (!JSON.parse(yes.body).allowed || JSON.parse(no.body).allowed || same.body !== constant)
+    throw new Error(`the checks answer otherwise: ${yes.body} ${no.body} ${same.body}`)
+  for (const concurrency of [1, 16, 64])
+    await bench.compare(
+      `limited check at ${concurrency}`,
+      [
+        floor("constant route with two Redis commands", load(concurrency, over(http, twice))),
+        ours("a check with a rate limit", load(concurrency, over(http, allowed))),
+        ours("the same, denied and told", load(concurrency, over(http, denied)))
+      ],
+      { roundMs: 40, rounds: 10 }
+    )
+  http.close()
+}
+
+/** Trust events from a stream into scores, history and what is published, beside reading and acking them. */
+const consumer = async (bench: Bench, redisUrl: string) => {
+  const events = StreamLoad.make(redisUrl)
+  try {
+    await bench.compare(
+      "trust consumer",
+      [
+        floor("a bare XREADGROUP loop", promise(events.bare, { opsPerCall: StreamLoad.count })),
+        ours("the platform on PostgreSQL", promise(events.platform, { opsPerCall: StreamLoad.count }))
+      ],
+      {
+        rounds: 6,
+        batch: 1,
+        batchesPerRound: 1,
+        prepare: (variant) => events.prepare(variant === "the platform on PostgreSQL" ? "platform" : "bare")
+      }
+    )
+  } finally {
+    await events.close()
+  }
+}
+
+const writes = async (bench: Bench, constant: string) => {
+  if (!PostgresServer.isThere() || !RedisServer.isThere())
+    return bench.note("limits, usage and events need PostgreSQL's and Redis's programs; they were not found")
   const scope = Effect.runSync(Scope.make())
   const postgres = await Effect.runPromise(
     Scope.provide(PostgresServer.make({ fsync: true, settings: ["synchronous_commit=on"] }), scope)
   )
   const url = await Effect.runPromise(postgres.database)
-  const servers = await start({ postgres: url, constant: "{}" })
+  const redis = await Effect.runPromise(Scope.provide(RedisServer.make(), scope))
+  const servers = await start({ postgres: url, redis: redis.url, constant })
   const runtime = ManagedRuntime.make(Database.layer({ _tag: "Postgres", url, maxConnections: 4 }))
   const http = client(servers.port)
   try {
+    await limitedChecks(bench, servers, constant)
     const sql = await runtime.runPromise(SqlClient.SqlClient)
     const { permissions, resourceId } = await seed(http, 1000, {
       token_limit_per_day: 9e15,
@@ -214,6 +279,7 @@ const writes = async (bench: Bench) => {
         { roundMs: 200, rounds: 8 }
       )
     }
+    await consumer(bench, redis.url)
   } finally {
     http.close()
     servers.child.kill()
@@ -226,12 +292,13 @@ const writes = async (bench: Bench) => {
 export const suite: Suite = {
   name: "server",
   run: async (bench) => {
-    const servers = await start({ constant: await constantAnswer() })
+    const constant = await constantAnswer()
+    const servers = await start({ constant })
     try {
       await checks(bench, servers)
     } finally {
       servers.child.kill()
     }
-    await writes(bench)
+    await writes(bench, constant)
   }
 }
