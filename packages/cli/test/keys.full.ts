@@ -55,6 +55,8 @@ describe.runIf(PostgresServer.isThere() && RedisServer.isThere())("agion keys an
         (running) => Effect.promise(() => running.stop())
       )
       assert.strictEqual((yield* ask(url, "none")).status, 401)
+      const described = yield* Effect.promise(() => fetch(`${url}/openapi.json`))
+      assert.strictEqual(described.status, 200)
       const listed = yield* ask(url, key)
       assert.include(listed.text, '"name":"ops"')
       assert.strictEqual((yield* ask(url, key, "POST", "/models", model)).status, 201)
