@@ -29,9 +29,11 @@ import {
   type ResourceId,
   Wire
 } from "@agion/domain"
+import { Cel, PolicySet, StoredPolicy } from "@agion/policy"
 import { Effect, FileSystem, Schema } from "effect"
 import { LineCounter, parseDocument } from "yaml"
 import { CommandFailed, Platform } from "./Platform.ts"
+import * as SeedShape from "./SeedShape.ts"
 
 /** The largest file that is read, in bytes. */
 const maxBytes = 1_000_000
@@ -81,8 +83,14 @@ export interface Seeded {
 const requester = "seed"
 const approver = "seed-approver"
 
+/** What a file says, and the place of what stands at a path in it. */
+interface Parsed {
+  readonly seed: Seed
+  readonly placeAt: (path: ReadonlyArray<string | number>) => string
+}
+
 /** A seed from the text of a YAML file; fails with the place of the first fault. */
-const parse = (text: string, file: string): Effect.Effect<Seed, CommandFailed> =>
+const parse = (text: string, file: string): Effect.Effect<Parsed, CommandFailed> =>
   Effect.suspend(() => {
     if (new TextEncoder().encode(text).length > maxBytes) return fault(file, `larger than ${maxBytes} bytes`)
     const lines = new LineCounter()
@@ -98,8 +106,11 @@ const parse = (text: string, file: string): Effect.Effect<Seed, CommandFailed> =
     } catch (cause) {
       return fault(file, cause instanceof Error ? cause.message : String(cause))
     }
+    const unknown = SeedShape.unknownKey(document, lines)
+    if (unknown !== undefined) return fault(file, unknown)
     return Schema.decodeUnknownEffect(Seed)(value ?? {}).pipe(
-      Effect.catch((issue) => fault(file, issue.message))
+      Effect.map((seed) => ({ seed, placeAt: SeedShape.placeAt(document, lines) })),
+      Effect.catch((issue) => fault(file, Wire.wirePaths(issue.message)))
     )
   })
 
@@ -118,12 +129,60 @@ export interface SeedFile {
 export const read = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.catch((error) => fault(file, error.message)))
-  const seed = yield* parse(text, file)
+  const { seed, placeAt } = yield* parse(text, file)
   const organizationId = seed.organization ?? OrganizationId.make("default")
   const resources: Array<Planned> = []
-  for (const resource of seed.resources ?? []) resources.push(yield* plan(resource, organizationId, file))
+  for (const [i, resource] of (seed.resources ?? []).entries())
+    resources.push(yield* plan(resource, organizationId, file, placeAt(["resources", i])))
+  const names = new Set(resources.flatMap(namesOf))
+  for (const [i, { actorId, resource }] of (seed.grants ?? []).entries())
+    if (!names.has(resource)) {
+      const near = Cel.nearest(resource, names)
+      const hint = near === undefined ? "" : `; did you mean \`${near}\`?`
+      yield* fault(
+        file,
+        `${placeAt(["grants", i, "resource"])}grant of \`${actorId}\` names the resource \`${resource}\`, which stands nowhere under resources${hint}`
+      )
+    }
+  for (const [i, policy] of (seed.policies ?? []).entries())
+    yield* compiles(policy, file, placeAt(["policies", i, "expr"]))
   return { seed, organizationId, resources, file } satisfies SeedFile
 })
+
+const namesOf = ({ payload, children }: Planned): ReadonlyArray<string> => [
+  payload.name,
+  ...children.flatMap(namesOf)
+]
+
+/** As the platform will ask it, before there is a platform. */
+const compiles = (policy: typeof SeedPolicy.Type, file: string, place: string) =>
+  PolicySet.compile(
+    StoredPolicy.toSetPolicies([
+      {
+        id: 0,
+        version: 1,
+        name: policy.name,
+        description: policy.description ?? policy.name,
+        type: "access",
+        priority: policy.priority ?? 0,
+        status: "active",
+        policyLanguage: "cel",
+        policyExpr: policy.expr,
+        enforcement: policy.enforcement ?? null,
+        enforcementLevel: policy.level ?? "hard",
+        scope: policy.scope ?? {},
+        actions: null
+      }
+    ])
+  ).pipe(
+    Effect.catch(({ errors: [first] }) => {
+      const at =
+        first === undefined || first.line === 0
+          ? ""
+          : `line ${first.line}, column ${first.column} of its expression: `
+      return fault(file, `${place}policy \`${policy.name}\`: ${at}${first?.message ?? "it does not compile"}`)
+    })
+  )
 
 interface Progress {
   readonly ids: Map<string, ResourceId>
@@ -157,21 +216,24 @@ interface Planned {
 const plan: (
   fields: SeedResource,
   organizationId: OrganizationId,
-  file: string
-) => Effect.Effect<Planned, CommandFailed> = Effect.fnUntraced(function* (fields, organizationId, file) {
-  const { children = [], ...own } = fields
-  const name = `resource \`${String(own["name"])}\``
-  const payload = yield* Schema.decodeUnknownEffect(CreateResource)({
-    resource_data: {},
-    created_by: requester,
-    ...own,
-    organization_id: organizationId
-  }).pipe(Effect.catch((issue) => fault(file, `${name}: ${issue.message}`)))
-  if (!isList(children)) return yield* fault(file, `${name}: children must be a list of resources`)
-  const planned: Array<Planned> = []
-  for (const child of children) planned.push(yield* plan(child, organizationId, file))
-  return { payload, children: planned }
-})
+  file: string,
+  place: string
+) => Effect.Effect<Planned, CommandFailed> = Effect.fnUntraced(
+  function* (fields, organizationId, file, place) {
+    const { children = [], ...own } = fields
+    const name = `resource \`${String(own["name"])}\``
+    const payload = yield* Schema.decodeUnknownEffect(CreateResource)({
+      resource_data: {},
+      created_by: requester,
+      ...own,
+      organization_id: organizationId
+    }).pipe(Effect.catch((issue) => fault(file, `${place}${name}: ${Wire.wirePaths(issue.message)}`)))
+    if (!isList(children)) return yield* fault(file, `${place}${name}: children must be a list of resources`)
+    const planned: Array<Planned> = []
+    for (const child of children) planned.push(yield* plan(child, organizationId, file, place))
+    return { payload, children: planned }
+  }
+)
 
 const isList = Schema.is(Schema.Array(Schema.Record(Schema.String, Schema.Json)))
 

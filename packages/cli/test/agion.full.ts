@@ -245,7 +245,7 @@ describe("agion dev", () => {
     const path = file("seed.yaml", "resources:\n  - { name: a, resource_type: nothing }\n")
     const { code, err } = await agion(["dev", "--port", "0", "--redis-port", "0", "--seed", path])
     assert.strictEqual(code, 1)
-    assert.include(err, `cannot read the seed \`${path}\`: resource \`a\``)
+    assert.include(err, `cannot read the seed \`${path}\`: line 2, column 5: resource \`a\``)
   })
 
   it("serve refuses to start without its servers, and to listen to strangers without keys", async () => {

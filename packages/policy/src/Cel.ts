@@ -19,6 +19,8 @@ import { toJson } from "./cel/Json.ts"
 import { defaultLimits, type Limits, parse } from "./cel/Parser.ts"
 import { assignable, BOOL, format, type Type } from "./cel/Type.ts"
 
+export { nearest } from "./cel/Issue.ts"
+
 /** What an input looks like: variables by name. */
 export type Input = Readonly<Record<string, unknown>>
 
