@@ -103,3 +103,32 @@ layer(RedisMemory.layerServer(), { excludeTestServices: true })("a port under at
     })
   )
 })
+
+layer(RedisMemory.layerServer())("a connection that speaks HTTP", (it) => {
+  it.effect("gets an error for each line, stays open, and has nothing executed of its body", () =>
+    Effect.gen(function* () {
+      const { port = 0 } = yield* RedisMemory
+      const page = yield* RawSocket.open(port)
+      const refused =
+        "-ERR this port speaks Redis' protocol and not HTTP; nothing on this connection is executed\r\n"
+      const lines = [
+        "POST / HTTP/1.1",
+        "Host: 127.0.0.1",
+        "SET stolen 1",
+        RawSocket.encodeCall("SET", "stolen", "2").trimEnd(),
+        'an "open quote'
+      ]
+      yield* page.write(`${lines.join("\r\n")}\r\n`)
+      // The call of three words is seven lines.
+      yield* page.hear(new RegExp(`^(${refused.replace(/[./]/g, "\\$&")}){11}$`))
+      yield* page.write("FLUSHALL\r\n")
+      yield* page.hear(/not HTTP/)
+      const other = yield* RawSocket.open(port)
+      yield* other.write("GET stolen HTTP/1.1\r\nhost: x\r\nSET stolen 3\r\n")
+      yield* other.hear(/^(-ERR [^\r]*HTTP[^\r]*\r\n){3}$/)
+      const client = yield* RawSocket.open(port)
+      yield* client.write(`${RawSocket.encodeCall("GET", "stolen")}NOSUCH\r\nPING\r\n`)
+      yield* client.hear(/^\$-1\r\n-ERR unknown command[^\r]*\r\n\+PONG\r\n$/)
+    }).pipe(Effect.scoped)
+  )
+})

@@ -25,6 +25,16 @@ export class ProtocolError {
   }
 }
 
+/** A line of a connection on which somebody speaks HTTP. */
+export const httpLine: ReadonlyArray<string> = ["HTTP"]
+
+/** A request line of HTTP, whatever its method, or the header that every such request has. */
+const isHttp = (words: ReadonlyArray<string>): boolean => {
+  const [first = "", , version = ""] = words
+  if (/^(post|host:)$/i.test(first)) return true
+  return words.length === 3 && /^HTTP\/\d/i.test(version)
+}
+
 const mostArguments = 1024 * 1024
 const longestInline = 64 * 1024
 
@@ -79,13 +89,17 @@ export const encode = (reply: Reply, protocol: 2 | 3): string => {
 export const encodePush = (items: ReadonlyArray<Reply>, protocol: 2 | 3): string =>
   list(protocol === 3 ? ">" : "*", items.length, items, protocol)
 
-/** Cuts what arrives into requests. */
+/**
+ * Cuts what arrives into requests. After a line of HTTP every line is `httpLine`, whatever it holds: a page in a
+ * browser on this machine can send a body to a loopback port, and no command in it may be executed.
+ */
 export class RequestReader {
   readonly #limit: number
   #chunks: Array<Buffer> = []
   #held = 0
   /** Bytes that must be there before it is worth looking again. */
   #needed = 1
+  #http = false
 
   /** No request may be longer than `limit` bytes. */
   constructor(limit: number) {
@@ -102,7 +116,10 @@ export class RequestReader {
     let position = 0
     this.#needed = 1
     while (position < data.length) {
-      const parsed = data[position] === 0x2a ? this.#multibulk(data, position) : this.#inline(data, position)
+      const parsed =
+        data[position] === 0x2a && !this.#http
+          ? this.#multibulk(data, position)
+          : this.#inline(data, position)
       if (parsed === undefined) break
       if (parsed.request.length > 0) requests.push(parsed.request)
       position = parsed.end
@@ -116,12 +133,16 @@ export class RequestReader {
   #inline(data: Buffer, from: number) {
     const end = data.indexOf(0x0a, from)
     if (end < 0) {
+      if (this.#http && data.length - from > longestInline) return { request: [], end: data.length }
       if (data.length - from > longestInline)
         throw new ProtocolError("ERR Protocol error: too big inline request")
       return undefined
     }
+    if (this.#http) return { request: httpLine, end: end + 1 }
     const line = data.toString("latin1", from, data[end - 1] === 0x0d && end > from ? end - 1 : end)
-    return { request: splitInline(line), end: end + 1 }
+    const words = splitInline(line)
+    this.#http = isHttp(words)
+    return { request: this.#http ? httpLine : words, end: end + 1 }
   }
 
   #multibulk(data: Buffer, from: number) {

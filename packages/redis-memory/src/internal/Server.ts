@@ -6,8 +6,8 @@
 import { createServer, type Server, type Socket } from "node:net"
 import { type Clock, Duration, Effect, Fiber, Schema, type Scope } from "effect"
 import { Blocked, type Machine, type Session } from "./Machine.ts"
-import type { Reply } from "./Reply.ts"
-import { encode, encodePush, ProtocolError, RequestReader } from "./Resp.ts"
+import { Failure, type Reply } from "./Reply.ts"
+import { encode, encodePush, httpLine, ProtocolError, RequestReader } from "./Resp.ts"
 
 /** The port cannot be listened on. */
 export class RedisMemoryListenError extends Schema.TaggedError<RedisMemoryListenError>()(
@@ -28,6 +28,10 @@ const largestRequest = 32 * 1024 * 1024
 
 /** A client that does not read its messages is cut off when so many bytes wait for it. */
 const largestBacklog = 64 * 1024 * 1024
+
+const speaksHttp = new Failure(
+  "ERR this port speaks Redis' protocol and not HTTP; nothing on this connection is executed"
+)
 
 interface Options {
   readonly port?: number
@@ -122,6 +126,7 @@ class Connection {
   }
 
   #run(call: ReadonlyArray<string>) {
+    if (call === httpLine) return this.#answer(speaksHttp)
     const reply = this.#machine.execute(this.#session, call, true)
     if (reply instanceof Blocked) this.#wait(call, reply)
     else this.#answer(reply)
