@@ -15,7 +15,7 @@
  * **Gotchas**: a time-out says nothing about whether the platform acted.
  */
 import {
-  Api,
+  type Api,
   type CheckRequest,
   type CheckResult,
   epochHeader,
@@ -24,8 +24,9 @@ import {
 } from "@agion/domain"
 import { Clock, Context, Duration, Effect, Layer, Random, Redacted, Schema } from "effect"
 import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
-import { HttpApiClient } from "effect/http-api"
+import type { HttpApiClient } from "effect/http-api"
 import { makeBatcher } from "./internal/CheckBatcher.ts"
+import { contract, Line } from "./internal/Contract.ts"
 import { Settings, type SettingsShape } from "./Settings.ts"
 import { quiet } from "./telemetry/QuietClient.ts"
 
@@ -278,11 +279,12 @@ const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions) {
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
   const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
   const repeat = retrying(options.retries ?? 2)
-  const api: GovernanceApi = yield* HttpApiClient.makeWith(Api, { httpClient: transport(client, settings) })
+  const line = transport(client, settings)
+  const api = yield* contract
 
   const act: GovernanceHttp["Service"]["act"] = (f) =>
     Effect.timeoutOrElse(
-      Effect.suspend(() => translated(f(api))),
+      Effect.suspend(() => Effect.provideService(translated(f(api)), Line, line)),
       {
         duration: timeout,
         orElse: () => Effect.fail(timedOut(timeout))
