@@ -1,5 +1,5 @@
 /** An organization and its settings: the tenant that owns rows. */
-import { Schema } from "effect"
+import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { OrganizationId } from "./Id.ts"
 import { TrustModelSettings } from "./Trust.ts"
 import * as Wire from "./Wire.ts"
@@ -26,6 +26,36 @@ export const enforcementModes = ["enforce", "observe"] as const
 export const EnforcementMode = Schema.Literals(enforcementModes)
 export type EnforcementMode = typeof EnforcementMode.Type
 
+const Days = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 36_500 }))
+
+const kinds = {
+  audit_events: Schema.optional(Days),
+  llm_interactions: Schema.optional(Days),
+  trust_history: Schema.optional(Days)
+}
+
+/**
+ * Days for which rows are kept, by kind: `{"llm_interactions": 30}`. A kind that is not named is kept for ever, one
+ * that there is not is refused. Keep `trust_history` for at least as long as `revoke_after` looks back.
+ */
+export const Retention = Schema.Record(Schema.String, Days).pipe(
+  Schema.decodeTo(Schema.Struct(kinds), {
+    decode: SchemaGetter.transformEffect((kept: { readonly [kind: string]: number }) => {
+      const unknown = Object.keys(kept).find((kind) => !Object.hasOwn(kinds, kind))
+      if (unknown === undefined) return Effect.succeed(kept)
+      const message = `\`${unknown}\` is none of ${Object.keys(kinds).join(", ")}`
+      return Effect.fail(new SchemaIssue.InvalidValue({ message }))
+    }),
+    encode: SchemaGetter.transform((kept) => {
+      const said: Record<string, number> = {}
+      for (const [kind, days] of Object.entries(kept)) if (days !== undefined) said[kind] = days
+      return said
+    })
+  })
+)
+export type Retention = typeof Retention.Type
+export type RetentionKind = keyof Retention
+
 const settings = {
   name: Wire.Text,
   timeZone: TimeZone,
@@ -35,7 +65,7 @@ const settings = {
   llmContent: Schema.Literals(["full", "redacted", "none"]),
   /** US dollars a day. */
   budgetLimit: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
-  retention: Wire.JsonObject
+  retention: Retention
 }
 
 /** An organization as it is answered. */

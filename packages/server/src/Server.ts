@@ -38,6 +38,7 @@ import { Policies } from "./policies/Policies.ts"
 import { Agents } from "./registry/Agents.ts"
 import { Registry } from "./registry/Registry.ts"
 import { Resources } from "./resources/Resources.ts"
+import { Retention, type RetentionOptions } from "./retention/Retention.ts"
 import { Database, type DatabaseOptions } from "./sql/Database.ts"
 import { migrate } from "./sql/Migrations.ts"
 import { Subscribers } from "./stream/Subscribers.ts"
@@ -54,6 +55,8 @@ export interface ServerOptions {
   readonly secrets?: SecretsOptions
   /** Names of streams and channels. Default: the contract's. */
   readonly names?: Streams.StreamNames
+  /** How long what was applied is remembered. */
+  readonly retention?: RetentionOptions
   /** More routes on the same router. */
   readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** The largest body that is read, in bytes. Default: 8 MiB. */
@@ -87,7 +90,7 @@ const migrated = Layer.effectDiscard(Effect.orDie(migrate))
 
 /** What the handlers need, each built once. Each line needs what stands below it. */
 const services = (options: ServerOptions) =>
-  Layer.mergeAll(Consumers.layer(), Checks.layer(), Bundle.layer()).pipe(
+  Layer.mergeAll(Consumers.layer(), Checks.layer(), Bundle.layer(), Retention.layer(options.retention)).pipe(
     Layer.provideMerge(Layer.mergeAll(Ingest.layer, Snapshot.layer())),
     Layer.provideMerge(Layer.mergeAll(Feedback.layer, Agents.layer, Subscribers.layer())),
     Layer.provideMerge(Layer.mergeAll(TrustScores.layer, Missions.layer(), Registry.layer)),

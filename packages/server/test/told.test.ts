@@ -5,6 +5,7 @@ import { agents } from "./suites/agents.ts"
 import { feedback } from "./suites/feedback.ts"
 import { missions } from "./suites/missions.ts"
 import { registry } from "./suites/registry.ts"
+import { retention } from "./suites/retention.ts"
 import { stream } from "./suites/stream.ts"
 import { told } from "./suites/told.ts"
 import { trust } from "./suites/trust.ts"
@@ -15,6 +16,7 @@ const suites = (it: It) => {
   feedback(it)
   agents(it)
   registry(it)
+  retention(it)
   missions(it)
   told(it)
   stream(it)

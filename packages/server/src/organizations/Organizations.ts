@@ -1,6 +1,12 @@
 /** Organizations and their settings. A change of settings drops everything that was decided by them. */
-import { ApiError, type Organization, TrustModelSettings, type UpdateOrganization } from "@agion/domain"
-import { Context, Effect, Layer, Schema } from "effect"
+import {
+  ApiError,
+  type Organization,
+  Retention,
+  TrustModelSettings,
+  type UpdateOrganization
+} from "@agion/domain"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { json } from "../sql/Database.ts"
@@ -30,7 +36,7 @@ interface OrganizationRow {
   readonly event_signature: Organization["eventSignature"]
   readonly llm_content: Organization["llmContent"]
   readonly budget_limit_micro: number | null
-  readonly retention: Organization["retention"]
+  readonly retention: unknown
   readonly created_at: Date
   readonly updated_at: Date
 }
@@ -75,6 +81,8 @@ const make = Effect.gen(function* () {
   })
 })
 
+const decodeKept = Schema.decodeUnknownOption(Retention)
+
 const toOrganization = (row: OrganizationRow): Organization => ({
   id: row.id as Organization["id"],
   name: row.name,
@@ -84,7 +92,8 @@ const toOrganization = (row: OrganizationRow): Organization => ({
   eventSignature: row.event_signature,
   llmContent: row.llm_content,
   budgetLimit: row.budget_limit_micro === null ? null : row.budget_limit_micro / 1e6,
-  retention: row.retention,
+  // What was stored before there were kinds says nothing.
+  retention: Option.getOrElse(decodeKept(row.retention), () => ({})),
   createdAt: row.created_at.toISOString(),
   updatedAt: row.updated_at.toISOString()
 })

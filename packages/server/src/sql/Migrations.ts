@@ -8,12 +8,14 @@ import { core } from "./migrations/0001_core.ts"
 import { trustRegistry } from "./migrations/0002_trust_registry.ts"
 import { usageVersions } from "./migrations/0003_usage_versions.ts"
 import { signingVoucher } from "./migrations/0004_signing_voucher.ts"
+import { eventAge } from "./migrations/0005_event_age.ts"
 
 const loader = Migrator.fromRecord({
   "0001_core": core,
   "0002_trust_registry": trustRegistry,
   "0003_usage_versions": usageVersions,
-  "0004_signing_voucher": signingVoucher
+  "0004_signing_voucher": signingVoucher,
+  "0005_event_age": eventAge
 })
 
 /** Brings the database to the present schema; answers with the migrations that were missing. */

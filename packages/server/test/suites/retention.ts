@@ -1,0 +1,73 @@
+import { Platform } from "@agion/testing"
+import { assert } from "@effect/vitest"
+import { Context, Effect } from "effect"
+import { SqlClient } from "effect/sql"
+import { Retention } from "../../src/retention/Retention.ts"
+import { assertRefused, type It, unique } from "./words.ts"
+
+export const retention = (it: It) => {
+  it.effect("an organization says for how many days each kind is kept; another kind or number is 400", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const organization = `/organizations/${unique("org")}`
+      const put = (kept: unknown) => platform.put(organization, { retention: kept })
+      const wrong = [
+        [{ llm_interaction: 30 }, "llm_interaction"],
+        [{ audit_events: 0 }, "audit_events"],
+        [{ audit_events: 1.5 }, "audit_events"],
+        [{ trust_history: "30" }, "trust_history"],
+        [[], "retention"]
+      ] as const
+      for (const [kept, name] of wrong) {
+        const refused = yield* put(kept)
+        assertRefused(refused, 400)
+        assert.include(refused.text, name)
+      }
+      yield* platform.put(organization, {})
+      const answer = yield* put({ llm_interactions: 30 })
+      assert.deepStrictEqual(answer.body.retention, { llm_interactions: 30 }, answer.text)
+    })
+  )
+
+  it.effect("EVENT-5 what is too old is deleted by the holder of the lease, and nothing else", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const sql = Context.get(platform.services, SqlClient.SqlClient)
+      const { prune } = Context.get(platform.services, Retention)
+      const org = unique("org")
+      const talk = (event_id: string) => ({
+        stream: "agion:events:llm_interactions",
+        event_id,
+        organization_id: org,
+        execution_id: "e",
+        agent_id: unique("agent"),
+        interaction_id: event_id,
+        model: "m",
+        provider: "p"
+      })
+      const ids = [unique("event"), unique("event"), unique("event")]
+      yield* platform.post("/events", { events: ids.map(talk) })
+      yield* platform.put(`/organizations/${org}`, { retention: { llm_interactions: 30 } })
+      yield* sql`UPDATE processed_events SET processed_at = clock_timestamp() - interval '91 days'
+        WHERE organization_id = ${org} AND event_id = ${ids[0] ?? ""}`
+      yield* sql`UPDATE processed_events SET processed_at = clock_timestamp() - interval '89 days'
+        WHERE organization_id = ${org} AND event_id = ${ids[1] ?? ""}`
+      yield* sql`UPDATE llm_interactions SET created_at = clock_timestamp() - interval '31 days'
+        WHERE organization_id = ${org} AND event_id = ${ids[2] ?? ""}`
+      yield* sql`
+        INSERT INTO leases (name, holder, fence, expires_at)
+        VALUES ('retention', 'another', 1, clock_timestamp() + interval '1 hour')
+        ON CONFLICT (name) DO UPDATE SET holder = 'another', expires_at = excluded.expires_at`
+      assert.isUndefined(yield* prune)
+      yield* sql`UPDATE leases SET expires_at = '-infinity' WHERE name = 'retention'`
+      assert.deepInclude(yield* prune, { event_ids: 1, llm_interactions: 1, audit_events: 0 })
+      assert.deepInclude(yield* prune, { event_ids: 0, llm_interactions: 0 })
+      const left = yield* sql<{ event_id: string }>`
+        SELECT event_id FROM processed_events WHERE organization_id = ${org} ORDER BY event_id`
+      assert.deepStrictEqual(
+        left.map(({ event_id }) => event_id),
+        ids.slice(1).sort()
+      )
+    })
+  )
+}
