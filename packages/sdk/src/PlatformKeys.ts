@@ -5,12 +5,15 @@
  * is refused unless the pinned key signed that key (`signed_by` in `GET /signing-keys`). Only what stands
  * inside a verified payload counts; a payload of another organization or past its expiry is refused.
  *
+ * With a folder what is pinned is kept there, so that a restart trusts the network no second time.
+ *
  * **Gotchas**: pinning at first contact trusts the network once. Production demands a configured key.
  */
 import { createPublicKey, type KeyObject, verify } from "node:crypto"
 import { fromBase64Url, type Signed, SignedPayload, SigningKey } from "@agion/domain"
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
+import * as AgentFolder from "./internal/AgentFolder.ts"
 import { type PinnedKey, Settings } from "./Settings.ts"
 
 /** Why a signature was not accepted. */
@@ -91,6 +94,13 @@ const add = (ring: Ring, key: PinnedKey): boolean => {
   return true
 }
 
+/** The keys that are held, as they are configured, the pinned one first. */
+const keysOf = (ring: Ring): ReadonlyArray<PinnedKey> =>
+  [...ring.keys].flatMap(([keyId, key]) => {
+    const { x } = key.export({ format: "jwk" })
+    return x === undefined ? [] : [{ keyId, publicKey: x }]
+  })
+
 /** Takes in a key that one already held has signed; true when it was. */
 const introduce = (ring: Ring, key: SigningKey): boolean => {
   const voucher = key.signedBy
@@ -111,6 +121,11 @@ const learn = (ring: Ring, keys: ReadonlyArray<SigningKey>): void => {
   }
 }
 
+/** Keys of the ring as they are kept, the pinned one first. */
+const KeptKeys = Schema.Struct({
+  keys: Schema.Array(Schema.Struct({ keyId: Schema.String, publicKey: Schema.String }))
+})
+
 const make = Effect.gen(function* () {
   const settings = yield* Settings
   const http = yield* GovernanceHttp
@@ -118,6 +133,13 @@ const make = Effect.gen(function* () {
   const ring: Ring = { keys: new Map(), pinned: null }
   const configured = settings.signingKey
   if (configured !== null && add(ring, configured)) ring.pinned = configured.keyId
+  const file =
+    configured === null ? AgentFolder.fileOf(settings, "platform-keys", settings.organizationId) : null
+  for (const key of (yield* AgentFolder.load(file, KeptKeys))?.keys ?? [])
+    if (add(ring, key)) ring.pinned ??= key.keyId
+  const keepKeys = Effect.suspend(() =>
+    ring.pinned === null ? Effect.void : AgentFolder.keep(file, KeptKeys, { keys: keysOf(ring) })
+  )
   let accepted = 0
   let refused = 0
 
@@ -142,7 +164,11 @@ const make = Effect.gen(function* () {
   const fetchKeys = http
     .ask((api) => api.organizations.signingKeys({}))
     .pipe(
-      Effect.map(({ keys }) => learn(ring, keys)),
+      Effect.tap(({ keys }) => {
+        const before = ring.keys.size
+        learn(ring, keys)
+        return ring.keys.size === before ? Effect.void : keepKeys
+      }),
       Effect.ignore
     )
   const pin = Effect.suspend(() => (ring.pinned === null ? fetchKeys : Effect.void))

@@ -2,8 +2,9 @@
  * Registers the agent when its layer is built, and again every minute, so that `last_seen_at` stays fresh
  * (GOVERN-6). In the background: an unreachable platform does not keep the agent from starting.
  */
-import { Clock, Context, Effect, Layer, Redacted, Schedule } from "effect"
+import { Clock, Context, Effect, Layer, Redacted, Schedule, Schema } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
+import * as AgentFolder from "./internal/AgentFolder.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { Settings } from "./Settings.ts"
 
@@ -23,13 +24,16 @@ export class Registrar extends Context.Service<
     /** Registers now. Never fails: see `state`. */
     readonly register: Effect.Effect<RegistrarState>
     readonly stateUnsafe: () => RegistrarState
-    /** The key that signs this agent's events; undefined: none was answered to this process. */
+    /** The key that signs this agent's events; undefined: none was answered to this process, and none was kept. */
     readonly eventKeyUnsafe: () => Redacted.Redacted<string> | undefined
   }
 >()("@agion/sdk/Registrar") {
   static readonly layer: Layer.Layer<Registrar, never, Settings | GovernanceHttp | PlatformKeys> =
     Layer.suspend(() => Layer.effect(Registrar, make))
 }
+
+/** The platform answers the key once: with a folder the next start has it, too. */
+const KeptKey = Schema.Struct({ eventKey: Schema.NonEmptyString })
 
 const again = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")])
 
@@ -39,7 +43,9 @@ const make = Effect.gen(function* () {
   const keys = yield* PlatformKeys
   const { registration } = settings
   let state: RegistrarState = { registered: false, lastSeenAt: null, problem: null }
-  let eventKey: Redacted.Redacted<string> | undefined
+  const file = AgentFolder.fileOf(settings, "event-key", settings.organizationId, settings.agentId)
+  const kept = yield* AgentFolder.load(file, KeptKey)
+  let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
 
   const attempt = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
@@ -60,7 +66,10 @@ const make = Effect.gen(function* () {
         }
       })
     )
-    if (agent.eventKey !== undefined) eventKey = Redacted.make(agent.eventKey)
+    if (agent.eventKey !== undefined) {
+      eventKey = Redacted.make(agent.eventKey)
+      yield* AgentFolder.keep(file, KeptKey, { eventKey: agent.eventKey })
+    }
     state = { registered: true, lastSeenAt: now, problem: null }
   })
   const noted = Effect.tapError(attempt, (error) =>

@@ -1,0 +1,47 @@
+/** What an agent keeps in its folder for its next start: one small file a value, readable by its owner alone. */
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect, Option, Schema } from "effect"
+import type { SettingsShape } from "../Settings.ts"
+
+/** A file in the agent's folder; null: it has none. `about` tells agents and organizations apart. */
+export const fileOf = (
+  settings: SettingsShape,
+  name: string,
+  ...about: ReadonlyArray<string>
+): string | null =>
+  settings.directory === null
+    ? null
+    : join(settings.directory, `${[name, ...about.map(encodeURIComponent)].join("-")}.json`)
+
+/** What an earlier start has kept; undefined when there is none that can be read. */
+export const load = <A>(
+  file: string | null,
+  schema: Schema.Codec<A, unknown>
+): Effect.Effect<A | undefined> =>
+  file === null
+    ? Effect.succeed(undefined)
+    : Effect.promise(() => readFile(file, "utf8").catch(() => "")).pipe(
+        Effect.map((text) =>
+          Option.getOrUndefined(Schema.decodeUnknownOption(Schema.fromJsonString(schema))(text))
+        )
+      )
+
+/** Keeps a value in the place of the last one; a folder that cannot be written to is no reason to stop. */
+export const keep = <A>(
+  file: string | null,
+  schema: Schema.Codec<A, unknown>,
+  value: A
+): Effect.Effect<void> =>
+  file === null
+    ? Effect.void
+    : Effect.ignore(
+        Effect.tryPromise(async () => {
+          const text = Schema.encodeSync(Schema.fromJsonString(schema))(value)
+          await mkdir(join(file, ".."), { recursive: true, mode: 0o700 })
+          await writeFile(`${file}.new`, text, { mode: 0o600 })
+          // A file that was left there keeps its mode.
+          await chmod(`${file}.new`, 0o600)
+          await rename(`${file}.new`, file)
+        })
+      )

@@ -1,0 +1,98 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
+import { AgentConfig, GovernanceHttp, Settings } from "../src/index.ts"
+
+const secret = "only for the model"
+
+const model = {
+  id: "m-1",
+  name: "writer",
+  purpose: "writing",
+  provider: "house",
+  model_name: "large",
+  parameters: {},
+  credentials: { api_key: secret },
+  metadata: {},
+  organization_id: "default",
+  created_at: "2026-01-01T00:00:00.000Z",
+  updated_at: "2026-01-01T00:00:00.000Z"
+}
+
+/** A platform that knows one model, and how often it was asked. */
+const platform = () => {
+  const state = { asked: 0, name: "large", status: 200 }
+  const client = HttpClient.make((request, url) =>
+    Effect.sync(() => {
+      state.asked++
+      const found = url.pathname.endsWith("/models/by-purpose/writing")
+      const away = { error: "Service Unavailable", message: "away", details: "", timestamp: "" }
+      const missing = {
+        _tag: "NotFound",
+        error: "Not Found",
+        message: "there is none",
+        details: "",
+        timestamp: model.created_at
+      }
+      const body = state.status !== 200 ? away : found ? { ...model, model_name: state.name } : missing
+      const status = state.status !== 200 ? state.status : found ? 200 : 404
+      return HttpClientResponse.fromWeb(
+        request,
+        new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } })
+      )
+    })
+  )
+  const layer = AgentConfig.layer.pipe(
+    Layer.provide(GovernanceHttp.layer({ retries: 0 })),
+    Layer.provide(Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test" })),
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+  )
+  return { state, layer }
+}
+
+describe("what agents look up", () => {
+  it.effect("is kept for a minute, and asked for anew after it or when told to", () => {
+    const { layer, state } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+      state.name = "larger"
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+      assert.strictEqual(state.asked, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* config.model("writing")).modelName, "larger")
+      assert.strictEqual(state.asked, 2)
+      state.name = "largest"
+      yield* config.refresh
+      assert.strictEqual((yield* config.model("writing")).modelName, "largest")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is given as it was last while the platform is away, and is missing where it never was", () => {
+    const { layer, state } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      yield* config.model("writing")
+      state.status = 503
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+      state.status = 200
+      const error = yield* Effect.flip(config.model("painting"))
+      assert.strictEqual(error._tag, "ConfigMissing")
+      assert.include(error.message, "there is no model `painting`")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("never prints credentials by itself", () =>
+    Effect.gen(function* () {
+      const found = yield* (yield* AgentConfig).model("writing")
+      for (const text of [String(found), JSON.stringify(found), inspect(found, { depth: null })])
+        assert.notInclude(text, secret)
+      const { credentials } = found
+      assert.deepEqual(credentials === null ? null : Redacted.value(credentials), { api_key: secret })
+    }).pipe(Effect.provide(platform().layer))
+  )
+})

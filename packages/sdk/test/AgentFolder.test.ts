@@ -1,0 +1,127 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { GovernanceHttp, PlatformKeys, Registrar, Settings } from "../src/index.ts"
+import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "agion-agent-"))),
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+)
+
+const modes = (path: string) =>
+  Effect.promise(async () => {
+    const names = await readdir(path)
+    return Promise.all(names.map(async (name) => (await stat(join(path, name))).mode & 0o777))
+  })
+
+const settings = (directory: string) =>
+  Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test", directory })
+
+/** A start of the agent on a platform in memory, which keeps its key only while it runs. */
+const start = (directory: string) =>
+  PlatformKeys.layer.pipe(
+    Layer.provide(GovernanceHttp.layer()),
+    Layer.provide(settings(directory)),
+    Layer.provideMerge(AgionTest.connections())
+  )
+
+describe("what an agent keeps for its next start", () => {
+  it.effect("OUTAGE-5 the key that it pinned: another platform's is not taken after a restart", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const pinned = yield* Effect.gen(function* () {
+        const keys = yield* PlatformKeys
+        yield* keys.pin
+        return keys.stateUnsafe().pinned
+      }).pipe(Effect.provide(start(directory)))
+      assert.strictEqual(pinned, "test-key-1")
+      assert.deepEqual(yield* modes(directory), [0o600])
+      yield* Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        platform.rotateKey("somebody-else")
+        const keys = yield* PlatformKeys
+        yield* keys.pin
+        assert.strictEqual(keys.stateUnsafe().pinned, "test-key-1")
+        const signed = { payload: "", keyId: "somebody-else", signature: "" }
+        const refused = yield* Effect.flip(keys.open(signed))
+        assert.strictEqual(refused.reason, "unknown key")
+      }).pipe(Effect.provide(start(directory)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("OUTAGE-5 its first contact's key where the file cannot be read", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      yield* Effect.promise(() => writeFile(join(directory, "platform-keys-default.json"), "{"))
+      yield* Effect.gen(function* () {
+        const keys = yield* PlatformKeys
+        yield* keys.pin
+        assert.strictEqual(keys.stateUnsafe().pinned, "test-key-1")
+      }).pipe(Effect.provide(start(directory)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("the key that signs its events, which the platform answers once", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      let answers = 0
+      const agent = {
+        id: "00000000-0000-4000-8000-000000000001",
+        agent_id: "00000000-0000-4000-8000-000000000001",
+        container_id: null,
+        name: "agent-1",
+        type: "agent",
+        version: "0",
+        framework: null,
+        model: null,
+        owner: null,
+        capabilities: [],
+        endpoints: {},
+        status: "active",
+        metadata: {},
+        organization_id: "default",
+        last_seen_at: "2026-01-01T00:00:00.000Z",
+        registered_at: "2026-01-01T00:00:00.000Z",
+        created_at: "2026-01-01T00:00:00.000Z",
+        updated_at: "2026-01-01T00:00:00.000Z"
+      }
+      const client = HttpClient.make((request) =>
+        Effect.sync(() => {
+          const body =
+            request.method === "POST" ? { ...agent, ...(answers++ === 0 ? { event_key: "k-1" } : {}) } : {}
+          return HttpClientResponse.fromWeb(
+            request,
+            new Response(JSON.stringify(body), {
+              status: 200,
+              headers: { "content-type": "application/json" }
+            })
+          )
+        })
+      )
+      const keyOf = Effect.gen(function* () {
+        const registrar = yield* Registrar
+        const state = yield* registrar.register
+        assert.isNull(state.problem)
+        const key = registrar.eventKeyUnsafe()
+        return key === undefined ? undefined : Redacted.value(key)
+      }).pipe(
+        Effect.provide(
+          Registrar.layer.pipe(
+            Layer.provide(PlatformKeys.layer),
+            Layer.provide(GovernanceHttp.layer({ retries: 0 })),
+            Layer.provide(settings(directory)),
+            Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+          )
+        )
+      )
+      assert.strictEqual(yield* keyOf, "k-1")
+      assert.strictEqual(yield* keyOf, "k-1")
+      assert.isAtLeast(answers, 2)
+      assert.deepEqual(yield* modes(directory), [0o600])
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,60 @@
+import { createServer } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Layer, Schedule } from "effect"
+import { Health } from "../src/index.ts"
+import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+
+/** A port that nothing listens on at the moment. */
+const freePort = Effect.callback<number>((resume) => {
+  const server = createServer()
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const get = (port: number, path: string) =>
+  Effect.promise(async () => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`)
+    const text = await response.text()
+    return { status: response.status, body: text === "" ? {} : JSON.parse(text) }
+  })
+
+const served = (port: number) => Health.layerHttp({ port }).pipe(Layer.provideMerge(AgionTest.layer()))
+
+describe("the health of an agent over HTTP", () => {
+  it.live("says that it is well and ready, and 503 with what is wrong", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      yield* Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        yield* get(port, "/ready").pipe(
+          Effect.repeat({ until: ({ status }) => status === 200, schedule: Schedule.spaced("20 millis") }),
+          Effect.timeout("10 seconds")
+        )
+        const well = yield* get(port, "/health")
+        assert.strictEqual(well.status, 200)
+        assert.deepInclude(well.body, { status: "ok", ready: true, agentId: "agent-1" })
+        platform.line(false)
+        const degraded = yield* get(port, "/health")
+        assert.strictEqual(degraded.status, 503)
+        assert.include(degraded.body.problems.join(), "pushes are not heard")
+        assert.strictEqual((yield* get(port, "/ready")).status, 200)
+        assert.strictEqual((yield* get(port, "/other")).status, 404)
+      }).pipe(Effect.provide(served(port)))
+      // It ends with its layer.
+      const exit = yield* Effect.exit(Effect.tryPromise(() => fetch(`http://127.0.0.1:${port}/health`)))
+      assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+
+  it.live("does not start on a port that is taken, and says so", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      const second = Effect.exit(Effect.scoped(Effect.asVoid(Layer.build(served(port)))))
+      const exit = yield* Effect.provide(second, served(port))
+      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it started", "EADDRINUSE")
+    })
+  )
+})
