@@ -155,3 +155,21 @@ describe("the promise front", () => {
     assert.include(off.message, "cannot be switched off in production")
   })
 })
+
+describe("the SDK's own logs", () => {
+  it("stay off standard output, and are those from Warn on", async () => {
+    const out: Array<string> = []
+    const err: Array<string> = []
+    const { error, log } = console
+    console.log = (...values: ReadonlyArray<unknown>) => out.push(values.join(" "))
+    console.error = (...values: ReadonlyArray<unknown>) => err.push(values.join(" "))
+    try {
+      await using _ = await Agion.over(AgionTest.layer({ governance: false }))
+    } finally {
+      console.log = log
+      console.error = error
+    }
+    assert.include(err.join("\n"), "governance is switched off")
+    assert.isFalse(out.some((line) => line.includes("governance")))
+  })
+})

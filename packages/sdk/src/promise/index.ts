@@ -12,7 +12,7 @@
  */
 import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
-import { Context, Effect, Exit, ManagedRuntime, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Stream } from "effect"
 import { ConfigMissing } from "../AgentConfig.ts"
 import { type AgionOptions, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
@@ -74,6 +74,12 @@ export interface Statistics {
   readonly events: EventStatistics
 }
 
+/** Logs stay off standard output, which is the program's; `logLevel` says from which level on there are any. */
+const logs = Layer.merge(
+  Layer.succeed(Logger.LogToStderr, true),
+  Layer.succeed(References.MinimumLogLevel, "Warn")
+)
+
 const signalOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })
 
 /** An agent's connection to its platform. */
@@ -97,8 +103,8 @@ export class Agion implements AsyncDisposable {
   }
 
   /** The same over a layer of the program's, such as that of `@agion/sdk/testing`. */
-  static async over(layer: import("effect").Layer.Layer<Services, unknown>): Promise<Agion> {
-    const runtime = ManagedRuntime.make(layer)
+  static async over(layer: Layer.Layer<Services, unknown>): Promise<Agion> {
+    const runtime = ManagedRuntime.make(Layer.provideMerge(layer, logs))
     try {
       return new Agion(runtime, await runtime.context())
     } catch (error) {
