@@ -1,64 +1,19 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { type Platform, path, run, startPlatform } from "./Programs.ts"
 
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
-const node = process.execPath
-const conditions = "--conditions=@agion/source"
-
-let platform: ChildProcess | undefined
-let url = ""
+let platform: Platform | undefined
 
 beforeAll(async () => {
-  const child = spawn(
-    node,
-    [
-      conditions,
-      path("../../packages/cli/src/main.ts"),
-      "dev",
-      "--port",
-      "0",
-      "--redis-port",
-      "0",
-      "--json",
-      "--seed",
-      path("../seed.yaml")
-    ],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, DATABASE_URL: undefined, REDIS_URL: undefined }
-    }
-  )
-  platform = child
-  url = await new Promise<string>((resolve, reject) => {
-    let out = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      out += text
-      if (out.includes("\n")) resolve((JSON.parse(out) as { url: string }).url)
-    })
-    child.once("exit", (code) => reject(new Error(`agion dev ended with ${code}`)))
-  })
+  platform = await startPlatform()
 }, 60_000)
 
-afterAll(() => {
-  platform?.kill("SIGKILL")
-})
-
-/** What a program prints when it runs against the platform. */
-const run = async (program: string): Promise<ReadonlyArray<string>> => {
-  const { stdout } = await promisify(execFile)(node, [conditions, path(`../${program}`)], {
-    env: { ...process.env, AGION_GATEWAY_URL: url, LOG_LEVEL: "error" },
-    timeout: 30_000
-  })
-  return stdout.trim().split("\n")
-}
+afterAll(() => platform?.end("SIGKILL"))
 
 describe("the programs of the README", () => {
   for (const program of ["quickstart-effect.ts", "quickstart-promise.ts"])
     it(`${program} is answered, redacted and denied`, async () => {
-      const lines = await run(program)
+      const lines = await run(program, { AGION_GATEWAY_URL: platform?.url })
       assert.strictEqual(lines[0], 'an answer to "What is in the news?"')
       assert.match(lines[1] ?? "", /^an answer to "Tell \[email[^\]]*\] what is in the news"$/)
       assert.match(lines[2] ?? "", /No drops/)
@@ -66,8 +21,8 @@ describe("the programs of the README", () => {
     })
 
   it("stand in the README as they run", () => {
-    const readme = readFileSync(path("../../README.md"), "utf8")
+    const readme = readFileSync(path("../README.md"), "utf8")
     for (const program of ["quickstart-effect.ts", "quickstart-promise.ts"])
-      assert.include(readme, readFileSync(path(`../${program}`), "utf8").trim())
+      assert.include(readme, readFileSync(path(program), "utf8").trim())
   })
 })

@@ -14,7 +14,7 @@ import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
 import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Stream } from "effect"
 import { ConfigMissing } from "../AgentConfig.ts"
-import { type AgionOptions, layer as layerOf, type Services } from "../AgionSdk.ts"
+import { type AgionOptions, layerConfig, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
 import { type Denied, isDenied } from "../Denials.ts"
 import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.ts"
@@ -97,9 +97,12 @@ export class Agion implements AsyncDisposable {
     this.#cache = Context.get(services, PermissionCache)
   }
 
-  /** Starts the SDK. A platform that is away does not make it fail; options that cannot be do. */
-  static async connect(options: AgionOptions): Promise<Agion> {
-    return Agion.over(layerOf(options))
+  /**
+   * Starts the SDK; without options as `AGION_*` variables say. A platform that is away does not make it fail;
+   * options that cannot be do.
+   */
+  static async connect(options?: AgionOptions): Promise<Agion> {
+    return Agion.over(options === undefined ? layerConfig : layerOf(options))
   }
 
   /** The same over a layer of the program's, such as that of `@agion/sdk/testing`. */
