@@ -18,9 +18,10 @@
  */
 import { type Detector as Known, detectors as known } from "./dlp/detectors.ts"
 import { type Action, type Kind, kinds } from "./dlp/kinds.ts"
-import { type Passage, redact as replace } from "./dlp/redact.ts"
+import { type Passage, redactAll, redact as replace } from "./dlp/redact.ts"
+import { redactValue } from "./dlp/redactValue.ts"
 import { type DlpStream, type StreamOptions, stream as watch } from "./dlp/Stream.ts"
-import { type Finding, type ScanResult, type Settings, scan } from "./dlp/scan.ts"
+import { type ScanResult, type Settings, scan } from "./dlp/scan.ts"
 import { type Bounds, scanValue, type ValueResult } from "./dlp/values.ts"
 
 export type { Action, Kind, Severity } from "./dlp/kinds.ts"
@@ -56,7 +57,10 @@ export interface Dlp {
   readonly redact: (text: string, findings?: ReadonlyArray<Passage>) => string
   /** Scans a structured value: strings, keys, long numbers; own properties, bounded in depth and size. */
   readonly scanValue: (value: unknown, bounds?: Bounds) => ValueResult
-  /** A copy of a JSON-like value with placeholders for the findings in its strings, numbers and keys. */
+  /**
+   * A copy of a JSON-like value with placeholders for what `scanValue` finds in its strings, numbers and keys; maps
+   * and sets are copied as such. What is deeper than 64 or contains itself becomes `[truncated]`.
+   */
   readonly redactValue: (value: unknown) => unknown
   /** Watches a text that arrives in chunks. */
   readonly stream: (options?: StreamOptions) => DlpStream
@@ -87,26 +91,12 @@ const settingsOf = (options: Options): Settings => {
   return { actions, keyedHash: options.keyedHash }
 }
 
-/** Rounds of scanning and replacing after which a text is given up as it is. */
-const ROUNDS = 4
-
-const isHidden = ({ action }: Finding): boolean => action !== "warn"
-
 /** Detectors with `options`; see `Options` for the defaults. */
 export const make = (options: Options = {}): Dlp => {
   const settings = settingsOf(options)
   const { keyedHash } = settings
   const scanText = (text: string) => scan(text, settings)
   const hide = (text: string, findings: ReadonlyArray<Passage>) => replace(text, findings, keyedHash)
-  const redactAll = (text: string): string => {
-    let safe = text
-    for (let round = 0; round < ROUNDS; round++) {
-      const findings = scanText(safe).findings.filter(isHidden)
-      if (findings.length === 0) break
-      safe = hide(safe, findings)
-    }
-    return safe
-  }
   const scanAny = (value: unknown, bounds?: Bounds) => scanValue(value, scanText, hide, bounds)
   return {
     detectors: [...known.values()].map((detector) => ({
@@ -115,38 +105,13 @@ export const make = (options: Options = {}): Dlp => {
       policy: policyOf(detector.kind)
     })),
     scan: scanText,
-    redact: (text, findings) => (findings === undefined ? redactAll(text) : hide(text, findings)),
+    redact: (text, findings) =>
+      findings === undefined ? redactAll(text, scanText, hide) : hide(text, findings),
     scanValue: scanAny,
-    redactValue: (value) => redactIn(value, redactAll, 0, new Set()),
+    redactValue: (value) => redactValue(value, scanText, hide),
     stream: (streamOptions) => watch(scanText, hide, streamOptions)
   }
 }
 
 /** Watches a text that arrives in chunks; `Dlp.make(options).stream(options)`. */
 export const stream = (options: Options & StreamOptions = {}): DlpStream => make(options).stream(options)
-
-const TOO_DEEP = 64
-
-const redactIn = (
-  value: unknown,
-  hide: (text: string) => string,
-  depth: number,
-  above: Set<object>
-): unknown => {
-  if (typeof value === "string") return hide(value)
-  if (typeof value === "number" || typeof value === "bigint") {
-    const digits = String(value)
-    const safe = digits.length < 9 ? digits : hide(digits)
-    return safe === digits ? value : safe
-  }
-  if (typeof value !== "object" || value === null) return value
-  if (depth > TOO_DEEP || above.has(value)) return "[truncated]"
-  above.add(value)
-  const copy = Array.isArray(value)
-    ? value.map((item) => redactIn(item, hide, depth + 1, above))
-    : Object.fromEntries(
-        Object.entries(value).map(([key, item]) => [hide(key), redactIn(item, hide, depth + 1, above)])
-      )
-  above.delete(value)
-  return copy
-}

@@ -286,6 +286,51 @@ describe("scanValue", () => {
   })
 })
 
+describe("redactValue", () => {
+  const secret = dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 24)
+
+  it("hides what scanValue finds by its name, however deep", () => {
+    const values = [
+      { password: secret },
+      { db: { settings: [{ password: secret }] } },
+      { client_secret: [secret] },
+      { secret: { value: secret } },
+      { ssn: "321549876" },
+      { ssn: 321549876 },
+      new Map([["password", secret]]),
+      { password: new Set([secret]) }
+    ]
+    for (const value of values) {
+      assert.strictEqual(dlp.scanValue(value).decision, "block")
+      const safe = dlp.redactValue(value)
+      assert.deepStrictEqual(dlp.scanValue(safe), dlp.scanValue("clean"))
+      const shown = JSON.stringify(safe, (_, part) =>
+        part instanceof Map || part instanceof Set ? [...part] : part
+      )
+      assert.notMatch(shown, new RegExp(`${secret}|321549876`))
+    }
+  })
+
+  it("keeps what is only warned of, dates, bytes, maps and sets, and copies what is shared once", () => {
+    const soft = Dlp.make({ kinds: { api_key: "warn" } })
+    assert.deepStrictEqual(soft.redactValue({ password: secret }), { password: secret })
+    const at = new Date(0)
+    const bytes = new Uint8Array([1, 2])
+    assert.deepStrictEqual(dlp.redactValue({ at, bytes, map: new Map([["a@example.com", 1]]) }), {
+      at,
+      bytes,
+      map: new Map([["[email:16]", 1]])
+    })
+    let shared: unknown = { mail: "maria@example.com" }
+    for (let i = 0; i < 60; i++) shared = [shared, shared]
+    assert.isArray(dlp.redactValue(shared))
+    const both = { plain: [secret], password: [secret] }
+    both.password = both.plain
+    assert.deepStrictEqual(dlp.redactValue(both), { plain: [secret], password: ["[api_key:32]"] })
+    assert.strictEqual(dlp.scanValue(both).decision, "block")
+  })
+})
+
 const filler = (length: number): string =>
   "The finance team approved three refund requests before lunch. "
     .repeat(Math.ceil(length / 60))

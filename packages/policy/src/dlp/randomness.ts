@@ -57,4 +57,8 @@ const isSequence = (value: string): boolean => {
 
 /** Whether the body behind a known prefix can be a key: no placeholder, no words, no sequence, some variety. */
 export const isKeyBody = (value: string): boolean =>
-  entropy(value) > 2.6 && !isPlaceholder(value) && !isSequence(value) && wordiness(value) < 0.75
+  classes(value) > 1 &&
+  entropy(value) > 2.6 &&
+  !isPlaceholder(value) &&
+  !isSequence(value) &&
+  wordiness(value) < 0.75

@@ -2,6 +2,7 @@
  * Puts a placeholder where a finding stands.
  */
 import type { Kind } from "./kinds.ts"
+import type { Finding } from "./scan.ts"
 
 /** A passage to replace, in UTF-16 code units. */
 export interface Passage {
@@ -47,4 +48,22 @@ export const redact = (
     at = end
   }
   return out + text.slice(at)
+}
+
+/** Rounds of scanning and replacing after which a text is given up as it is. */
+const ROUNDS = 4
+
+/** `text` with everything replaced that `scan` finds and does not only warn of, until nothing is left. */
+export const redactAll = (
+  text: string,
+  scan: (text: string) => { readonly findings: ReadonlyArray<Finding> },
+  hide: (text: string, findings: ReadonlyArray<Finding>) => string
+): string => {
+  let safe = text
+  for (let round = 0; round < ROUNDS; round++) {
+    const findings = scan(safe).findings.filter(({ action }) => action !== "warn")
+    if (findings.length === 0) break
+    safe = hide(safe, findings)
+  }
+  return safe
 }

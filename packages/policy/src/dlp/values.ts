@@ -1,6 +1,7 @@
 /**
  * Structured values (the arguments of a tool, a decoded body): every string, every key, every long number.
  */
+import { findingsIn, isTelling, LONG, nameOf } from "./named.ts"
 import { clean, type Decision, type Finding, type ScanResult } from "./scan.ts"
 
 /** A finding and where in the value it stands; offsets count in that string. */
@@ -36,9 +37,6 @@ const cleanValue: ValueResult = Object.freeze({
   truncated: false
 })
 
-const NAMED =
-  /(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|auth|credentials?|bearer|ssn|social|tax|card|pan|account)[\w ]{0,12}$/i
-
 interface Node {
   readonly value: unknown
   readonly path: string
@@ -58,7 +56,7 @@ class Walk {
   private readonly depth: number
   private nodes: number
   private chars: number
-  private readonly seen = new Set<object>()
+  private readonly seen = new Map<object, Set<string>>()
   private readonly stack: Array<Node> = []
 
   constructor(
@@ -88,13 +86,22 @@ class Walk {
     if (typeof value === "string") this.text(value, path, name)
     else if (typeof value === "number" || typeof value === "bigint") {
       const digits = String(value)
-      if (digits.length >= 9) this.text(digits, path, name)
+      if (digits.length >= LONG) this.text(digits, path, name)
     } else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) {
-      if (this.seen.has(value)) return
-      this.seen.add(value)
+      if (this.hasSeen(value, name)) return
       if (depth >= this.depth) this.truncated = true
       else this.children(value, path, name, depth + 1)
     }
+  }
+
+  /** Whether `value` was met before, under a name that tells as much. */
+  private hasSeen(value: object, name: string): boolean {
+    const slots = this.seen.get(value)
+    const slot = isTelling(name) ? name : ""
+    if (slots === undefined) this.seen.set(value, new Set([slot]))
+    else if (slots.has(slot) || slot === "") return true
+    else slots.add(slot)
+    return false
   }
 
   private children(value: object, path: string, name: string, depth: number): void {
@@ -112,7 +119,7 @@ class Walk {
       const label = String(key)
       const safe = this.key(label, path)
       const item: unknown = entries === undefined ? Reflect.get(value, label) : entries.get(key)
-      this.stack.push({ value: item, path: path + step(safe), name: label, depth })
+      this.stack.push({ value: item, path: path + step(safe), name: nameOf(label, name), depth })
       if (this.chars < 0) return
     }
   }
@@ -127,19 +134,10 @@ class Walk {
     return safe
   }
 
-  /** A value is read after its name where the name tells what it is. */
   private text(text: string, path: string, name: string): void {
     this.chars -= text.length
-    const result = this.scan(text)
-    for (const finding of result.findings) this.findings.push({ ...finding, path, inKey: false })
-    if (result.decision === "block" || !NAMED.test(name)) return
-    const lead = `${name}="`
-    for (const finding of this.scan(`${lead}${text}"`).findings) {
-      const start = finding.start - lead.length
-      const end = Math.min(finding.end - lead.length, text.length)
-      if (start < 0 || result.findings.some((known) => known.start < end && start < known.end)) continue
-      this.findings.push({ ...finding, start, end, path, inKey: false })
-    }
+    for (const finding of findingsIn(text, name, this.scan))
+      this.findings.push({ ...finding, path, inKey: false })
   }
 }
 
