@@ -7,6 +7,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../src/sql/Database.ts"
+import { take } from "../src/sql/DirectoryLock.ts"
 import * as Leases from "../src/sql/Leases.ts"
 import { migrate } from "../src/sql/Migrations.ts"
 
@@ -34,13 +35,13 @@ describe("a directory of PGlite", () => {
         // What a process left that is gone, and one whose number another process has by now.
         const gone = spawn(process.execPath, ["-e", ""])
         yield* Effect.promise(() => new Promise((resolve) => gone.on("exit", resolve)))
-        yield* Effect.promise(() => writeFile(join(path, "lock"), `${gone.pid} 1`))
+        yield* Effect.promise(() => writeFile(join(path, "lock.7"), `${gone.pid} 1`))
         const read = Effect.gen(function* () {
           const sql = yield* SqlClient.SqlClient
           assert.deepStrictEqual(yield* migrate, [])
           const rows = yield* sql<{ id: string }>`SELECT id FROM organizations WHERE id = 'kept'`
           assert.deepStrictEqual(rows, [{ id: "kept" }])
-          const lock = yield* Effect.promise(() => readFile(join(path, "lock"), "utf8"))
+          const lock = yield* Effect.promise(() => readFile(join(path, "lock.8"), "utf8"))
           assert.match(lock, new RegExp(`^${process.pid} `))
         })
         yield* Effect.provide(read, database, { local: true })
@@ -48,6 +49,22 @@ describe("a directory of PGlite", () => {
     60_000
   )
 })
+
+it.live("a lock that a dead process left is taken over by one of many that see it at once", () =>
+  Effect.gen(function* () {
+    for (let round = 0; round < 10; round++) {
+      const path = yield* directory
+      // No process has such a number.
+      yield* Effect.promise(() => writeFile(join(path, "lock.1"), "999999999 1"))
+      const all = yield* Effect.promise(() => Promise.all(Array.from({ length: 20 }, () => take(path))))
+      const taken = all.flatMap((one) => (one._tag === "Taken" ? [one] : []))
+      assert.strictEqual(taken.length, 1)
+      assert.isTrue(all.every((one) => one._tag === "Taken" || one.pid === process.pid))
+      for (const { release } of taken) yield* Effect.promise(release)
+      assert.strictEqual((yield* Effect.promise(() => take(path)))._tag, "Taken")
+    }
+  }).pipe(Effect.scoped)
+)
 
 /** What every database promises. */
 const contract = (name: string, database: Layer.Layer<SqlClient.SqlClient>) =>

@@ -1,14 +1,12 @@
 /**
  * PGlite, opened for this process alone, and a stream that speaks PostgreSQL's wire protocol into it.
  *
- * Two processes on one directory lose rows without an error. So a directory is locked: a file names the process
- * that holds it and when that process started; what a dead process left behind is taken over.
+ * Two processes on one directory lose rows without an error. So a directory is locked.
  */
-import { readFileSync } from "node:fs"
-import { mkdir, open as openFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { Duplex } from "node:stream"
 import { Effect, Schema, type Scope } from "effect"
+import * as DirectoryLock from "./DirectoryLock.ts"
 
 /** Another process works on the directory. */
 export class DirectoryLocked extends Schema.TaggedError<DirectoryLocked>()("DirectoryLocked", {
@@ -54,71 +52,15 @@ export const open = (options: OpenOptions): Effect.Effect<Backend, DirectoryLock
 
 const lock = (path: string) =>
   Effect.acquireRelease(
-    Effect.promise(() => takeLock(path)).pipe(
-      Effect.flatMap((holder) =>
-        holder === undefined ? Effect.succeed(path) : Effect.fail(new DirectoryLocked({ path, pid: holder }))
+    Effect.promise(() => DirectoryLock.take(path)).pipe(
+      Effect.flatMap((taken) =>
+        taken._tag === "Taken"
+          ? Effect.succeed(taken)
+          : Effect.fail(new DirectoryLocked({ path, pid: taken.pid }))
       )
     ),
-    () => Effect.promise(() => rm(lockFile(path), { force: true }))
+    ({ release }) => Effect.promise(release)
   )
-
-const lockFile = (path: string): string => join(path, "lock")
-
-/** Takes the lock, or tells which process holds it. */
-const takeLock = async (path: string): Promise<number | undefined> => {
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  for (;;) {
-    try {
-      const file = await openFile(lockFile(path), "wx", 0o600)
-      await file.writeFile(`${process.pid} ${startedAt(process.pid) ?? ""}`)
-      await file.close()
-      return undefined
-    } catch (error) {
-      if (!isCode(error, "EEXIST")) throw error
-    }
-    const holder = readHolder(path)
-    if (holder !== undefined && isAlive(holder)) return holder.pid
-    await rm(lockFile(path), { force: true })
-  }
-}
-
-interface Holder {
-  readonly pid: number
-  readonly startedAt: string
-}
-
-const readHolder = (path: string): Holder | undefined => {
-  try {
-    const [pid = "", startedAt = ""] = readFileSync(lockFile(path), "utf8").split(" ")
-    return Number(pid) > 0 ? { pid: Number(pid), startedAt } : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** A pid alone may since belong to another process: its start time tells them apart, where the system says it. */
-const isAlive = (holder: Holder): boolean => {
-  try {
-    process.kill(holder.pid, 0)
-  } catch (error) {
-    if (!isCode(error, "EPERM")) return false
-  }
-  const started = startedAt(holder.pid)
-  return started === undefined || holder.startedAt === "" || started === holder.startedAt
-}
-
-/** When a process started, in the system's ticks; undefined where there is no /proc. */
-const startedAt = (pid: number): string | undefined => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
-  } catch {
-    return undefined
-  }
-}
-
-const isCode = (error: unknown, code: string): boolean =>
-  typeof error === "object" && error !== null && "code" in error && error.code === code
 
 const cancelRequest = 80877102
 const terminate = 0x58
