@@ -88,6 +88,8 @@ interface Question {
 const remembered = (parts: Parts, question: Question, entry: CacheEntry): Decision | MissReason => {
   const reason = unusable(entry, parts.now())
   if (reason !== null) return reason
+  // GOVERN-8: what was answered for another call says nothing of a fact that is not held.
+  if (question.platformOnly) return "context"
   const { input, judged } = question
   const ready = judged
     ? entry.plainJudged

@@ -327,7 +327,7 @@ export const judge = (
     obligations: local.obligations,
     observed: observing && refusal !== null,
     sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
-    platformOnly: held !== null && local.deferred.length > 0,
+    platformOnly: local.deferred.length > 0,
     begunAt,
     span: null
   }
