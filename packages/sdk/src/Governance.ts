@@ -19,7 +19,7 @@
 import type { Wire } from "@agion/domain"
 import { ActorId, ResourceId } from "@agion/domain"
 import { PermissionCheck, type PolicySet } from "@agion/policy"
-import { Context, Duration, Effect, Exit, Fiber, Layer, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import type { Decision } from "./Decision.ts"
 import { CallTimedOut, type Denied, GovernanceUnavailable } from "./Denials.ts"
 import { EventBuffer } from "./EventBuffer.ts"
@@ -359,15 +359,21 @@ const ending = <A, E>(
   exit: Exit.Exit<A, E>,
   options: GovernedOptions<A>
 ): Effect.Effect<void> => {
+  if (granted.started)
+    end(parts, granted, exit, Exit.isSuccess(exit) ? saidOf(parts, granted, exit.value, options) : null)
+  else release(parts, granted)
+  return Effect.void
+}
+
+/** What a call says that it used by its value; where `usage` throws it is charged by its estimate. */
+const saidOf = <A>(parts: Parts, granted: Permit, value: A, options: GovernedOptions<A>): Usage | null => {
   try {
-    if (granted.started) {
-      const said = Exit.isSuccess(exit) ? (options.usage?.(exit.value) ?? null) : null
-      end(parts, granted, exit, said === null ? null : addUsage(granted.reported, said))
-    } else release(parts, granted)
-    return Effect.void
-  } catch (defect) {
-    // A function of the program's, such as `usage` or its prices.
-    return Effect.die(defect)
+    const said = options.usage?.(value)
+    return said === undefined ? null : addUsage(granted.reported, said)
+  } catch (error) {
+    parts.onFault(error)
+    granted.reported = null
+    return null
   }
 }
 
@@ -377,6 +383,12 @@ const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
     resource: call.resource,
     afterMs: Duration.toMillis(Duration.fromInputUnsafe(timeout))
   })
+
+/** Says that a function of the program's threw: what it says of a call is replaced by the estimate. */
+const faultLog = (context: Context.Context<never>) => (error: unknown) => {
+  const said = "`usage` or `Prices` threw: the call is charged by its estimate"
+  Effect.runForkWith(context)(Effect.logWarning(said, Cause.die(error)))
+}
 
 const noOptions: GovernedOptions<unknown> = {}
 
@@ -395,6 +407,7 @@ const make = Effect.gen(function* () {
     wallNow,
     newId: EventId.make(wallNow),
     violations: new Map(),
+    onFault: faultLog(yield* Effect.context<never>()),
     telemetry: yield* Telemetry.orSilent
   }
   const run =

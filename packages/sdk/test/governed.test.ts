@@ -1,6 +1,6 @@
 import type { Policy } from "@agion/domain"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Latch, Layer, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   denialsAsValues,
@@ -232,6 +232,56 @@ describe("limits", () => {
   )
 })
 
+describe("functions of the program's that throw", () => {
+  const thrown = new Error("no such model")
+  const throwing = () => {
+    throw thrown
+  }
+  const limited = { tokenLimitPerDay: 1000, costLimitPerDayUsd: 10 }
+  const estimate = { tokens: 500, costUsd: 2 }
+  const logged = (lines: Array<string>) => {
+    const logger = Logger.make(({ cause, message }) => {
+      lines.push(`${String(message)} ${Cause.pretty(cause)}`)
+    })
+    return Layer.merge(Logger.layer([logger]), Prices.layer(throwing))
+  }
+
+  it.effect("GOVERN-2 a typed failure outlives prices that throw, is settled once and leaves a line", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      const error = yield* governed("chat", model, { estimate })((call) => {
+        call.report({ tokens: 7 })
+        return Effect.fail("no answer" as const)
+      }).pipe(Effect.flip)
+      assert.strictEqual(error, "no answer")
+      assert.deepStrictEqual(yield* told, ["task_failed", "allow"])
+      assert.deepStrictEqual(
+        [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
+        [["settled", 7, 2]]
+      )
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0] ?? "", /charged by its estimate.*no such model/s)
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
+  })
+
+  it.effect("GOVERN-2 a success outlives a `usage` that throws, and is charged by its estimate", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      const answer = yield* Effect.succeed(42).pipe(governed("chat", model, { estimate, usage: throwing }))
+      assert.strictEqual(answer, 42)
+      assert.deepStrictEqual(yield* told, ["task_completed", "allow"])
+      assert.deepInclude([...platform.reservations.values()][0], {
+        state: "settled",
+        tokens: 500,
+        costUsd: 2
+      })
+      assert.lengthOf(lines, 1)
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
+  })
+})
+
 describe("content", () => {
   it.effect("DLP-2 a secret is blocked here; from a user it costs no trust", () =>
     Effect.gen(function* () {
@@ -353,6 +403,61 @@ describe("policies", () => {
       const error = yield* Effect.void.pipe(governed("chat", model), Effect.flip)
       assert.include(["PolicyViolation", "PermissionDenied"], error._tag)
       assert.isTrue(platform.arrived.some(({ path }) => path === "/permissions/check"))
+    }).pipe(fresh())
+  )
+
+  /** A platform that sends no facts with its answers. */
+  const withoutFacts = Effect.map(
+    withPolicies(policy({ name: "Rich only", expr: 'action != "refund" || actor.budget_limit > 100.0' })),
+    (platform) => {
+      const answer = platform.check.bind(platform)
+      platform.check = (request) => {
+        const { entry: _, ...result } = answer(request)
+        return result
+      }
+      return platform
+    }
+  )
+
+  it.effect("GOVERN-8 a warm cache answers no call whose policies read a fact that is not held", () =>
+    Effect.gen(function* () {
+      const platform = yield* withoutFacts
+      yield* Effect.void.pipe(governed("chat", model))
+      const error = yield* Effect.void.pipe(governed("refund", model), Effect.flip)
+      assert.include(error.message, "Rich only")
+      const asked = platform.arrived.length
+      yield* Effect.void.pipe(governed("chat", model))
+      assert.isAbove(platform.arrived.length, asked)
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-8 nor does an answer that another call waits for", () =>
+    Effect.gen(function* () {
+      yield* withoutFacts
+      const [chat, refund] = yield* Effect.all(
+        [governed("chat", model), governed("refund", model)].map((run) => Effect.exit(run(Effect.void))),
+        { concurrency: "unbounded" }
+      )
+      assert.isTrue(chat !== undefined && Exit.isSuccess(chat))
+      assert.isTrue(refund !== undefined && Exit.isFailure(refund))
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-8 with the platform away such a call is denied as unavailable, at no cost in trust", () =>
+    Effect.gen(function* () {
+      const platform = yield* withoutFacts
+      yield* Effect.void.pipe(governed("chat", model))
+      yield* flush
+      const before = platform.actor(agent).score
+      platform.fault = { _tag: "Refuse" }
+      const calling = yield* Effect.forkChild(Effect.void.pipe(governed("chat", model), Effect.flip))
+      // Retries pause: time moves on while the platform is asked.
+      for (let i = 0; i < 40 && calling.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+      const error = yield* Fiber.join(calling)
+      assert.deepInclude(error, { _tag: "GovernanceUnavailable", rule: "platform_facts" })
+      platform.fault = { _tag: "None" }
+      yield* flush
+      assert.strictEqual(platform.actor(agent).score, before)
     }).pipe(fresh())
   )
 

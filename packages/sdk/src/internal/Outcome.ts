@@ -38,6 +38,8 @@ export interface Reporting extends CallParts {
   readonly events: EventBuffer["Service"]
   /** Violations by subject and resource, and the minute in which each was last told. */
   readonly violations: Map<string, number>
+  /** Logs that a function of the program's threw: `usage`, or its prices. */
+  readonly onFault: (error: unknown) => void
 }
 
 const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
@@ -79,8 +81,25 @@ const problemOf = (
     ? ""
     : parts.engine.dlpFor(call.obligations).redact(causeText(exit))
 
+/** What a call is charged, also where the program's prices throw: then its cost is what was estimated. */
+const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
+  try {
+    return pricedOf(parts, permit, ending, said)
+  } catch (error) {
+    parts.onFault(error)
+    const { estimate } = permit.call.options
+    const { tokens, costUsd } = permit.held ?? { tokens: estimate?.tokens, costUsd: estimate?.costUsd }
+    return { tokens: said?.tokens ?? tokens ?? 0, costUsd: costUsd ?? 0 }
+  }
+}
+
+interface Charge {
+  readonly tokens: number
+  readonly costUsd: number
+}
+
 /** What a call is charged: what it said, or by GOVERN-2 nothing, or its estimate. */
-const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null) => {
+const pricedOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
   const { call, held } = permit
   const entry = parts.cache.heldUnsafe(call.input)
   if (said !== null) {
