@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Dlp from "../src/Dlp.ts"
 import { generate } from "./dlp/generate.mjs"
-import { growth, hostile } from "./dlp/hostile.ts"
+import { growth, hostile, motifs, timesProse } from "./dlp/hostile.ts"
 import { lookalikes } from "./dlp/lookalikes.ts"
 import { measure, Shares } from "./dlp/measure.ts"
 import { linesOf, ordinaryFiles } from "./dlp/ordinary.ts"
@@ -143,6 +143,30 @@ describe("scan", () => {
     assert.deepStrictEqual(kindsIn(`pay with ${good}`), ["credit_card"])
     const last = good.slice(-1) === "9" ? "8" : "9"
     assert.deepStrictEqual(kindsIn(`pay with ${good.slice(0, -1)}${last}`), [])
+  })
+
+  it("DLP-2 takes three numbers in a row for a social security number where a word or quotes say so", () => {
+    const apart = number.replaceAll("-", " ")
+    for (const text of [`took ${apart} ms`, apart, apart.replaceAll(" ", "\t"), `${apart}\n${apart}`]) {
+      assert.deepStrictEqual(kindsIn(text), [], text)
+    }
+    for (const text of [
+      `ssn ${apart}`,
+      `my number ${apart}`,
+      `{"v":"${apart}"}`,
+      apart.replaceAll(" ", "\u00a0")
+    ]) {
+      assert.deepStrictEqual(kindsIn(text), ["ssn"], text)
+    }
+  })
+
+  it("DLP-2 takes the number of a record for a card where one is spoken of", () => {
+    const digits = card(dice, "")
+    for (const name of ["user_id=", "order number ", '"orderId": "', "ticket no. "]) {
+      assert.deepStrictEqual(kindsIn(name + digits), [], name)
+      assert.deepStrictEqual(kindsIn(`paid by card, ${name}${digits}`), ["credit_card"], name)
+    }
+    assert.deepStrictEqual(kindsIn(card(dice, "-").replaceAll("-", "\t")), [])
   })
 
   it("finds a private key that is cut at either end", () => {
@@ -400,6 +424,13 @@ describe("hostile text", () => {
     for (const [name, make] of Object.entries(hostile)) {
       const ratio = growth(all, make, 32 * 1024, 8)
       assert.isAtMost(ratio, 1.5, `${name}: four times the text, ${(4 * ratio).toFixed(1)} times the work`)
+    }
+  })
+
+  it("DLP-5 looks back for an address no more often than there is one", () => {
+    for (const [motif, text] of motifs(8 * 1024)) {
+      const times = timesProse(dlp, text)
+      assert.isAtMost(times, 150, JSON.stringify(motif))
     }
   })
 })

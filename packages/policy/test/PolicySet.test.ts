@@ -349,6 +349,45 @@ describe("PolicySet", () => {
     assert.deepEqual(policy?.clauses[0]?.saw, { "request.content": "text of 500 characters" })
   })
 
+  it("DLP-4 explains and gives reasons without repeating what a call sends", () => {
+    const secret = ["321", "54", "9876"].join("-")
+    const number = Number(secret.replaceAll("-", ""))
+    const set = made({
+      expr:
+        "request.content.contains('x') && request.arguments.note != 'a' && request.arguments.list.size() == 1 " +
+        "&& request.arguments.n > 1 && context.long != 'a' && context.m[request.content] == 1",
+      enforcement: "allow"
+    })
+    const verdict = set.evaluate({
+      request: {
+        content: `x ${secret}`,
+        arguments: { note: secret, list: [{ [secret]: secret }], n: number }
+      },
+      context: { long: { deep: [`${secret} ${"y".repeat(100)}`] }, m: {} }
+    })
+    const [policy] = verdict.explain().policies
+    const told = JSON.stringify([policy, verdict.matched])
+    assert.notInclude(told, secret)
+    assert.notInclude(told, String(number))
+    assert.include(told, "the map has no such key")
+    assert.deepEqual(
+      policy?.clauses.slice(0, 5).map((c) => Object.values(c.saw)[0]),
+      [
+        "text of 13 characters",
+        "text of 11 characters",
+        "list of 1",
+        "a number",
+        { deep: ["text of 112 characters"] }
+      ]
+    )
+  })
+
+  it("takes a character beyond the basic plane for one in a scope", () => {
+    const set = made({ expr: "false", scope: { agents: ["a?c"] } })
+    assert.strictEqual(set.evaluate({ agent_id: "a😀c" }).decision, "deny")
+    assert.strictEqual(set.evaluate({ agent_id: "a😀😀c" }).decision, "allow")
+  })
+
   it("shows neither the set nor the input when a verdict is logged", () => {
     const verdict = made({ expr: "request.tool == 'x'" }).evaluate({ request: { tool: "a-private-name" } })
     assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(verdict))).sort(), [

@@ -70,12 +70,16 @@ const glue = (text: string, at: number): number => {
 const isOwn = (unit: number): boolean =>
   unit > 32 && !isQuote(unit) && unit !== 60 && unit !== 62 && unit !== 44 && unit !== 59
 
-/** Drops line breaks, concatenation and mark-up from `at` on; ends at a space, a quote or a bracket. */
-export const withoutGlue = (text: string, at: number, limit: number): Joined => {
+/**
+ * Drops line breaks, concatenation and mark-up from `at` on; ends at a space, a quote, a bracket, or where the unit
+ * `once` comes again.
+ */
+export const withoutGlue = (text: string, at: number, limit: number, once = -1): Joined => {
   const cuts: Array<number> = []
   let out = ""
   let i = at
   let end = at
+  let met = false
   while (out.length < limit && i < text.length) {
     const next = glue(text, i)
     if (next > i) {
@@ -84,7 +88,8 @@ export const withoutGlue = (text: string, at: number, limit: number): Joined => 
       continue
     }
     const unit = text.charCodeAt(i)
-    if (!isOwn(unit)) break
+    if (!isOwn(unit) || (met && unit === once)) break
+    met ||= unit === once
     out += text.charAt(i++)
     end = i
   }
@@ -100,18 +105,26 @@ export const separatorAt = (text: string, at: number): string => {
   return text.slice(at + 1, first)
 }
 
-/** Reads one character of the value, then a `separator`, and so on; by default that between the first two letters. */
+/**
+ * Reads one character of the value, then a `separator`, and so on; by default that between the first two letters.
+ * Ends where the unit `once` comes again.
+ */
 export const withoutSeparator = (
   text: string,
   at: number,
   limit: number,
-  separator: string = separatorAt(text, at)
+  separator: string = separatorAt(text, at),
+  once = -1
 ): Joined => {
   if (separator === "") return { text: "", end: at, pieces: 1, cuts: NO_CUTS }
   let out = ""
   let i = at
   let end = at
+  let met = false
   while (out.length < limit && i < text.length) {
+    const unit = text.charCodeAt(i)
+    if (met && unit === once) break
+    met ||= unit === once
     out += text.charAt(i++)
     end = i
     if (!text.startsWith(separator, i)) break

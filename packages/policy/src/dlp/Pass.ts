@@ -124,9 +124,13 @@ const isJoint = (unit: number): boolean =>
   unit === 126 ||
   unit === 60
 
-/** Whether the tag that opens at `at` stands inside a word. */
+const isDigit = (unit: number): boolean => unit >= 48 && unit <= 57
+
+/** Whether the tag that opens at `at` stands inside a word, or behind a digit and a space. */
 const isInnerTag = (text: string, at: number): boolean => {
-  if (at === 0 || text.charCodeAt(at - 1) <= 32) return false
+  if (at === 0) return false
+  if (text.charCodeAt(at - 1) <= 32 && !(text.charCodeAt(at - 1) === 32 && isDigit(text.charCodeAt(at - 2))))
+    return false
   let i = at
   for (let k = 0; k < 6 && text.charCodeAt(i) === 60; k++) {
     const close = text.slice(i + 1, i + 122).indexOf(">")

@@ -45,16 +45,29 @@ const issued = (value: string): "no" | "weak" | "sure" => {
 const CARD_CONTEXT =
   /card|\bcc\b|\bpan\b|credit|debit|visa|master|amex|discover|maestro|diners|\bjcb\b|unionpay|payment|charge|\bpay\b|billing|cvv|cvc|\bexp(?:iry|ires|\b)|kredit|karte|tarjeta|carte|carta/i
 const SSN_CONTEXT =
-  /social|soc\.? ?sec|taxpayer|tax[ _-]?(?:payer|id)|\b[it]tin\b|\btin\b|\bss ?#|\bw-?[249]\b|1099|payroll|loan|mortgage|borrower|applicant|sozialversicherung|s[ée]curit[ée] sociale|seguro social/i
+  /social|soc\.? ?sec|taxpayer|tax[ _-]?(?:payer|id)|\b[it]tin\b|\btin\b|\bss ?#|\bw-?[249]\b|form 1099|\b1099[ -](?:misc|nec|int|div|k|r)\b|payroll|loan|mortgage|borrower|applicant|sozialversicherung|s[ée]curit[ée] sociale|seguro social/i
 /** Case matters here: `className` has an `ssN` in it. */
 const SSN_NAME = /(?:^|[^A-Za-z])ssns?(?![a-z])|SSN|[a-z]Ssn/
 
 const isSsnContext = (around: string): boolean => SSN_NAME.test(around) || SSN_CONTEXT.test(around)
 
+/** Where digits are only set apart by spaces, a person must be spoken of, or the number itself. */
+const PERSON_CONTEXT =
+  /\bnumber\b|\bmy\b|\bh(?:is|er)\b|\btheir\b|\byour\b|customer|client|employee|patient|member|insured|holder|citizen|person|identi|\bid\b|nummer|num[ée]ro/i
+
 const OTHER_NUMBER =
-  /(?:imei|iccid|isbn|issn|ean|gtin|upc|snowflake|tracking|serial|sku|part|catalog(?:ue)?|model|lot|batch|phone|tel|fax|mobile|account|acct|routing|invoice|order|ticket|case|version|build|sha|hash|uuid|epoch|timestamp|cas|zip)[a-z]{0,3}[\s:#=."'_-]{0,4}(?:no|nr|num|number|id)?[\s:#=."'_-]{0,4}$/i
+  /(?:imei|item|iccid|isbn|issn|ean|gtin|upc|snowflake|tracking|serial|sku|part|catalog(?:ue)?|model|lot|batch|phone|tel|fax|mobile|account|acct|routing|invoice|order|ticket|case|version|build|sha|hash|uuid|epoch|timestamp|cas|zip)[a-z]{0,3}[\s:#=."'_-]{0,4}(?:no|nr|num|number|id)?[\s:#=."'_-]{0,4}$/i
 const DEVICE_NUMBER =
-  /(?:imei|iccid|isbn|ean|gtin|upc|snowflake|tracking|epoch|timestamp|uuid|hash|sha\d*)[\s:#=."'_-]{0,4}(?:no|nr|num|number|id)?[\s:#=."'_-]{0,4}$/i
+  /(?:imei|iccid|isbn|snowflake|tracking|epoch|timestamp|uuid|hash|sha\d*)[\s:#=."'_-]{0,4}(?:no|nr|num|number|id)?[\s:#=."'_-]{0,4}$/i
+/** Numbers of goods have at most 14 digits. */
+const GOODS_NUMBER = /(?:ean|gtin|upc)[\s:#=."'_-]{0,4}(?:no|nr|num|number|id)?[\s:#=."'_-]{0,4}$/i
+/** `user_id=…`, `"orderId": …`, `order number …`: one of many numbers, unless a card is spoken of. */
+const RECORD_ID =
+  /(?:[a-z]_id|[a-z]-id|[a-z]Ids?|\b[iI]ds?|\bIDs?|[A-Z]_IDs?)["'\]]{0,2}(?:\s?[:=#]{1,2}|\sis)?\s{0,2}["']?$/
+const RECORD_NUMBER =
+  /(?:order|invoice|ticket|case|account|acct|request|message|job|batch|serial|part|document|booking|reference|\bref)[\s_.-]{0,2}(?:no|nr|num|number|id|#)["'\]]{0,2}(?:\s?[:=#]{1,2}|\.|\sis)?\s{0,2}["']?$/i
+
+const isRecord = (ahead: string): boolean => RECORD_ID.test(ahead) || RECORD_NUMBER.test(ahead)
 
 interface Group {
   readonly text: string
@@ -142,8 +155,11 @@ const card = (
   const kind = issued(digits)
   if (kind === "no" || !isLuhn(digits) || !isAlone(text, from, to)) return false
   if (/^(\d)\1{12}/.test(digits)) return false
-  if ((kind === "weak" || writing === "merged") && !CARD_CONTEXT.test(near(text, from, to))) return false
-  if (writing !== "grouped" && DEVICE_NUMBER.test(before(text, from))) return false
+  const ahead = before(text, from)
+  const unsure = kind === "weak" || writing === "merged" || (writing === "whole" && isRecord(ahead))
+  if (unsure && !CARD_CONTEXT.test(near(text, from, to))) return false
+  if (writing !== "grouped" && DEVICE_NUMBER.test(ahead)) return false
+  if (digits.length < 15 && GOODS_NUMBER.test(ahead)) return false
   report.add(view, "credit-card", from, to, digits)
   return true
 }
@@ -181,6 +197,26 @@ const isHexRow = (text: string, from: number, to: number, gap: string): boolean 
   (text.startsWith(gap, from - gap.length) &&
     /(?<![A-Za-z0-9])[0-9A-Fa-f]{4}$/.test(text.slice(Math.max(0, from - gap.length - 5), from - gap.length)))
 
+const CLOSING: Readonly<Record<string, string>> = { '"': '"', "'": "'", "`": "`", ">": "<", "|": "|" }
+
+/** Whether nothing else stands between two quotes, tags or bars: a value of its own. */
+const isEnclosed = (text: string, from: number, to: number): boolean => {
+  const space = text.charCodeAt(from - 1) === 32 ? 1 : 0
+  const closing = CLOSING[text.charAt(from - 1 - space)]
+  return closing !== undefined && text.startsWith(closing, to + space)
+}
+
+/** Whether three groups with `gap` between them and nothing like it around them need no word that says what they are. */
+const isSure = (text: string, gap: string, from: number, to: number): boolean => {
+  if (gap.trim() === "")
+    return (
+      /^[^ \t\r\n]$/.test(gap) ||
+      (gap === " " && (isEnclosed(text, from, to) || PERSON_CONTEXT.test(before(text, from))))
+    )
+  if (gap === "_") return !/\w$/.test(text.slice(from - 1, from)) && !/^\w/.test(text.slice(to, to + 1))
+  return !/[,;:/_\\=|x]/.test(gap)
+}
+
 /** Tries every way to read a number that begins with group `at`; how many groups it took. */
 const readAt = (
   view: View,
@@ -208,8 +244,8 @@ const readAt = (
       if (last === undefined) continue
       if (next !== undefined && last.gap === group.gap && next.text.length >= 4) continue
       if (isHexRow(view.text, start, last.end, group.gap)) continue
-      // numbers between commas are a list, unless a card is spoken of
-      const how = /[,;]/.test(group.gap) ? "merged" : "grouped"
+      // numbers between commas or in columns are a list, unless a card is spoken of
+      const how = /[,;\t\r\n]/.test(group.gap) ? "merged" : "grouped"
       if (card(view, report, join(groups, at, layout.length), start, last.end, how)) return layout.length
     }
   }
@@ -219,7 +255,7 @@ const readAt = (
       sameAhead || (last !== undefined && groups[at + 3] !== undefined && last.gap === group.gap)
     const gap = group.gap
     if (last === undefined || (gap === "-" && touched)) return 1
-    const sure = gap === "-" || (!touched && gap.length <= 3 && !/[,;:/_\\=|x]/.test(gap))
+    const sure = gap === "-" || (!touched && gap.length <= 3 && isSure(view.text, gap, start, last.end))
     if (ssn(view, report, join(groups, at, 3), start, last.end, sure)) return 3
   }
   return 1

@@ -6,6 +6,7 @@ import type { Report } from "./Report.ts"
 import type { View } from "./View.ts"
 
 const LOCAL_MAX = 64
+const AT = 64
 
 const isLetterOrDigit = (unit: number): boolean =>
   (unit >= 48 && unit <= 57) ||
@@ -91,7 +92,7 @@ const readBroken = (view: View, report: Report, at: number, end: number): void =
   const ahead = text.charCodeAt(at - 1)
   if (
     end <= at + 1 &&
-    !/^[\w-]{0,63}(?:\.[\w-]{0,63}){0,8}(?:[\r\n"'`*<]|\\)|^([^\w]{1,4})\w\1/.test(
+    !/^[\w-]{0,63}(?:\.[\w-]{0,63}){0,8}(?:[\r\n"'`*<]|\\)|^([^\w@]{1,4})\w\1/.test(
       text.slice(at + 1, at + 160)
     )
   )
@@ -99,7 +100,7 @@ const readBroken = (view: View, report: Report, at: number, end: number): void =
   if (end > at + 1 && isLocal(ahead)) return
   const spaced = spacedStart(text, at)
   if (spaced < at) {
-    const { text: value } = withoutSeparator(text, spaced, 320, separatorAt(text, at))
+    const { text: value } = withoutSeparator(text, spaced, 320, separatorAt(text, at), AT)
     const match = /^[\w.%+'-]{1,64}@[\w.-]{3,253}/.exec(value)
     if (match !== null && isName(match[0].slice(match[0].indexOf("@") + 1).replace(/[.-]+$/, ""))) {
       const end = withoutSeparator(text, spaced, match[0].length, separatorAt(text, at)).end
@@ -109,7 +110,7 @@ const readBroken = (view: View, report: Report, at: number, end: number): void =
   }
   const from = gluedStart(text, at)
   if (from >= at) return
-  const joined = withoutGlue(text, from, 320)
+  const joined = withoutGlue(text, from, 320, AT)
   const match = /^([\w.%+'-]{1,64})@((?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w-])/.exec(joined.text)
   if (
     match !== null &&
@@ -126,10 +127,17 @@ const spacedStart = (text: string, at: number): number => {
   let gap = at
   while (gap > 0 && at - gap < 8 && !isLetterOrDigit(text.charCodeAt(gap - 1))) gap--
   const separator = text.slice(gap, at)
-  if (separator === "" || separator.length > 6 || !text.startsWith(separator, at + 1)) return at
+  if (
+    separator === "" ||
+    separator.length > 6 ||
+    separator.includes("@") ||
+    !text.startsWith(separator, at + 1)
+  )
+    return at
   let start = at
   const floor = Math.max(0, at - LOCAL_MAX * (separator.length + 1))
   while (start - separator.length - 1 >= floor && text.startsWith(separator, start - separator.length)) {
+    if (text.charCodeAt(start - separator.length - 1) === AT) return start
     start -= separator.length + 1
     const before = text.charCodeAt(start - 1)
     if (start === 0 || !text.startsWith(separator, start - separator.length)) {

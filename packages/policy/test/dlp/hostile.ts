@@ -24,6 +24,9 @@ export const hostile: Readonly<Record<string, (length: number) => string>> = {
   "at signs": repeated("@"),
   "addresses without end": repeated("a@b."),
   "local parts": repeated(`${"a".repeat(70)}@b\n`),
+  "broken addresses": repeated("1\n@"),
+  "addresses between backslashes": repeated("1\\@\\"),
+  "addresses between quotes": repeated("@'\n"),
   dashes: repeated("-"),
   armour: repeated(`-----BEGIN RSA ${KEY}-----\n`),
   "armour with a little body": repeated(`-----BEGIN ${KEY}-----\nMIIEab12`),
@@ -91,4 +94,23 @@ export const growth = (dlp: Dlp, make: (length: number) => string, length: numbe
     least = Math.min(least, all <= cheap ? 1 : all / Math.max(parts, cheap))
   }
   return least
+}
+
+/** How much more `text` costs than as much prose; the least of some runs. */
+export const timesProse = (dlp: Dlp, text: string): number => {
+  const prose = PROSE(text.length)
+  let least = Number.POSITIVE_INFINITY
+  for (let run = 0; run < 8 && least > 100; run++)
+    least = Math.min(least, (cost(dlp, text, 2) * 10) / Math.max(1, cost(dlp, prose, 20)))
+  return least
+}
+
+/** Short texts of the symbols at which detectors begin to look, each repeated up to `length`. */
+export const motifs = function* (length: number): Generator<readonly [motif: string, text: string]> {
+  const signs = [..."@a1\n\\'*"]
+  for (const a of signs)
+    for (const b of signs)
+      for (const c of signs) {
+        if (a === "@" || b === "@" || c === "@") yield [a + b + c, repeated(a + b + c)(length)]
+      }
 }

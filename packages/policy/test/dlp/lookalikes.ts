@@ -2,7 +2,7 @@
  * Ordinary lines that look like a finding and are none.
  */
 import type { Line } from "./generate.mjs"
-import { checksum, Dice } from "./variations.ts"
+import { card, checksum, Dice, ssn } from "./variations.ts"
 
 const HEX = "0123456789abcdef"
 const DIGIT = "0123456789"
@@ -22,8 +22,17 @@ const luhnFails = (digits: string): string => {
 
 const wrongSum = (body: string): string => (checksum(body) === "000000" ? "000001" : "000000")
 
+const row = (d: Dice): string => ssn(d, d.pick([" ", "\t", "  "]))
+
 /** Each makes one line. */
 const makers: ReadonlyArray<(d: Dice) => string> = [
+  (d) => `took ${ssn(d, " ")} ms`,
+  (d) => ssn(d, d.pick([" ", "\t"])),
+  (d) => Array.from({ length: 5 }, () => row(d)).join("\n"),
+  (d) => `item ${ssn(d, "-")} in stock`,
+  (d) => card(d, "\t").replace(/^3.*/, "1 2"),
+  (d) => `${d.pick(["user_id", "orderId", '"account_id"'])}${d.pick(["=", ": "])}${card(d, "")}`,
+  (d) => `${d.pick(["order number", "Ticket no.", "request id"])} ${card(d, "")} was closed`,
   (d) => `order ${luhnFails(`4${d.text(DIGIT, 15)}`)} shipped`,
   (d) => `order no. ${luhnFails(`5${d.text(DIGIT, 15)}`).replace(/(.{4})(?=.)/g, "$1 ")}`,
   (d) => `"traceId": "${uuid(d)}"`,

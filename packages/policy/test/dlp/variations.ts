@@ -302,14 +302,19 @@ const special: Readonly<Record<Kind, ReadonlyArray<readonly [string, string]>>> 
   ]
 }
 
+/** Three numbers in a row are no finding before a word says what they are. */
+const APART = "ssn apart"
+
 const make = (dice: Dice, kind: Kind): readonly [value: string, subkind: string] => {
   switch (kind) {
     case "api_key": {
       const name = dice.pick(Object.keys(keys))
       return [keys[name]?.(dice) ?? "", name]
     }
-    case "ssn":
-      return [ssn(dice, dice.pick(["-", "-", "-", " "])), "ssn"]
+    case "ssn": {
+      const separator = dice.pick(["-", "-", "-", " "])
+      return [ssn(dice, separator), separator === " " ? APART : "ssn"]
+    }
     case "credit_card":
       return [card(dice, dice.pick(["", " ", "-"])), "card"]
     case "email":
@@ -574,7 +579,10 @@ const line = (
   id: string
 ): Line => {
   const quoted = tag?.startsWith("evasion:concat") === true
-  const [ahead, behind] = quoted ? (['x = "', '"'] as const) : dice.pick([...anywhere, ...special[kind]])
+  const apart = subkind === APART
+  const [ahead, behind] = quoted
+    ? ([apart ? 'ssn = "' : 'x = "', '"'] as const)
+    : dice.pick(apart ? special[kind] : [...anywhere, ...special[kind]])
   return {
     id,
     text: ahead + value + behind,
