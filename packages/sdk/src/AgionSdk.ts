@@ -36,6 +36,7 @@ import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
 import { Pushes } from "./Pushes.ts"
 import { Registrar } from "./Registrar.ts"
 import { Settings, SettingsInvalid, type SettingsOptions } from "./Settings.ts"
+import { SharedCache } from "./SharedCache.ts"
 import { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
 import * as TelemetryConfig from "./telemetry/TelemetryConfig.ts"
@@ -49,6 +50,7 @@ export type Services =
   | PolicyEngine
   | PolicySync
   | PermissionCache
+  | SharedCache
   | TrustTracker
   | Governance
   | EventBuffer
@@ -75,6 +77,8 @@ export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
 export interface AgionOptions extends PartsOptions {
   /** Absent: everything goes over HTTP. */
   readonly redisUrl?: string | Redacted.Redacted<string>
+  /** False: what the platform signed into Redis for all agents is not read (CACHE-3). Default: true. */
+  readonly sharedCache?: boolean
   readonly breaker?: CircuitBreaker.CircuitBreakerOptions
   /** Where spans, metrics and logs are sent. Default: nowhere; or wherever the program's own layers send them. */
   readonly otlp?: Omit<OtlpOptions, "serviceName"> & {
@@ -95,7 +99,8 @@ export const layerOver = (
   const settings = Settings.layer({ ...rest, ...(typeof directory === "string" ? { directory } : {}) })
   const http = GovernanceHttp.layer(options.http)
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(Layer.provideMerge(http))
-  const registrar = Registrar.layer.pipe(Layer.provideMerge(known))
+  const shared = SharedCache.layer().pipe(Layer.provideMerge(known))
+  const registrar = Registrar.layer.pipe(Layer.provideMerge(shared))
   const events = Layer.unwrap(
     Effect.map(Registrar, ({ eventKeyUnsafe }) =>
       EventBuffer.layer({
@@ -153,7 +158,7 @@ const loudness = Layer.effectDiscard(
 
 /** The SDK over HTTP, and over Redis where there is one. */
 export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
-  const { redisUrl, breaker, otlp, ...parts } = options
+  const { redisUrl, sharedCache, breaker, otlp, ...parts } = options
   const settings = Settings.layer({
     agentId: options.agentId,
     gatewayUrl: options.gatewayUrl,
@@ -171,7 +176,8 @@ export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInva
       const reports = ReportTransport.layerHttp(gateway)
       if (redisUrl === undefined)
         return Layer.mergeAll(reports, EventTransport.layerHttp(gateway), Pushes.layerHttp)
-      return Layer.mergeAll(reports, EventTransport.layerRedis({ names }), Pushes.layerRedis).pipe(
+      const shared = sharedCache === false ? Layer.empty : SharedCache.layerEntriesRedis
+      return Layer.mergeAll(reports, EventTransport.layerRedis({ names }), Pushes.layerRedis, shared).pipe(
         Layer.provide(Redis.layer({ url: redisUrl }))
       )
     })

@@ -50,6 +50,7 @@ import {
 import * as EventId from "./events/EventId.ts"
 import { DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
 import { Outbox, type Published } from "./events/Outbox.ts"
+import { isKnown } from "./events/Records.ts"
 import { ReportTransport } from "./events/ReportTransport.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { type Sampling, within } from "./telemetry/Spans.ts"
@@ -140,7 +141,7 @@ export interface EventHealth {
   readonly refused: number
   /** Why the platform refused the last one that it refused; empty when it refused none. */
   readonly refusal: string
-  /** Logs of earlier starts that were written with another key. */
+  /** Logs of earlier starts that were written with another key, or by a later version in another form. */
   readonly locked: number
 }
 
@@ -265,7 +266,8 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
     secret: options.encryptionKey === undefined ? undefined : Redacted.value(options.encryptionKey),
     syncEach: options.fsync === "each",
     diskBytes: options.diskBytes ?? 268_435_456,
-    segmentBytes: options.segmentBytes
+    segmentBytes: options.segmentBytes,
+    knows: isKnown
   })
   return new Outbox({
     store,

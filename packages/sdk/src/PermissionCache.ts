@@ -41,6 +41,7 @@ import { monotonic } from "./internal/Monotonic.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { Pushes } from "./Pushes.ts"
 import { Settings } from "./Settings.ts"
+import { SharedCache } from "./SharedCache.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
 import { spannedChecks } from "./telemetry/Checks.ts"
@@ -124,7 +125,7 @@ export class PermissionCache extends Context.Service<
   ): Layer.Layer<
     PermissionCache,
     never,
-    Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer
+    Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer | SharedCache
   > => Layer.effect(PermissionCache, make(options))
 }
 
@@ -172,6 +173,7 @@ const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) 
     engine: yield* PolicyEngine,
     trust: yield* TrustTracker,
     events: yield* EventBuffer,
+    shared: yield* SharedCache,
     failure: yield* FailurePolicy,
     now: monotonic(clock),
     wallNow: () => clock.currentTimeMillisUnsafe(),
@@ -231,7 +233,13 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
       const key = keyOf(parts, input)
       // A push that came meanwhile is newer than an answer of an earlier epoch.
       const heldEpoch = organizationOf(state, key.organizationId).epoch
-      return takeAnswer(parts, key, answer, { askedAt, heldEpoch, tainted: false, withContext: true })
+      return takeAnswer(parts, key, answer, {
+        askedAt,
+        heldEpoch,
+        tainted: false,
+        withContext: true,
+        confirms: true
+      })
     },
     preload: (inputs) => Effect.forEach(inputs, (input) => Effect.ignore(check(input)), preloading),
     holdResources: (ids) => holdResources(parts, ids),

@@ -33,6 +33,7 @@ import { type Monotonic, monotonic } from "./internal/Monotonic.ts"
 import { PlatformKeys, SignatureRefused } from "./PlatformKeys.ts"
 import { Pushes } from "./Pushes.ts"
 import { Settings } from "./Settings.ts"
+import { SharedCache } from "./SharedCache.ts"
 
 /** A score as this agent knows it. */
 export interface TrustView {
@@ -86,7 +87,10 @@ export class TrustTracker extends Context.Service<
     readonly score: Effect.Effect<TrustView>
     /** Another actor's score, as far as it is known here. */
     readonly of: (actorId: string, actorType?: ActorType) => Effect.Effect<TrustView>
-    /** Asks the platform for this agent's score. An actor that it does not know is at the start. */
+    /**
+     * Asks the platform for this agent's score, or takes the one in the shared cache, which pushes have confirmed.
+     * An actor that the platform does not know is at the start.
+     */
     readonly refresh: Effect.Effect<TrustView, PlatformUnavailable | PlatformRefused>
     /** What this agent's score will be once the platform has seen what was reported. */
     readonly expected: Effect.Effect<number>
@@ -103,8 +107,11 @@ export class TrustTracker extends Context.Service<
     ) => void
   }
 >()("@agion/sdk/TrustTracker") {
-  static readonly layer: Layer.Layer<TrustTracker, never, Settings | GovernanceHttp | PlatformKeys | Pushes> =
-    Layer.suspend(() => Layer.effect(TrustTracker, make))
+  static readonly layer: Layer.Layer<
+    TrustTracker,
+    never,
+    Settings | GovernanceHttp | PlatformKeys | Pushes | SharedCache
+  > = Layer.suspend(() => Layer.effect(TrustTracker, make))
 }
 
 const decodeTrust = Schema.decodeUnknownOption(SignedTrust)
@@ -197,6 +204,7 @@ const make = Effect.gen(function* () {
   const http = yield* GovernanceHttp
   const keys = yield* PlatformKeys
   const pushes = yield* Pushes
+  const shared = yield* SharedCache
   const now = monotonic(yield* Effect.clockWith(Effect.succeed))
   const changes = yield* PubSub.sliding<TrustChange>(1024)
   const unopened = yield* Queue.sliding<readonly [ActorTrust, Signed]>(64)
@@ -233,7 +241,7 @@ const make = Effect.gen(function* () {
     Effect.forkScoped
   )
 
-  const refresh = http
+  const asked = http
     .ask((api) =>
       api.trust.score({
         params: { entityId: settings.agentId },
@@ -251,6 +259,12 @@ const make = Effect.gen(function* () {
         (error) => Effect.fail(asRefusal(error))
       )
     )
+  const refresh = Effect.flatMap(shared.trust(settings.agentId, settings.actorType), (found) => {
+    if (found === undefined) return asked
+    // A signature that is held already lives longer.
+    sawUnsafe(self, found.score, self.signed?.score === found.score ? undefined : found.signed)
+    return Effect.succeed(viewOf(self))
+  })
   return TrustTracker.of({
     score: Effect.sync(() => viewOf(self)),
     of: (actorId, actorType = "agent") =>

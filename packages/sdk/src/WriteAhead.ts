@@ -32,6 +32,8 @@ export interface WriteAheadOptions {
   readonly segmentBytes?: number
   /** Wait for the disk after each write. */
   readonly syncEach: boolean
+  /** Whether a record's body is of a kind that this version reads; a segment with others is kept. Default: all are. */
+  readonly knows?: (body: string) => boolean
 }
 
 /** A record to append. */
@@ -67,16 +69,37 @@ interface SegmentInfo {
   lastByLane: Array<number> | undefined
   /** What is wrong with it was counted. */
   inspected: boolean
+  /** Records in it of kinds that this version does not know. */
+  unknown: number
 }
 
+/** The records of a segment as far as it was read; one that is being written is read on from there. */
 interface Parsed {
   readonly segment: SegmentInfo
-  readonly bytes: number
-  readonly records: ReadonlyArray<Segment.FoundRecord>
+  readonly key: Segment.SegmentKey | undefined
+  readonly records: Array<Segment.FoundRecord>
+  /** How long the segment was when it was read. */
+  bytes: number
+  /** Where the last record ends. */
+  end: number
+  /** The index behind the last record's. */
+  next: number
 }
 
 const standsIn = (record: number, lane: number): boolean =>
   record === lane || (record === bothLanes && lane <= 1)
+
+/** Where the first record with this index or a later one stands. */
+const positionOf = (records: ReadonlyArray<Segment.FoundRecord>, index: number): number => {
+  let low = 0
+  let high = records.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((records[middle]?.index ?? index) < index) low = middle + 1
+    else high = middle
+  }
+  return low
+}
 
 /** Notes that a record is the last of its lanes so far. */
 const note = (lastByLane: Array<number>, lane: number, index: number): void => {
@@ -94,8 +117,10 @@ export class WriteAheadLog {
   readonly epoch: string
   /** Bytes of all segments. */
   bytes = 0
-  /** Written with a key that is not ours: nothing can be read, nothing is removed. */
+  /** Written with a key that is not ours, or in a later form: nothing can be read, nothing is removed. */
   locked = false
+  /** Records that a later version wrote, so far; their segments are put into `quarantine` when they are done. */
+  unknown = 0
   private options: WriteAheadOptions
   private files: WriteAheadFiles
   private segments: Array<SegmentInfo> = []
@@ -214,7 +239,13 @@ export class WriteAheadLog {
     const path = join(this.folder, segmentName(this.nextIndex))
     this.key = secret === undefined ? undefined : Segment.segmentKey(secret)
     const sealed = this.key === undefined ? {} : { salt: this.key.salt, check: this.key.check }
-    const header = Segment.encodeHeader({ version: 1, producer, epoch, first: this.nextIndex, ...sealed })
+    const header = Segment.encodeHeader({
+      version: Segment.version,
+      producer,
+      epoch,
+      first: this.nextIndex,
+      ...sealed
+    })
     const file = this.openSegment(path)
     try {
       if (this.files.append(file, header, header.length) !== header.length)
@@ -230,7 +261,8 @@ export class WriteAheadLog {
       last: 0,
       bytes: header.length,
       lastByLane: Array.from({ length: lanes }, () => 0),
-      inspected: false
+      inspected: false,
+      unknown: 0
     }
     this.bytes += header.length
     this.segments.push(info)
@@ -294,8 +326,9 @@ export class WriteAheadLog {
     let bytes = 0
     let next = at
     let full = false
-    for (const record of records) {
-      if (record.index < at || !standsIn(record.lane, lane)) continue
+    for (let i = positionOf(records, at); i < records.length; i++) {
+      const record = records[i]
+      if (record === undefined || !standsIn(record.lane, lane)) continue
       if (found.length > 0 && (found.length >= maxRecords || bytes + record.bytes > maxBytes)) {
         full = true
         break
@@ -318,33 +351,56 @@ export class WriteAheadLog {
 
   private parse(lane: number, segment: SegmentInfo): Parsed {
     const held = this.parsed[lane]
-    if (held !== undefined && held.segment === segment && held.bytes === segment.bytes) return held
-    const other = this.parsed.find((p) => p?.segment === segment && p.bytes === segment.bytes)
-    const parsed = other ?? { segment, bytes: segment.bytes, records: this.scan(segment) }
+    const known = held?.segment === segment ? held : this.parsed.find((p) => p?.segment === segment)
+    const parsed = known ?? this.scan(segment)
     this.parsed[lane] = parsed
+    if (parsed.bytes < segment.bytes) this.scanOn(parsed)
     return parsed
   }
 
-  private scan(segment: SegmentInfo): ReadonlyArray<Segment.FoundRecord> {
-    const bytes = this.contents(segment)
+  /** The bytes of a segment and what they are read with; locks the log where they cannot be read. */
+  private opened(segment: SegmentInfo) {
+    const bytes = this.contents(segment, 0)
     const head = Segment.decodeHeader(bytes)
+    const isLater = head !== undefined && head.header.version > Segment.version
+    if (isLater) this.locked = true
     // Without its header a segment can still be read, unless it is encrypted: its name tells the first index.
-    const key = head === undefined ? undefined : this.keyOf(head.header)
-    if (this.locked) return []
+    const key = head === undefined || isLater ? undefined : this.keyOf(head.header)
+    return { bytes, head, key }
+  }
+
+  private scan(segment: SegmentInfo): Parsed {
+    const { bytes, head, key } = this.opened(segment)
+    if (this.locked)
+      return { segment, key, records: [], bytes: segment.bytes, end: segment.bytes, next: segment.first }
     const start = head?.end ?? 0
     const scan = Segment.scan(bytes, start, segment.first, key)
     const follower = this.segments[this.segments.indexOf(segment) + 1]
     // Records of a write that failed: they are counted again, and kept again, by the next segment.
     const records =
-      follower === undefined ? scan.records : scan.records.filter((record) => record.index < follower.first)
-    if (segment.inspected) return records
+      follower === undefined
+        ? [...scan.records]
+        : scan.records.filter((record) => record.index < follower.first)
+    const next = (records.at(-1)?.index ?? segment.first - 1) + 1
+    const parsed: Parsed = { segment, key, records, bytes: segment.bytes, end: scan.end, next }
+    if (segment.inspected) return parsed
     segment.inspected = true
     this.learn(segment, records, follower)
     if (head === undefined && scan.records.length > 0) this.damageStretches += 1
     this.damageStretches += scan.bad.length
     this.damageRecords += scan.lost
     for (const stretch of scan.bad) this.quarantine(segment, bytes, stretch.from, stretch.to)
-    return records
+    return parsed
+  }
+
+  /** Reads what was appended since. */
+  private scanOn(parsed: Parsed): void {
+    const { bytes } = parsed.segment
+    const scan = Segment.scan(this.contents(parsed.segment, parsed.end), 0, parsed.next, parsed.key)
+    for (const record of scan.records) parsed.records.push(record)
+    parsed.next = (parsed.records.at(-1)?.index ?? parsed.next - 1) + 1
+    parsed.end += scan.end
+    parsed.bytes = bytes
   }
 
   private learn(
@@ -366,15 +422,22 @@ export class WriteAheadLog {
     for (const record of records) note(byLane, record.lane, record.index)
     segment.lastByLane = byLane
     segment.last = last
+    segment.unknown = this.unknownOf(records)
+    this.unknown += segment.unknown
   }
 
-  private contents(segment: SegmentInfo): Buffer {
+  private unknownOf(records: ReadonlyArray<Segment.FoundRecord>): number {
+    const { knows } = this.options
+    return knows === undefined ? 0 : records.filter(({ body }) => !knows(body)).length
+  }
+
+  private contents(segment: SegmentInfo, from: number): Buffer {
     const file = this.files.open(segment.path, "read")
     try {
-      const bytes = Buffer.allocUnsafe(segment.bytes)
+      const bytes = Buffer.allocUnsafe(segment.bytes - from)
       let at = 0
       while (at < bytes.length) {
-        const got = this.files.read(file, bytes.subarray(at), at)
+        const got = this.files.read(file, bytes.subarray(at), from + at)
         if (got === 0) break
         at += got
       }
@@ -403,6 +466,24 @@ export class WriteAheadLog {
       this.files.append(file, stretch, stretch.length)
       this.files.close(file)
     })
+  }
+
+  /** An earlier start acknowledged all of it: whether a later version's records are in it was not seen by this one. */
+  private lookAt(segment: SegmentInfo): void {
+    if (this.options.knows === undefined) return
+    this.quietly(() => {
+      const { bytes, head, key } = this.opened(segment)
+      if (this.locked) return
+      segment.unknown = this.unknownOf(Segment.scan(bytes, head?.end ?? 0, segment.first, key).records)
+      this.unknown += segment.unknown
+    })
+  }
+
+  /** Keeps a whole segment beside the logs, for a version that can read all of it. */
+  private setAside(segment: SegmentInfo): void {
+    const folder = join(this.folder, "..", "quarantine")
+    this.files.makeFolder(folder)
+    this.files.rename(segment.path, join(folder, `${this.epoch}-${segmentName(segment.first)}`))
   }
 
   /** Everything of the lane up to `index` is done; `checkpoint` keeps that in the file. */
@@ -446,7 +527,10 @@ export class WriteAheadLog {
     for (const segment of done) {
       const at = this.segments.indexOf(segment)
       if (at < 0) continue
-      this.files.remove(segment.path)
+      if (segment.lastByLane === undefined) this.lookAt(segment)
+      if (this.locked) return
+      if (segment.unknown > 0) this.setAside(segment)
+      else this.files.remove(segment.path)
       this.segments.splice(at, 1)
       this.bytes -= segment.bytes
       this.parsed = this.parsed.map((parsed) => (parsed?.segment === segment ? undefined : parsed))
@@ -488,7 +572,7 @@ export class WriteAheadLog {
       this.files.close(file)
       const first = Number.parseInt(name, 10)
       if (!Number.isSafeInteger(first)) continue
-      this.segments.push({ path, first, last: 0, bytes, lastByLane: undefined, inspected: false })
+      this.segments.push({ path, first, last: 0, bytes, lastByLane: undefined, inspected: false, unknown: 0 })
       this.bytes += bytes
     }
     if (names.includes("ack")) this.loadAck()

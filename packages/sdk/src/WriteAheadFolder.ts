@@ -6,7 +6,8 @@
  * ```
  * producer                            the installation's id
  * EPOCH.HOST.PID.START/               a log: segments and acknowledgements
- * quarantine/                         stretches of logs that were no record
+ * quarantine/                         stretches of logs that were no record, and whole segments (`EPOCH-FIRST.wal`)
+ *                                     that hold records of a later version
  * ```
  *
  * An owner on this machine is looked up by process id and start time. One elsewhere (a shared volume, another

@@ -16,7 +16,8 @@ import { crc32 } from "node:zlib"
 
 /** What a segment says of itself. */
 export interface SegmentHeader {
-  readonly version: 1
+  /** Higher: a later version wrote it, and what follows may have another form. */
+  readonly version: number
   /** The installation that wrote it. */
   readonly producer: string
   /** The start of that installation that wrote it. */
@@ -27,6 +28,9 @@ export interface SegmentHeader {
   readonly salt?: string
   readonly check?: string
 }
+
+/** The version of what this module writes, and the highest that it reads. */
+export const version = 1
 
 /** Bytes before a record's body. */
 const recordHead = 15
@@ -68,7 +72,7 @@ export const decodeHeader = (
   if (end > 4096 || end + 4 > bytes.length) return undefined
   if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(0, end))) return undefined
   const header: SegmentHeader = JSON.parse(bytes.toString("utf8", 12, end))
-  return header.version === 1 ? { header, end: end + 4 } : undefined
+  return { header, end: end + 4 }
 }
 
 /** How many bytes a body may need inside a record. */

@@ -29,6 +29,8 @@ export interface StoreOptions {
   /** Bytes of all segments, ours and those taken over. */
   readonly diskBytes: number
   readonly segmentBytes: number | undefined
+  /** Whether a record's body is of a kind that this version reads. */
+  readonly knows?: (body: string) => boolean
 }
 
 /** The longest that one write may take, milliseconds. */
@@ -57,6 +59,7 @@ export class WriteAheadStore {
   private touchedAt = 0
   private lostRecords = 0
   private lostStretches = 0
+  private setAside = 0
 
   constructor(options: StoreOptions) {
     this.options = options
@@ -99,7 +102,12 @@ export class WriteAheadStore {
     return { records, stretches }
   }
 
-  /** Logs that another key wrote. */
+  /** Records of earlier starts that a later version wrote, and that are kept for it. */
+  get unknown(): number {
+    return this.left.reduce((sum, log) => sum + log.unknown, this.setAside)
+  }
+
+  /** Logs that another key or a later version wrote. */
   get locked(): number {
     return this.left.filter((log) => log.locked).length
   }
@@ -199,14 +207,15 @@ export class WriteAheadStore {
 
   /** Takes over the logs of processes that are gone; answers those that are new. */
   takeOver(): ReadonlyArray<WriteAheadLog> {
-    const { directory, files, secret, syncEach } = this.options
+    const { directory, files, knows, secret, syncEach } = this.options
     const { producer } = this
+    const known = knows === undefined ? {} : { knows }
     if (directory === undefined) return []
     const fresh: Array<WriteAheadLog> = []
     try {
       for (const { name, epoch } of Folder.adopt(files, directory)) {
         const folder = join(directory, name)
-        fresh.push(WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach }))
+        fresh.push(WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach, ...known }))
       }
     } catch {
       // A folder that cannot be read is left for a person, and for the next start.
@@ -236,6 +245,7 @@ export class WriteAheadStore {
     this.lostRecords += log.damage.records
     this.lostStretches += log.damage.stretches
     log.close()
+    this.setAside += log.unknown
     if (log.done) this.options.files.removeFolder(log.folder)
   }
 

@@ -71,6 +71,14 @@ export {
   type SettingsOptions,
   type SettingsShape
 } from "./Settings.ts"
+export {
+  SharedCache,
+  type SharedCacheOptions,
+  SharedEntries,
+  type SharedMiss,
+  type SharedReader,
+  type SharedStatistics
+} from "./SharedCache.ts"
 export { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 export { type TrustChange, TrustTracker, type TrustView } from "./TrustTracker.ts"
 export * as TelemetryNames from "./telemetry/Names.ts"

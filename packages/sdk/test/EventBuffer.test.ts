@@ -6,6 +6,7 @@ import { TestClock } from "effect/testing"
 import { EventBuffer, type EventBufferOptions, EventRecorder } from "../src/EventBuffer.ts"
 import type { TrustInput } from "../src/events/Event.ts"
 import * as Folder from "../src/WriteAheadFolder.ts"
+import * as Segment from "../src/WriteAheadSegment.ts"
 import { FakePlatform } from "./FakePlatform.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 
@@ -271,6 +272,37 @@ describe("EventBuffer", () => {
       yield* after.events.flush()
       assert.deepStrictEqual(next.field("agent_id"), agents(1, 5))
       assert.strictEqual((yield* after.events.statistics).unreadable, 0)
+    })
+  )
+
+  it.effect("EVENT-4 records of a later version are kept for it and told of, and hold nothing up", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const down = new FakePlatform()
+      down.mode = "down"
+      const { events } = yield* start(down, { files })
+      events.publishUnsafe("trust", trust(1))
+      const found = killed(files)
+      const [path] = [...found.entries.keys()].filter((name) => name.endsWith(".wal"))
+      const segment = found.entries.get(path ?? "")
+      assert(segment !== undefined)
+      for (const [i, body] of ["call 2\n3:abc", "forecast\nid\n"].entries()) {
+        const record = Buffer.alloc(Segment.recordBound(body))
+        const end = Segment.encodeRecord(record, 0, { lane: 0, index: 2 + i, body }, undefined)
+        segment.bytes = Buffer.concat([segment.bytes, record.subarray(0, end)])
+      }
+      const platform = new FakePlatform()
+      const after = yield* start(platform, { files: found })
+      after.events.publishUnsafe("trust", trust(2))
+      yield* after.events.flush()
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 2))
+      yield* TestClock.adjust("20 seconds")
+      yield* after.events.flush()
+      assert.include(JSON.stringify(platform.reports), "of a later version")
+      yield* after.close
+      const kept = [...found.entries].filter(([name]) => name.includes("quarantine"))
+      assert.lengthOf(kept, 1)
+      assert.isTrue(kept[0]?.[1].bytes.includes("forecast"))
     })
   )
 

@@ -23,6 +23,8 @@ export class MemoryFiles implements WriteAheadFiles {
   /** The next wait for the disk fails. */
   failSync = false
   writes = 0
+  /** Bytes read of all files. */
+  readBytes = 0
   syncs = 0
   clock = 0
   private next = 3
@@ -90,6 +92,7 @@ export class MemoryFiles implements WriteAheadFiles {
   read = (handle: FileHandle, into: Uint8Array, position: number): number => {
     const part = this.at(handle).bytes.subarray(position, position + into.length)
     into.set(part)
+    this.readBytes += part.length
     return part.length
   }
 

@@ -73,6 +73,70 @@ describe("WriteAheadLog", () => {
     )
   })
 
+  it("reads a segment that is being written in time that grows with what was written", () => {
+    const bytesRead = (count: number) => {
+      const { files, log } = filled(1, { segmentBytes: 10_000_000 })
+      let next = 1
+      for (let i = 2; i <= count; i++) {
+        const found = log.read(0, next, 100, 10_000)
+        assert.deepStrictEqual(
+          found.records.map((record) => record.body),
+          bodies(next, i - 1)
+        )
+        next = found.next
+        log.appendOne(0, `{"event":${i}}`)
+      }
+      return files.readBytes
+    }
+    const small = bytesRead(250)
+    assert.isAtMost(bytesRead(1000), small * 6)
+  })
+
+  it("keeps the segments that hold records of a later version, and goes on behind them", () => {
+    const knows = (body: string) => !body.startsWith("later")
+    const files = new MemoryFiles()
+    const log = WriteAheadLog.create(options(files))
+    for (let i = 1; i <= 40; i++) log.appendOne(0, i === 20 ? "later 20" : `{"event":${i}}`)
+    const kept = (found: MemoryFiles) =>
+      [...found.entries.keys()].filter((path) => path.includes("quarantine"))
+    for (const looks of [true, false]) {
+      const found = files.crash()
+      const next = WriteAheadLog.open({ ...options(found), knows })
+      if (looks) assert.lengthOf(readAll(next, 0), 40)
+      next.acknowledge(0, 40)
+      next.acknowledge(1, 40)
+      next.acknowledge(2, 40)
+      next.checkpoint()
+      next.sweep()
+      // What nobody has read ends where nobody knows.
+      assert.strictEqual(next.done, looks)
+      assert.strictEqual(next.unknown, 1)
+      const [path, ...others] = kept(found)
+      assert.lengthOf(others, 0)
+      assert.isTrue(found.entries.get(path ?? "")?.bytes.includes("later 20"))
+    }
+  })
+
+  it("removes nothing of a log in a later form", () => {
+    const { files } = filled(40)
+    const [path] = [...files.entries.keys()].filter((name) => name.endsWith(".wal"))
+    const file = files.entries.get(path ?? "")
+    assert(file !== undefined)
+    const records = file.bytes.subarray(Segment.decodeHeader(file.bytes)?.end ?? 0)
+    const header = Segment.encodeHeader({ version: 2, producer: "producer-1", epoch: "epoch-1", first: 1 })
+    file.bytes = Buffer.concat([header, records])
+    for (const looks of [true, false]) {
+      const found = files.crash()
+      const log = WriteAheadLog.open({ ...options(found), knows: () => true })
+      if (looks) assert.deepStrictEqual(readAll(log, 0), [])
+      for (const lane of [0, 1, 2]) log.acknowledge(lane, 100)
+      log.checkpoint()
+      log.sweep()
+      assert.isTrue(log.locked)
+      assert.isTrue(found.entries.has(path ?? ""))
+    }
+  })
+
   it("removes a segment only after its acknowledgement is on disk", async () => {
     const { files, log } = filled(100)
     await log.settle(true)

@@ -203,6 +203,9 @@ const mark = "call 1\n"
 /** True for the body of a record of this kind. */
 export const isRecord = (body: string): boolean => body.startsWith("call ")
 
+/** True where it is in the form that this module reads. */
+export const isCurrent = (body: string): boolean => body.startsWith(mark)
+
 const text = (value: string): string => `${value.length}:${value}`
 
 /** The part of a record's body that is the same for all calls of a process; see `toRecord`. */

@@ -177,6 +177,9 @@ export const toRecord = (event: StreamEvent): string => {
   return body
 }
 
+/** True for the body of a record of a kind that is known. */
+export const isRecord = (body: string): boolean => isStreamKind(body.slice(0, body.indexOf("\n")))
+
 /** The event of a record's body; undefined when it is none. */
 export const fromRecord = (body: string): StreamEvent | undefined => {
   const first = body.indexOf("\n")

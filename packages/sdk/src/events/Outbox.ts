@@ -109,6 +109,7 @@ export class Outbox {
   private waiting = 0
   private drops = new Map<string, number>()
   private toldDamage = 0
+  private toldUnknown = 0
   private isoMillis = Number.NaN
   private iso = ""
 
@@ -443,7 +444,8 @@ export class Outbox {
 
   /** True while events were lost that nobody was told of. */
   get hasLost(): boolean {
-    return this.drops.size > 0 || this.store.damage.records > this.toldDamage
+    const { damage, unknown } = this.store
+    return this.drops.size > 0 || damage.records > this.toldDamage || unknown > this.toldUnknown
   }
 
   /** Publishes how many events were lost, and why, if any were since it was last told. */
@@ -452,6 +454,9 @@ export class Outbox {
     const damaged = this.store.damage.records
     const counts = Object.fromEntries(this.drops)
     if (damaged > this.toldDamage) counts["unreadable in the file"] = damaged - this.toldDamage
+    const { unknown } = this.store
+    if (unknown > this.toldUnknown)
+      counts["of a later version, kept in `quarantine`"] = unknown - this.toldUnknown
     const item = this.report({
       kind: "audit",
       event: {
@@ -469,6 +474,7 @@ export class Outbox {
     this.place(["audit"], this.reports, item, this.store.appendOne(1, body), body)
     this.drops.clear()
     this.toldDamage = damaged
+    this.toldUnknown = unknown
   }
 
   /** The last thing that happens: what waits in memory goes to the file, if that takes it. */

@@ -20,6 +20,11 @@ const decodeParts = (body: string): ReadonlyArray<unknown> | undefined => {
   }
 }
 
+/** True for a record of a kind that this version writes; another was written by a later one. */
+export const isKnown = (body: string): boolean =>
+  body === "" ||
+  (CallEnd.isRecord(body) ? CallEnd.isCurrent(body) : body.startsWith("[") || Event.isRecord(body))
+
 const one = <A>(item: A | undefined) => (item === undefined ? undefined : { item, parts: 1 })
 
 /** Reads a record of the lane of events. */

@@ -8,14 +8,19 @@ import type { CacheEntry } from "./CacheEntry.ts"
 import { redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
 import { outage, unjudgeable } from "./CacheOutage.ts"
 import { type Flying, find, keyOf, nameOf, observed, type Parts } from "./CacheParts.ts"
+import { fromShared, mayBeShared } from "./CacheShared.ts"
 import { type Flight, type MissReason, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 
-/** Asks the platform once for a key, in the cache's scope: a caller that goes away takes nobody with it. */
+/**
+ * Asks the platform once for a key, in the cache's scope: a caller that goes away takes nobody with it. Where
+ * `shared` says so, an entry of the shared cache will do.
+ */
 export const fly = (
   parts: Parts,
   key: EntryKey,
-  context: Wire.JsonObject | undefined
+  context: Wire.JsonObject | undefined,
+  shared = false
 ): Effect.Effect<Flying> =>
   Effect.suspend(() => {
     const name = nameOf(key)
@@ -28,7 +33,14 @@ export const fly = (
       parts.state.flights.delete(flight)
       if (parts.flying.get(name) === flying) parts.flying.delete(name)
     }
-    return ask(parts, key, context, flight, 1).pipe(
+    const asked = ask(parts, key, context, flight, 1)
+    const answered =
+      shared && context === undefined
+        ? Effect.flatMap(fromShared(parts, key, flight), (known) =>
+            known === undefined ? asked : Effect.succeed(known)
+          )
+        : asked
+    return answered.pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           land()
@@ -64,7 +76,7 @@ const ask = (
       (answer) => {
         parts.tally.checks.record(parts.now() - askedAt)
         const { tainted } = flight
-        const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined }
+        const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined, confirms: true }
         const decision = takeAnswer(parts, key, answer, about)
         if (!tainted || again === 0) return Effect.succeed(decision)
         flight.tainted = false
@@ -130,7 +142,8 @@ export const decide = (
       return join(parts, question, flying)
     counters.misses++
     counters.reasons[known]++
-    return Effect.flatMap(fly(parts, key, question.sends), (mine) =>
+    const shared = !question.platformOnly && mayBeShared(known)
+    return Effect.flatMap(fly(parts, key, question.sends, shared), (mine) =>
       landing(parts, question, Deferred.await(mine.answer))
     )
   })

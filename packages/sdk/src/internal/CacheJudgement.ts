@@ -111,6 +111,8 @@ export const takeAnswer = (
     readonly heldEpoch: number | undefined
     readonly tainted: boolean
     readonly withContext: boolean
+    /** False: it says nothing of the epoch now, as what was signed a while ago. */
+    readonly confirms: boolean
   }
 ): Decision => {
   const { state } = parts
@@ -121,7 +123,7 @@ export const takeAnswer = (
   const decision = observed(parts, ofResult(result, "platform"))
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
-  if (epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
+  if (about.confirms && epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
     forgetAll(state, key.organizationId)
   const actor = actorOf(parts, key)
   if (key.organizationId === parts.settings.organizationId)

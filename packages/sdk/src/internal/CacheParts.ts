@@ -8,6 +8,7 @@ import type { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../Go
 import type { CheckInput } from "../PermissionCache.ts"
 import type { PolicyEngine } from "../PolicyEngine.ts"
 import type { SettingsShape } from "../Settings.ts"
+import type { SharedCache } from "../SharedCache.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
 import type { Tally } from "../telemetry/Tally.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
@@ -23,6 +24,7 @@ export interface Parts {
   readonly engine: PolicyEngine["Service"]
   readonly trust: TrustTracker["Service"]
   readonly events: EventBuffer["Service"]
+  readonly shared: SharedCache["Service"]
   readonly failure: typeof FailurePolicy.Service
   readonly now: Monotonic
   readonly wallNow: () => number

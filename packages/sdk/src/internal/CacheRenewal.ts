@@ -1,5 +1,5 @@
 /** Keeping what is held current: entries ahead of their expiry or after a push, and records of resources. */
-import { ResourceId } from "@agion/domain"
+import { ResourceId, type SharedResource } from "@agion/domain"
 import { PolicyFacts } from "@agion/policy"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
@@ -41,18 +41,19 @@ export const expiring = (parts: Parts): ReadonlyArray<CacheEntry> => {
 export const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.forEach(
     ids.filter((id) => isResourceId(id)),
-    (id) =>
-      parts.http
+    (id) => {
+      const held = ({ resource, ancestorStatus }: SharedResource) =>
+        Effect.sync(() => {
+          parts.state.wanted.add(id)
+          parts.state.resources.set(id, PolicyFacts.resourceFacts(resource, ancestorStatus))
+        })
+      const asked = parts.http
         .ask((api) => api.resources.get({ params: { id: ResourceId.make(id) } }))
-        .pipe(
-          Effect.tap((resource) =>
-            Effect.sync(() => {
-              parts.state.wanted.add(id)
-              parts.state.resources.set(id, PolicyFacts.resourceFacts(resource, null))
-            })
-          ),
-          Effect.ignore
-        ),
+        .pipe(Effect.map((resource) => ({ resource, ancestorStatus: null })))
+      return Effect.flatMap(parts.shared.resource(id), (shared) =>
+        Effect.ignore(Effect.flatMap(shared === undefined ? asked : Effect.succeed(shared), held))
+      )
+    },
     { concurrency: 8, discard: true }
   )
 

@@ -133,6 +133,7 @@ const dropNamed = (state: CacheState, organizationId: string, message: EpochMess
   if (ids.length === 0 && kind !== "heartbeat") forgetAll(state, organizationId)
   switch (kind) {
     case "heartbeat":
+    case "config":
       return dropped
     case "permission":
       // [permission, actor, resource] for each.

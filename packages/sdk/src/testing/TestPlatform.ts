@@ -288,11 +288,17 @@ export class Platform {
     this.#hub.tell(up ? { _tag: "Up" } : { _tag: "Lost" })
   }
 
-  sign(kind: SignedPayload["kind"], value: Schema.Json, epoch = this.epoch, lifeMs = 3_600_000): Signed {
+  sign(
+    kind: SignedPayload["kind"],
+    value: Schema.Json,
+    epoch = this.epoch,
+    lifeMs = 3_600_000,
+    organizationId = this.organizationId
+  ): Signed {
     const now = this.now()
     const text = encodePayload({
       kind,
-      organizationId: this.organizationId,
+      organizationId,
       epoch,
       issuedAt: new Date(now).toISOString(),
       expiresAt: new Date(now + lifeMs).toISOString(),
