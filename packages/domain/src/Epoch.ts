@@ -13,7 +13,8 @@ export const epochKinds = [
   "policy",
   "trust",
   "agent",
-  "organization"
+  "organization",
+  "config"
 ] as const
 
 /** A score that has changed, for agents that hold decisions about it. */
@@ -31,7 +32,8 @@ export type PushedTrust = typeof PushedTrust.Type
  * What is said on `agion:epoch:{organization}` and on `GET /stream`.
  *
  * What `ids` names: permission: [permission, actor, resource, …], three for each; resource: resources, children
- * included; trust and agent: actors; policy: policies (every decision of the organization is dropped). No ids
+ * included; trust and agent: actors; policy: policies (every decision of the organization is dropped); config:
+ * ["prompt", location, "model", purpose, "resource", name, …], two for each, and no decision is dropped. No ids
  * with a kind other than heartbeat: everything of the organization is dropped.
  */
 export const EpochMessage = Wire.struct({

@@ -25,6 +25,12 @@ export interface StreamNames {
   readonly missionMessages: (missionId: string) => string
   /** The channel of an organization's epoch. */
   readonly epoch: (organizationId: string) => string
+  /** The key of an entry of the shared cache (CACHE-3): what it is about, part by part. */
+  readonly shared: (
+    kind: "permission" | "resource" | "trust",
+    organizationId: string,
+    ...parts: ReadonlyArray<string>
+  ) => string
 }
 
 /** The names of the contract, all with a prefix if one is given. */
@@ -40,8 +46,12 @@ export const streamNames = (prefix = ""): StreamNames => ({
   llmInteractionLogs: `${prefix}llm-interaction-logs`,
   policyUpdates: [`${prefix}agion:policy:updates`, `${prefix}policy-updates`],
   missionMessages: (missionId) => `${prefix}agion:missions:${missionId}:messages`,
-  epoch: (organizationId) => `${prefix}agion:epoch:${organizationId}`
+  epoch: (organizationId) => `${prefix}agion:epoch:${organizationId}`,
+  shared: (kind, ...parts) => `${prefix}agion:shared:${kind}:${parts.map(escaped).join(":")}`
 })
+
+/** A part of a key, so that no two lists of parts give the same key. Lone surrogates are allowed in no name. */
+const escaped = (part: string): string => encodeURIComponent(part.toWellFormed())
 
 /** The fields of an entry as Redis holds them. */
 export type Fields = { readonly [name: string]: string }

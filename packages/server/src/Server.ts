@@ -10,7 +10,7 @@
  */
 import { createServer } from "node:http"
 import { Streams } from "@agion/domain"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Context, type Duration, Effect, Layer } from "effect"
 import { HttpIncomingMessage, HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
 import { Changes } from "./changes/Changes.ts"
@@ -39,6 +39,7 @@ import { Agents } from "./registry/Agents.ts"
 import { Registry } from "./registry/Registry.ts"
 import { Resources } from "./resources/Resources.ts"
 import { Retention, type RetentionOptions } from "./retention/Retention.ts"
+import { SharedCache } from "./shared/SharedCache.ts"
 import { Database, type DatabaseOptions } from "./sql/Database.ts"
 import { migrate } from "./sql/Migrations.ts"
 import { Subscribers } from "./stream/Subscribers.ts"
@@ -57,6 +58,11 @@ export interface ServerOptions {
   readonly names?: Streams.StreamNames
   /** How long what was applied is remembered. */
   readonly retention?: RetentionOptions
+  /**
+   * Answers to checks are signed and written to Redis, for agents to read before they ask (CACHE-3); worth it where
+   * agents reach the same Redis. Default: false.
+   */
+  readonly sharedCache?: boolean
   /** More routes on the same router. */
   readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** The largest body that is read, in bytes. Default: 8 MiB. */
@@ -90,7 +96,12 @@ const migrated = Layer.effectDiscard(Effect.orDie(migrate))
 
 /** What the handlers need, each built once. Each line needs what stands below it. */
 const services = (options: ServerOptions) =>
-  Layer.mergeAll(Consumers.layer(), Checks.layer(), Bundle.layer(), Retention.layer(options.retention)).pipe(
+  Layer.mergeAll(
+    Consumers.layer(),
+    checksOf(options),
+    Bundle.layer(),
+    Retention.layer(options.retention)
+  ).pipe(
     Layer.provideMerge(Layer.mergeAll(Ingest.layer, Snapshot.layer())),
     Layer.provideMerge(Layer.mergeAll(Feedback.layer, Agents.layer, Subscribers.layer())),
     Layer.provideMerge(Layer.mergeAll(TrustScores.layer, Missions.layer(), Registry.layer)),
@@ -102,6 +113,10 @@ const services = (options: ServerOptions) =>
     Layer.provideMerge(Layer.mergeAll(Changes.layer(), Signing.layer)),
     Layer.provideMerge(Secrets.layer(options.secrets))
   )
+
+/** Checks, and their answers in Redis where agents read them. */
+const checksOf = (options: ServerOptions) =>
+  options.sharedCache === true ? Layer.provide(SharedCache.layer, Checks.layer()) : Checks.layer()
 
 /** Who asks, as the server is told to find out; and the check that is answered before the router. */
 const front = (options: ServerOptions) =>

@@ -49,6 +49,8 @@ export class Signing extends Context.Service<
     readonly sign: (request: SignRequest) => Effect.Effect<Signed>
     /** The same for a caller who knows the time, in epoch milliseconds. */
     readonly signAt: (request: SignRequest, now: number) => Signed
+    /** Signs anew and remembers nothing: for a caller who keeps it. */
+    readonly sealAt: (request: SignRequest, now: number) => Signed
     /** Signs a score: what `data.signed`, `metadata.signed` and pushes hold. */
     readonly trust: (organizationId: string, epoch: number, score: VouchedScore) => Effect.Effect<Signed>
     readonly trustAt: (organizationId: string, epoch: number, score: VouchedScore, now: number) => Signed
@@ -112,6 +114,7 @@ const make = Effect.gen(function* () {
   return Signing.of({
     sign: (request) => Effect.map(Clock.currentTimeMillis, (now) => signAt(request, now)),
     signAt,
+    sealAt: (request, now) => signPayload(key, request, now, now + Duration.toMillis(request.ttl)),
     trust: (organizationId, epoch, score) =>
       Effect.map(Clock.currentTimeMillis, (now) => trustAt(organizationId, epoch, score, now)),
     trustAt,
