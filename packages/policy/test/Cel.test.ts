@@ -212,6 +212,7 @@ describe("CEL", () => {
       "context.n.all(x, context.m.exists(k, true))",
       "context.n.all(x, context.s.contains(context.t) == false)",
       "context.s.split('')",
+      "context.s.replace('', 'x')",
       "context.n.all(x, '%x'.format([context.s]) != '')",
       "context.n.all(x, '%X'.format([bytes(context.s)]) != '')",
       "context.n.all(x, '%s'.format([b'x' + bytes(context.s)]) != '')",
@@ -279,7 +280,7 @@ describe("CEL", () => {
       "int(context.x)",
       "context.m.b",
       "timestamp(context.x)",
-      "actor.location == 'a' && context.x"
+      "actor.location != 'a' && context.x"
     ]) {
       const v = run(source, input)
       assert.isTrue(v instanceof Cel.Fault, source)

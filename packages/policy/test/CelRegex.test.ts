@@ -261,7 +261,7 @@ describe("regular expressions", () => {
         assert.strictEqual(search(pattern, text), theirs.test(text), `${pattern} on ${JSON.stringify(text)}`)
       }
     },
-    { fastCheck: { numRuns: 600 } }
+    { arbitrary: { runs: 600 } }
   )
 
   const costOf = (pattern: string, text: string): number => {

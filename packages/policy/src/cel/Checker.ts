@@ -77,6 +77,23 @@ const GENERIC: Readonly<Record<string, Type>> = {
   optional_type: typeOf(optional(DYN))
 }
 
+/** What other languages call it. */
+const SIZE = "`size(x)`"
+const HAS = "`x.exists(e, …)`, or `e in x`; for a part of a text `text.contains(part)`"
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  len: SIZE,
+  length: SIZE,
+  count: SIZE,
+  includes: HAS,
+  some: HAS,
+  any: HAS,
+  every: "`x.all(e, …)`",
+  test: "`text.matches(pattern)`",
+  match: "`text.matches(pattern)`",
+  toLowerCase: "`text.lowerAscii()`",
+  toUpperCase: "`text.upperAscii()`"
+}
+
 const ADAPTS = new Set(["_+_", "_-_", "_*_", "_/_"])
 const READ_NOW = new Set(["timestamp", "duration", "ip", "cidr"])
 const OPERATOR = /^(?:_(.+)_|(.)_|@(in)|_(\[\??_\]))$/
@@ -255,7 +272,11 @@ class Checker {
         return this.refuse("undeclared", `\`${of.name}\` has no field \`${node.field}\`; ${hint}`, node.pos)
       }
       default:
-        return this.refuse("type", `a ${format(of)} has no fields such as \`${node.field}\``, node.pos)
+        return this.refuse(
+          "type",
+          `a ${format(of)} has no fields such as \`${node.field}\`${node.field === "length" ? `; write ${SIZE}` : ""}`,
+          node.pos
+        )
     }
   }
 
@@ -284,6 +305,9 @@ class Checker {
   }
 
   private unknownFunction(node: Call): Type {
+    const other = Object.hasOwn(ELSEWHERE, node.fn) ? ELSEWHERE[node.fn] : undefined
+    if (other !== undefined)
+      return this.refuse("undeclared", `unknown function \`${node.fn}\`; write ${other}`, node.pos)
     const near = nearest(
       node.fn,
       [...declarations().keys()].filter((n) => !/[@_]/.test(n))
@@ -384,9 +408,11 @@ class Checker {
       return this.refuse("type", `\`${node.fn}\` is called as \`${how}\``, node.pos)
     }
     const wants = style.slice(0, 3).map((o) => signature(node.fn, o))
+    const inList =
+      node.fn === "contains" && prune(types[0] ?? DYN).k === "list" ? "; in a list write `e in x`" : ""
     return this.refuse(
       "type",
-      `\`${node.fn}\` does not go with (${shown.join(", ")}); there is ${wants.join(", ")}`,
+      `\`${node.fn}\` does not go with (${shown.join(", ")}); there is ${wants.join(", ")}${inList}`,
       node.pos
     )
   }

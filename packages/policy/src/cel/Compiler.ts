@@ -823,7 +823,7 @@ const pattern = (f: Fn, literalNode: Node, node: Call): Code | undefined => {
   return plain((c) => {
     const a = f(c)
     if (typeof a === "string") {
-      c.spend(cost(a.length))
+      c.spend(cost(a))
       return test(a)
     }
     return a instanceof Fault ? a : finish(undefined, node.fn, [a, ""], node.pos)

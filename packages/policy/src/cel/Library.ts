@@ -187,11 +187,8 @@ const index: Impl = (m, v, key) => {
   if (entry.found !== undefined) return entry.found
   return isList(v)
     ? fault("index_out_of_range", "the list has no such index")
-    : fault("no_such_key", noSuchKey(key))
+    : fault("no_such_key", "the map has no such key")
 }
-
-const noSuchKey = (key: unknown): string =>
-  isText(key) && key.length <= 64 ? `the map has no key \`${key}\`` : "the map has no such key"
 
 const optIndex: Impl = (_m, v, key) => {
   if (v instanceof Optional && !v.present) return NONE
@@ -335,8 +332,9 @@ const isInt = (v: unknown): v is bigint => typeof v === "bigint"
 const matches: Impl = (m, a, pattern) => {
   if (!isText(a) || !isText(pattern)) return undefined
   const found = matcher(pattern)
-  if (!("test" in found)) return bad(found.message)
-  m.spend(found.price + found.cost(a.length))
+  // What is wrong is not told: the pattern may be data.
+  if (!("test" in found)) return bad(found.reason === "engine" ? found.message : "the pattern is not RE2's")
+  m.spend(found.price + found.cost(a))
   return found.test(a)
 }
 
@@ -351,22 +349,39 @@ const joinTexts: Impl = (m, a, by = "") => {
   return a.join(by)
 }
 
+/** Pays for each place of a part before they are made. */
+const payForPlaces = (m: Meter, a: string, part: string): void => {
+  if (part === "") m.spend(a.length >> 1)
+  else for (let i = a.indexOf(part); i >= 0; i = a.indexOf(part, i + part.length)) m.spend(1)
+}
+
+/** The places where the empty text stands: before each character and at the end, as many as wanted. */
+const apart = (text: string, limit: bigint): Array<string> => {
+  if (limit === 0n) return [text]
+  const chars = ["", ...Array.from(text), ""]
+  if (limit < 0n || limit >= chars.length - 1) return chars
+  const n = Number(limit)
+  return [...chars.slice(0, n), chars.slice(n).join("")]
+}
+
 /** Pays for what will be made before it is made: a short part may stand for a long one many times. */
 const replaceText: Impl = (m, a, from, to, limit = -1n) => {
   if (!isText(a) || !isText(from) || !isText(to) || !isInt(limit)) return undefined
   m.spend(searchCost(a, from) + (a.length >> 5))
-  const parts = Strings.split(a, from, limit < 0n ? -1n : limit + 1n)
-  m.spend(parts.length + (to.length * (parts.length - 1)) / 32)
+  payForPlaces(m, a, from)
+  const parts = from === "" ? apart(a, limit) : Strings.split(a, from, limit < 0n ? -1n : limit + 1n)
+  m.spend((to.length * (parts.length - 1)) / 32)
   return parts.join(to)
 }
 
 const splitText: TextImpl = (m, a, by, limit = -1n) => {
   if (!isText(by) || !isInt(limit)) return undefined
   m.spend(searchCost(a, by))
-  const parts = Strings.split(a, by, limit)
-  m.spend(parts.length)
-  return parts
+  payForPlaces(m, a, by)
+  return Strings.split(a, by, limit)
 }
+
+const unitsAt = (text: string, i: number): number => ((text.codePointAt(i) ?? 0) > 0xffff ? 2 : 1)
 
 /** `glob("web-*", text)`: `*` is any run of characters, `?` one; nothing else is special. Linear by backtracking to the last star only. */
 export const globMatches = (pattern: string, s: string): boolean => {
@@ -379,12 +394,16 @@ export const globMatches = (pattern: string, s: string): boolean => {
     if (c === "*") {
       star = p++
       mark = i
-    } else if (c !== undefined && (c === "?" || c === s[i])) {
+    } else if (c === "?") {
+      p++
+      i += unitsAt(s, i)
+    } else if (c !== undefined && c === s[i]) {
       p++
       i++
     } else if (star >= 0) {
       p = star + 1
-      i = ++mark
+      mark += unitsAt(s, mark)
+      i = mark
     } else return false
   }
   while (pattern[p] === "*") p++
@@ -602,7 +621,10 @@ const texts: Record<string, Impl> = {
     isInt(i) && (j === undefined || isInt(j)) ? Strings.substring(a, i, j) : undefined
   ),
   trim: text((_m, a) => Strings.trim(a)),
-  reverse: text((_m, a) => Strings.reverse(a)),
+  reverse: text((m, a) => {
+    m.spend(a.length >> 3)
+    return Strings.reverse(a)
+  }),
   split: text(splitText),
   replace: replaceText,
   format: text((m, a, args) => (isList(args) ? Strings.format(a, args, m) : undefined)),

@@ -27,7 +27,7 @@ export type Atom =
 
 export interface Pattern {
   readonly root: Atom
-  /** `(?i)` at the very beginning. */
+  /** `(?i)` at the very beginning; a literal inside says itself whether it is folded. */
   readonly folded: boolean
   /** Atoms with every bounded repetition written out. */
   readonly size: number
@@ -49,7 +49,8 @@ const SPACE: Set = [
   [12, 13],
   [32, 32]
 ]
-const WORD: Set = [
+/** What `\b` counts as parts of words. */
+export const WORD: Set = [
   [48, 57],
   [65, 90],
   [95, 95],
@@ -133,7 +134,7 @@ export const parsePattern = (source: string): Pattern => {
   if (size > MAX_EXPANDED) {
     throw new PatternFault(`the pattern stands for more than ${MAX_EXPANDED} characters; repeat less`)
   }
-  return { root, folded: reader.folded, portable: reader.portable, size }
+  return { root, folded: reader.wholeFolded, portable: reader.portable, size }
 }
 
 const expanded = (atom: Atom): number => {
@@ -156,8 +157,10 @@ const expanded = (atom: Atom): number => {
 }
 
 class Reader {
-  folded = false
+  /** The flags at the very beginning say `i`. */
+  wholeFolded = false
   portable = true
+  private folded = false
   private dotAll = false
   private multiline = false
   private i = 0
@@ -172,6 +175,7 @@ class Reader {
     const flags = /^\(\?([imsU]+)\)/.exec(this.source)
     if (flags !== null) {
       this.setFlags(flags[1] ?? "")
+      this.wholeFolded = this.folded
       this.i = flags[0].length
     }
     const root = this.alternatives()
@@ -179,10 +183,13 @@ class Reader {
     return root
   }
 
+  /** Sets what stands before a `-` and clears what stands after it. */
   private setFlags(flags: string): void {
-    this.folded = flags.includes("i")
-    this.dotAll = flags.includes("s")
-    this.multiline = flags.includes("m")
+    const [on = "", off = ""] = flags.split("-")
+    const flag = (name: string, now: boolean): boolean => !off.includes(name) && (now || on.includes(name))
+    this.folded = flag("i", this.folded)
+    this.dotAll = flag("s", this.dotAll)
+    this.multiline = flag("m", this.multiline)
   }
 
   private alternatives(): Atom {
@@ -200,8 +207,8 @@ class Reader {
     while (this.i < this.source.length && this.source[this.i] !== "|" && this.source[this.i] !== ")") {
       const atom = this.repeated(this.atom())
       const last = items[items.length - 1]
-      if (atom.k === "lit" && last?.k === "lit") {
-        items[items.length - 1] = { k: "lit", text: last.text + atom.text, folded: this.folded }
+      if (atom.k === "lit" && last?.k === "lit" && atom.folded === last.folded) {
+        items[items.length - 1] = { k: "lit", text: last.text + atom.text, folded: atom.folded }
       } else items.push(atom)
     }
     const [only] = items
@@ -279,14 +286,23 @@ class Reader {
     if (head === "(" && this.source[this.i + 1] === "?") {
       const flags = /^\(\?[imsU]*(?:-[imsU]+)?\)/.exec(this.source.slice(this.i, this.i + 20))
       if (flags === null) throw new PatternFault(this.unknownGroup())
+      // They hold to the end of the group that they stand in.
+      this.setFlags(flags[0].slice(2, -1))
       this.portable = false
       this.i += flags[0].length
       this.depth--
       return { k: "seq", items: [] }
     }
-    if (/^\(\?[imsU-]+:/.test(head)) this.portable = false
+    const { dotAll, folded, multiline } = this
+    if (/^\(\?[imsU-]+:/.test(head)) {
+      this.setFlags(head.slice(2, -1))
+      this.portable = false
+    }
     this.i += head.length
     const of = this.alternatives()
+    this.dotAll = dotAll
+    this.folded = folded
+    this.multiline = multiline
     if (this.source[this.i] !== ")") throw new PatternFault("the pattern has a `(` that is not closed")
     this.i++
     this.depth--
@@ -334,6 +350,8 @@ class Reader {
     const perl = PERL[c.toLowerCase()]
     if (perl !== undefined && "dswDSW".includes(c)) {
       this.i += 2
+      // With `i` the native engine folds these too, RE2 does not; digits and blanks have no other case.
+      if (this.folded && c !== "d" && c !== "s") this.portable = false
       return c === c.toLowerCase() ? perl : negate(perl)
     }
     if (c !== "p" && c !== "P") return undefined
@@ -353,14 +371,15 @@ class Reader {
     if (m !== null) {
       this.i += m[0].length
       const code = m[3] === undefined ? Number.parseInt(m[1] ?? m[2] ?? "0", 16) : Number.parseInt(m[3], 8)
-      if (code > LAST) throw new PatternFault("the pattern names a character beyond Unicode")
+      if (code > LAST || (code >= 0xd800 && code <= 0xdfff))
+        throw new PatternFault("the pattern names a character that Unicode does not have")
       return code
     }
     const c = this.source[this.i + 1]
     if (c === undefined) throw new PatternFault("the pattern ends in a backslash")
     const simple = Object.hasOwn(ESCAPED, c) ? ESCAPED[c] : undefined
     if (simple === undefined && /[1-9k]/.test(c)) throw new PatternFault("RE2 has no back-references")
-    if (simple === undefined && /[\w]|[^\0-\u007f]/.test(c))
+    if (simple === undefined && /[0-9A-Za-z]|[^\0-\u007f]/.test(c))
       throw new PatternFault(`the escape \`\\${c}\` is unknown`)
     this.i += 2
     return simple ?? c.charCodeAt(0)
@@ -392,6 +411,7 @@ class Reader {
         throw new PatternFault(`the class \`${posix[0]}\` is unknown`)
       }
       this.i += posix[0].length
+      if (this.folded) this.portable = false
       return posix[1] === "^" ? negate(set) : set
     }
     return this.source[this.i] === "\\" ? this.escapedSet() : undefined

@@ -19,8 +19,7 @@ import {
 
 const ASTRAL = /[\ud800-\udfff]/
 
-const outOfRange = (i: bigint | number): Fault =>
-  fault("index_out_of_range", `index ${i} is outside of the string`)
+const outOfRange = (): Fault => fault("index_out_of_range", "the index is outside of the text")
 
 /** The UTF-16 offset of a code point index; undefined outside of 0 … length. */
 const offset = (text: string, index: bigint): number | undefined => {
@@ -40,28 +39,28 @@ const indexAt = (text: string, at: number): bigint => BigInt(at < 0 ? -1 : codeP
 
 export const charAt = (text: string, index: bigint): string | Fault => {
   const at = offset(text, index)
-  if (at === undefined) return outOfRange(index)
+  if (at === undefined) return outOfRange()
   const c = text.codePointAt(at)
   return c === undefined ? "" : String.fromCodePoint(c)
 }
 
 export const indexOf = (text: string, part: string, from = 0n): bigint | Fault => {
   const at = offset(text, from)
-  return at === undefined ? outOfRange(from) : indexAt(text, text.indexOf(part, at))
+  return at === undefined ? outOfRange() : indexAt(text, text.indexOf(part, at))
 }
 
 export const lastIndexOf = (text: string, part: string, from?: bigint): bigint | Fault => {
   if (from === undefined) return indexAt(text, text.lastIndexOf(part))
   const at = offset(text, from)
-  return at === undefined ? outOfRange(from) : indexAt(text, text.lastIndexOf(part, at))
+  return at === undefined ? outOfRange() : indexAt(text, text.lastIndexOf(part, at))
 }
 
 export const substring = (text: string, from: bigint, to?: bigint): string | Fault => {
   const start = offset(text, from)
   const end = to === undefined ? text.length : offset(text, to)
-  if (start === undefined) return outOfRange(from)
-  if (end === undefined) return outOfRange(to ?? 0n)
-  if (end < start) return fault("index_out_of_range", `substring ends at ${to} before it starts at ${from}`)
+  if (start === undefined) return outOfRange()
+  if (end === undefined) return outOfRange()
+  if (end < start) return fault("index_out_of_range", "the part ends before it starts")
   return text.slice(start, end)
 }
 
@@ -78,13 +77,15 @@ export const split = (text: string, by: string, limit: bigint): Array<string> =>
 
 // Unicode's White_Space, which is not JavaScript's: U+0085 belongs, U+FEFF does not.
 const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
-const IS_SPACE = new RegExp(`[${SPACE}]`)
+const OTHER_SPACE = new RegExp(`[${SPACE}]`)
+const isSpace = (c: number): boolean =>
+  c < 128 ? c === 32 || (c >= 9 && c <= 13) : OTHER_SPACE.test(String.fromCharCode(c))
 
 export const trim = (text: string): string => {
   let start = 0
   let end = text.length
-  while (start < end && IS_SPACE.test(text[start] ?? "")) start++
-  while (end > start && IS_SPACE.test(text[end - 1] ?? "")) end--
+  while (start < end && isSpace(text.charCodeAt(start))) start++
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--
   return text.slice(start, end)
 }
 
@@ -122,13 +123,17 @@ export const format = (text: string, args: ReadonlyArray<unknown>, meter: Meter)
     if (problem !== undefined) return ""
     if (all === "%%") return "%"
     if (verb === undefined || verb === "%" || !"sdfexXbo".includes(verb)) {
-      problem = fault("invalid_argument", `format has no clause \`${all}\``)
+      problem = fault(
+        "invalid_argument",
+        "format has no such clause; there are %s, %d, %f, %e, %x, %X, %b, %o and %%"
+      )
       return ""
     }
     if (next >= args.length) {
       problem = fault("index_out_of_range", `format wants more than ${args.length} arguments`)
       return ""
     }
+    meter.spend(1)
     const digits = precision === undefined ? 6 : Number(precision)
     const made = clause(verb, fromInput(args[next++]), Math.min(digits, 100), meter)
     if (typeof made === "string") return made
@@ -146,7 +151,7 @@ const clause = (verb: string, v: unknown, digits: number, meter: Meter): string 
         ? decimal(v)
         : verb === "f" || verb === "e"
           ? floating(v, verb, digits)
-          : based(v, verb)
+          : based(v, verb, meter)
   return made ?? fault("invalid_argument", `format cannot write a ${typeName(v)} with \`%${verb}\``)
 }
 
@@ -181,13 +186,22 @@ const toFixedEven = (x: number, digits: number): string => {
 
 const RADIX: Readonly<Record<string, number>> = { b: 2, o: 8, x: 16, X: 16 }
 
-const based = (v: unknown, verb: string): string | undefined => {
+const HEX = Array.from({ length: 256 }, (_, b) => b.toString(16).padStart(2, "0"))
+
+const hex = (bytes: Uint8Array): string => {
+  let out = ""
+  for (const b of bytes) out += HEX[b]
+  return out
+}
+
+const based = (v: unknown, verb: string, meter: Meter): string | undefined => {
   const n = integer(v) ?? (verb === "b" && typeof v === "boolean" ? BigInt(v) : undefined)
   let text = n?.toString(RADIX[verb])
   if (text === undefined && (verb === "x" || verb === "X")) {
+    if (typeof v === "string" || v instanceof Uint8Array) meter.spend(v.length >> 2)
     const bytes =
       typeof v === "string" ? new TextEncoder().encode(v) : v instanceof Uint8Array ? v : undefined
-    if (bytes !== undefined) text = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("")
+    if (bytes !== undefined) text = hex(bytes)
   }
   return verb === "X" ? text?.toUpperCase() : text
 }
@@ -202,6 +216,7 @@ const show = (v: unknown, meter: Meter, depth: number): string | undefined => {
     case "double":
       return Number.isFinite(v) ? formatDouble(v as number) : special(v as number)
     case "bytes":
+      meter.spend((v as Uint8Array).length >> 4)
       return new TextDecoder().decode(v as Uint8Array)
     case "list":
       return showList(v as ReadonlyArray<unknown>, meter, depth)
@@ -224,7 +239,10 @@ const showList = (items: ReadonlyArray<unknown>, meter: Meter, depth: number): s
 }
 
 const showMap = (m: unknown, meter: Meter, depth: number): string | undefined => {
-  const parts = keysOf(m).map(
+  const keys = keysOf(m)
+  // They are sorted.
+  meter.spend(keys.length)
+  const parts = keys.map(
     (key) => [show(key, meter, depth + 1), show(lookup(m, key), meter, depth + 1)] as const
   )
   if (parts.some(([k, v]) => k === undefined || v === undefined)) return undefined

@@ -1,8 +1,9 @@
 /**
  * Why a policy decided as it did: its clauses, how each came out, and the values that each saw.
  *
- * An explanation evaluates anew, so it costs nothing until it is asked for. Long texts are shown by their
- * length only.
+ * An explanation evaluates anew, so it costs nothing until it is asked for. What stems from a call's content and
+ * arguments is shown by kind and length only, since it may hold what DLP finds (DLP-4); so are long texts,
+ * wherever they stand.
  */
 import type { Node } from "../cel/Ast.ts"
 import { boxed, compile } from "../cel/Compiler.ts"
@@ -19,7 +20,10 @@ export interface Clause {
   /** How it came out; "error" with the reason in `error`. */
   readonly outcome: true | false | "error"
   readonly error: string | undefined
-  /** The facts it read, with their values; an absent one is not listed. */
+  /**
+   * The facts it read, with their values; an absent one is not listed. Of `request.content` and
+   * `request.arguments` only the kind and the length are told, as of texts of more than 80 characters.
+   */
   readonly saw: Readonly<Record<string, unknown>>
 }
 
@@ -36,8 +40,27 @@ export interface Explanation {
 
 const LONG = 80
 
-const shown = (v: unknown): unknown =>
-  typeof v === "string" && v.length > LONG ? `text of ${v.length} characters` : toJson(v)
+const MAX_DEPTH = 32
+
+/** A value as JSON whose long texts are told by their lengths, keys too. */
+const shown = (v: unknown, depth = 0): unknown => {
+  if (typeof v === "string") return v.length > LONG ? `text of ${v.length} characters` : v
+  if (typeof v !== "object" || v === null) return v
+  if (depth > MAX_DEPTH) return null
+  if (Array.isArray(v)) return v.map((x) => shown(x, depth + 1))
+  return Object.fromEntries(Object.entries(v).map(([k, x]) => [String(shown(k)), shown(x, depth + 1)]))
+}
+
+/** Of what kind a value is, and how large. */
+const outlined = (v: unknown): unknown => {
+  if (typeof v === "string") return `text of ${v.length} characters`
+  if (typeof v !== "object" || v === null) return v === null || typeof v === "boolean" ? v : `a ${typeof v}`
+  if (Array.isArray(v)) return `list of ${v.length}`
+  return `map of ${Object.keys(v).length}`
+}
+
+/** Whether a path reads what an agent sends: its content and arguments. */
+const isSent = (path: string): boolean => /^request(?:\.(?:content|arguments)(?:\.|$)|$)/.test(path)
 
 const run = (frame: Frame, fn: Fn, input: PolicyInput, budget: number): unknown => {
   frame.take(input as Readonly<Record<string, unknown>>)
@@ -64,7 +87,7 @@ export const explainNode = (
     const saw: Record<string, unknown> = {}
     for (const [path, read] of clausePaths(node)) {
       const v = run(frame, boxed(compile(read)), input, budget)
-      if (!(v instanceof Fault)) saw[path] = shown(v)
+      if (!(v instanceof Fault)) saw[path] = isSent(path) ? outlined(toJson(v)) : shown(toJson(v))
     }
     return {
       text: source.slice(node.start, node.end),
