@@ -1,5 +1,6 @@
 import { PolicySet } from "@agion/policy"
 import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
 
 type Draft = Partial<PolicySet.Policy> & { readonly expr: string }
 
@@ -94,6 +95,153 @@ describe("findings", () => {
       []
     )
   })
+
+  it("POLICY-2 calls nothing shadowed whose alert or record would be lost", () => {
+    const low = "actor.trust_score < 10"
+    const wide = "actor.trust_score < 20"
+    const two = (a: PolicySet.Level, b: PolicySet.Level): ReadonlyArray<string> =>
+      found(rule(low, { enforcementLevel: a }), rule(wide, { enforcementLevel: b }))
+    assert.deepEqual(two("critical", "hard"), [])
+    assert.deepEqual(two("soft", "advisory"), [])
+    assert.deepEqual(two("hard", "critical"), ["shadowed p1 p2"])
+    assert.deepEqual(two("advisory", "soft"), ["shadowed p1 p2"])
+    assert.deepEqual(
+      found(rule(low, { enforcementLevel: "soft" }), rule(wide, { enforcement: "require_approval" })),
+      []
+    )
+  })
+
+  it("POLICY-4 calls nothing shadowed that decides by its failure where the other does not", () => {
+    assert.deepEqual(
+      found(
+        rule("actor.location == 'eu' && actor.role == 'r'"),
+        rule("has(actor.location) && actor.location == 'eu'")
+      ),
+      []
+    )
+    assert.deepEqual(
+      found(
+        rule("has(actor.location) && actor.location == 'eu' && actor.type == 'agent'"),
+        rule("has(actor.location) && actor.location == 'eu'")
+      ),
+      ["shadowed p1 p2"]
+    )
+    assert.deepEqual(
+      found(
+        rule("has(actor.location) && actor.location == 'eu'"),
+        rule("has(actor.location) && actor.location in ['eu', 'us']")
+      ),
+      ["shadowed p1 p2"]
+    )
+  })
+
+  const messages = (draft: Draft): ReadonlyArray<string> =>
+    PolicySet.findings(compiled([draft])).map((f) => f.message)
+
+  it("POLICY-4 says that what never matches decides where it cannot be evaluated", () => {
+    assert.deepEqual(messages(rule("actor.role == 'a' && actor.role == 'b'")), [
+      "the rule never matches: no input satisfies all its conditions; it decides (deny) only where it cannot be evaluated"
+    ])
+    assert.deepEqual(messages({ expr: "actor.trust_score >= 0" }), [
+      "the requirement always holds: it is violated only where it cannot be evaluated"
+    ])
+    assert.deepEqual(messages(rule("false")), [
+      "the rule never matches: no input satisfies all its conditions"
+    ])
+  })
+
+  it("finds a scope and a condition that exclude each other", () => {
+    const scope = { resourceTypes: ["database"] }
+    assert.deepEqual(found(rule("resource.resource_type == 'tool'", { scope })), ["never_matches p1"])
+    assert.include(
+      messages(rule("resource.resource_type == 'tool'", { scope }))[0],
+      "its scope and its condition"
+    )
+    assert.deepEqual(found({ expr: "resource.resource_type != 'database'", scope }), ["never_matches p1"])
+    assert.deepEqual(found(rule("resource.resource_type != 'tool'", { scope })), [])
+    assert.deepEqual(found(rule("agent_id == 'bot-1'", { scope: { agents: ["bot-*"] } })), [])
+    assert.deepEqual(found(rule("agent_id == 'x'", { scope: { agents: ["bot-*"] } })), ["never_matches p1"])
+  })
+
+  const atoms = [
+    "actor.role == 'a'",
+    "actor.role != 'a'",
+    "has(actor.role)",
+    "!has(actor.location)",
+    "actor.location in ['eu', 'us']",
+    "actor.trust_score < 20",
+    "actor.trust_score >= 10",
+    "context.n > 5",
+    "context.a.b == 'x'",
+    "has(context.a.b)",
+    "request.content == ''",
+    "true"
+  ]
+  const Condition = Schema.Struct({
+    first: Schema.Literals(atoms),
+    by: Schema.Literals(["&&", "||", "&& !"]),
+    second: Schema.Literals(atoms),
+    third: Schema.Literals(["", " && has(actor.role)", " || actor.location == 'eu'"])
+  })
+  const One = Schema.Struct({
+    condition: Condition,
+    enforcement: Schema.Literals(["deny", "warn", "require_approval", "requirement"]),
+    enforcementLevel: Schema.Literals(["advisory", "soft", "hard", "critical"])
+  })
+  const inputs: ReadonlyArray<PolicySet.PolicyInput> = [undefined, "a", "b", 5].flatMap((role) =>
+    [undefined, "eu", "us", "x"].flatMap((location) =>
+      [undefined, 5, 15, 50].flatMap((trust_score) =>
+        [{}, { n: 3 }, { n: 7 }, { n: "x", a: "x" }, { n: 7, a: { b: "x" } }, { a: { b: 5 } }].flatMap(
+          (context) =>
+            ["", "y"].map((content) => ({
+              actor: { role, location, trust_score },
+              context,
+              request: { content }
+            }))
+        )
+      )
+    )
+  )
+  const outcome = (verdict: PolicySet.Verdict): unknown => [
+    verdict.decision,
+    verdict.violations.length > 0,
+    verdict.matched.some((m) => m.alert)
+  ]
+
+  it.prop(
+    "POLICY-4 what a finding says is so on every input, those with absent fields too",
+    [One, One],
+    ([a, b]) => {
+      const drafts = [a, b].map(({ condition: c, enforcement, enforcementLevel }) => ({
+        expr: `(${c.first} ${c.by}(${c.second}))${c.third}`,
+        enforcementLevel,
+        ...(enforcement === "requirement" ? {} : { enforcement })
+      }))
+      const set = compiled(drafts)
+      for (const f of PolicySet.findings(set)) {
+        const at = Number(f.policy.id) - 1
+        const rest = compiled(drafts.filter((_, i) => i !== at))
+        for (const input of inputs) {
+          const verdict = set.evaluate(input)
+          const own = verdict.matched.find((m) => m.id === f.policy.id)
+          const told = `${f.kind}: ${JSON.stringify([drafts, f, input])}`
+          if (f.kind === "shadowed") assert.deepEqual(outcome(verdict), outcome(rest.evaluate(input)), told)
+          if (f.kind === "never_matches" && drafts[at]?.enforcement !== undefined)
+            assert.isTrue(
+              own === undefined || (own.error !== undefined && f.message.includes("evaluated")),
+              told
+            )
+          if (f.kind === "never_matches" && drafts[at]?.enforcement === undefined) assert.isDefined(own, told)
+          if (f.kind === "always_true" && drafts[at]?.enforcement === undefined)
+            assert.isTrue(
+              own === undefined || (own.error !== undefined && f.message.includes("evaluated")),
+              told
+            )
+        }
+      }
+    },
+    { arbitrary: { runs: 300 } }
+  )
 
   it("finds contradictions", () => {
     assert.deepEqual(

@@ -9,8 +9,8 @@
  */
 import type * as Cel from "../Cel.ts"
 import { globMatches } from "../cel/Library.ts"
-import { type Enforcement, type PolicyInput, type PolicyRef, type Scope, weaken } from "./Policy.ts"
-import { type Box, intersect, pick, type Region, regionOf } from "./Region.ts"
+import { type Enforcement, type PolicyInput, type PolicyRef, type Scope, traces, weaken } from "./Policy.ts"
+import { type Box, type Constraint, failuresOf, intersect, pick, type Region, regionOf } from "./Region.ts"
 import type { Compiled, PolicySet } from "./Set.ts"
 
 export type FindingKind = "never_matches" | "always_true" | "shadowed" | "contradicts"
@@ -36,6 +36,8 @@ interface Known {
   /** Where it decides something, and where it does not. */
   readonly fires: Region | undefined
   readonly quiet: Region | undefined
+  /** Where it cannot be evaluated, which decides too (POLICY-4). */
+  readonly failures: Region | undefined
 }
 
 const STRENGTH: Readonly<Record<Enforcement, number>> = { allow: 0, warn: 1, require_approval: 2, deny: 3 }
@@ -62,7 +64,8 @@ const know = (compiled: Compiled): Known => {
   const no = regionOf(program.node, false)
   const isRule = policy.enforcement !== undefined
   const effect = weaken(policy.enforcement ?? "deny", policy.enforcementLevel ?? "hard")
-  return { compiled, isRule, effect, yes, no, fires: isRule ? yes : no, quiet: isRule ? no : yes }
+  const failures = failuresOf(program.node)
+  return { compiled, isRule, effect, yes, no, fires: isRule ? yes : no, quiet: isRule ? no : yes, failures }
 }
 
 const refOf = ({ compiled: { policy } }: Known): PolicyRef => ({
@@ -86,22 +89,43 @@ const finding = (
 })
 
 const alone = (a: Known): ReadonlyArray<Finding> => {
-  if (a.yes?.length === 0) {
+  const fails = a.failures?.length !== 0
+  const inScope = a.yes?.filter((box) => reaches(box, a.compiled.policy.scope))
+  if (inScope?.length === 0) {
     const witness = a.no === undefined ? undefined : witnessOf(a.no, [a], false)
+    const why =
+      a.yes?.length === 0
+        ? "no input satisfies all its conditions"
+        : "its scope and its condition exclude each other"
+    const where = a.yes?.length === 0 ? "every input" : "every input in its scope"
     const message = a.isRule
-      ? "the rule never matches: no input satisfies all its conditions"
-      : "the requirement never holds: it is violated by every input"
+      ? `the rule never matches: ${why}${fails ? `; ${ifNot(a)} where it cannot be evaluated` : ""}`
+      : `the requirement never holds: it is violated by ${where}${a.yes?.length === 0 ? "" : `, since ${why}`}`
     return witness === undefined ? [] : [finding("never_matches", a, undefined, message, witness)]
   }
   if (a.no?.length === 0) {
     const witness = a.yes === undefined ? undefined : witnessOf(a.yes, [a], true)
     const message = a.isRule
       ? "the rule always matches: its condition restricts nothing"
-      : "the requirement always holds: it never denies"
+      : fails
+        ? "the requirement always holds: it is violated only where it cannot be evaluated"
+        : "the requirement always holds: it never denies"
     return witness === undefined ? [] : [finding("always_true", a, undefined, message, witness)]
   }
   return []
 }
+
+const ifNot = (a: Known): string => `it decides (${a.effect === "allow" ? "warn" : a.effect}) only`
+
+/** Whether a box has an input that a scope lets through. */
+const reaches = (box: Box, scope: Scope | undefined): boolean =>
+  LISTS.every((list) => {
+    const entries = scope?.[list]
+    const c = box.get(PLACES[list])
+    if (!restricts(entries) || list === "tags" || c?.k !== "text") return true
+    if (c.only !== undefined) return [...c.only].some((text) => entries.some((e) => globMatches(e, text)))
+    return entries.some((e) => isGlob(e) || !c.not.has(e))
+  })
 
 const pair = (a: Known, b: Known): ReadonlyArray<Finding> => {
   // Of two that shadow each other the one with the lower priority is the one too many.
@@ -111,11 +135,11 @@ const pair = (a: Known, b: Known): ReadonlyArray<Finding> => {
   return contradiction === undefined ? [] : [contradiction]
 }
 
-/** `a` decides only where `b` decides at least as strongly. */
+/** `a` decides only where `b` decides at least as strongly, failures counted, and leaves no trace that `b` does not. */
 const shadow = (a: Known, b: Known): Finding | undefined => {
   if (a.effect === "allow" || b.effect === "allow" || STRENGTH[b.effect] < STRENGTH[a.effect])
     return undefined
-  if (redactsMore(a, b) || !inside(a, b)) return undefined
+  if (redactsMore(a, b) || tellsMore(a, b) || !inside(a, b) || !failsInside(a, b)) return undefined
   const witness = a.fires === undefined ? undefined : fired(a.fires, [a, b])
   if (witness === undefined) return undefined
   return finding(
@@ -126,6 +150,16 @@ const shadow = (a: Known, b: Known): Finding | undefined => {
     witness
   )
 }
+
+/** Whether `a` records a violation or raises an alert where `b` does not. */
+const tellsMore = (a: Known, b: Known): boolean => {
+  const [x, y] = [traces(a.compiled.policy), traces(b.compiled.policy)]
+  return (x.violation && !y.violation) || (x.alert && !y.alert)
+}
+
+/** Whether everything on which `a` fails lies where `b` decides. */
+const failsInside = (a: Known, b: Known): boolean =>
+  a.failures !== undefined && b.quiet !== undefined && intersect(a.failures, b.quiet)?.length === 0
 
 /** Whether a call that goes on is redacted of more for `a` than for `b`. */
 const redactsMore = (a: Known, b: Known): boolean => {
@@ -228,11 +262,25 @@ const inputOf = (box: Box, scope: Scope | undefined): PolicyInput | undefined =>
     const text = (entries[0] ?? "").replace(/[*?]/g, "x")
     const place = PLACES[list]
     const old = values.get(place)
-    if (typeof old === "string" && list !== "tags" && !entries.some((e) => globMatches(e, old)))
-      return undefined
+    if (typeof old === "string" && list !== "tags" && !entries.some((e) => globMatches(e, old))) {
+      const other = fitting(box.get(place), entries, text)
+      if (other === undefined) return undefined
+      values.set(place, other)
+    }
     if (typeof old !== "string") values.set(place, list === "tags" ? [text] : text)
   }
   return nested(values)
+}
+
+/** A text that a constraint and a list of a scope both take. */
+const fitting = (
+  c: Constraint | undefined,
+  entries: ReadonlyArray<string>,
+  text: string
+): string | undefined => {
+  if (c?.k !== "text") return undefined
+  const candidates = c.only === undefined ? [text, `${text}x`] : [...c.only]
+  return candidates.find((t) => !c.not.has(t) && entries.some((e) => globMatches(e, t)))
 }
 
 const nested = (values: ReadonlyMap<string, unknown>): PolicyInput | undefined => {

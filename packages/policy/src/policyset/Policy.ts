@@ -117,6 +117,18 @@ const WEAK: ReadonlySet<Level> = new Set(["advisory", "soft"])
 export const weaken = (effect: Enforcement, level: Level): Enforcement =>
   WEAK.has(level) && (effect === "deny" || effect === "require_approval") ? "warn" : effect
 
+/** What a policy that decides leaves beside the decision (POLICY-2): a recorded violation, an alert. */
+export const traces = (
+  policy: Pick<Policy, "enforcement" | "enforcementLevel">
+): { readonly violation: boolean; readonly alert: boolean } => {
+  const level = policy.enforcementLevel ?? "hard"
+  const decided = policy.enforcement ?? "deny"
+  return {
+    violation: decided === "deny" ? level !== "advisory" : decided === "require_approval" && level === "soft",
+    alert: decided === "deny" && level === "critical"
+  }
+}
+
 /** What fields other than the expression have wrong. */
 export const invalidFields = (policy: Policy): ReadonlyArray<PolicyError> => {
   const out: Array<PolicyError> = []

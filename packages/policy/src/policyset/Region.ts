@@ -3,8 +3,8 @@
  * paths. Comparisons of a path with constants, `in` with a list of constants, bare bools, `has`, and `&&`, `||`,
  * `!` of them can be told; for anything else there is no region.
  *
- * Only inputs count whose fields are there and of their types; an input on which the condition fails is in no
- * region.
+ * A condition has a third region, where it cannot be evaluated: a field is absent or of another type, and no
+ * `&&` or `||` does without it.
  */
 import type { Call, Node } from "../cel/Ast.ts"
 import { pathOf } from "../cel/Compiler.ts"
@@ -25,6 +25,8 @@ export type Constraint =
   | { readonly k: "bool"; readonly value: boolean }
   | { readonly k: "present" }
   | { readonly k: "absent" }
+  /** There, and of another type than the condition needs. */
+  | { readonly k: "odd" }
 
 /** A constraint for each path; an empty box holds every input. */
 export type Box = ReadonlyMap<string, Constraint>
@@ -32,6 +34,8 @@ export type Box = ReadonlyMap<string, Constraint>
 export type Region = ReadonlyArray<Box>
 
 const MAX_BOXES = 64
+/** Operands of which the failures are told exactly. */
+const MAX_EXACT = 8
 
 /** The values that the contract allows for a field. */
 const ENUMS: Readonly<Record<string, ReadonlySet<string>>> = {
@@ -69,8 +73,13 @@ const numbers = (path: string, type: Type): Constraint => {
 
 const texts = (path: string): Constraint => ({ k: "text", only: ENUMS[path], not: NONE })
 
+/** What is odd and this too. */
+const beside = (c: Constraint): Constraint | undefined =>
+  c.k === "odd" || c.k === "present" ? { k: "odd" } : undefined
+
 /** Both at once; undefined when nothing is both. */
 const both = (a: Constraint, b: Constraint): Constraint | undefined => {
+  if (a.k === "odd" || b.k === "odd") return a.k === "odd" ? beside(b) : beside(a)
   if (a.k === "present") return b.k === "absent" ? undefined : b
   if (b.k === "present") return a.k === "absent" ? undefined : a
   if (a.k === "absent" || b.k === "absent") return a.k === b.k ? a : undefined
@@ -134,7 +143,7 @@ const pickNumber = (c: Numbers): number | undefined => {
   return candidates.find(within)
 }
 
-/** A value within a constraint; undefined for an absent one. */
+/** A value within a constraint; undefined for an absent one, a list for an odd one. */
 export const pick = (c: Constraint): unknown => {
   switch (c.k) {
     case "number":
@@ -143,6 +152,8 @@ export const pick = (c: Constraint): unknown => {
       return c.value
     case "absent":
       return undefined
+    case "odd":
+      return []
     case "present":
       return "x"
     case "text": {
@@ -298,4 +309,62 @@ const membership = (node: Node, list: Node, outcome: boolean): Region | undefine
     ? { k: "text", only: set, not: NONE }
     : { k: "text", only: undefined, not: set }
   return one(path, set.size === 0 && outcome ? undefined : both(texts(path), c))
+}
+
+/** Where a condition cannot be evaluated, and perhaps more; undefined when that cannot be told. */
+export const failuresOf = (node: Node): Region | undefined => {
+  switch (node.k) {
+    case "lit":
+      return []
+    case "and":
+    case "or":
+      return failuresAmong(node.args, node.k === "and")
+    case "call":
+      if (node.fn === "!_") return node.args[0] === undefined ? undefined : failuresOf(node.args[0])
+      return unreadable(
+        node.args.find((arg) => pathOf(arg) !== undefined),
+        node.fn
+      )
+    case "select": {
+      if (!node.test) return unreadable(node, "")
+      // Nothing is asked of what is not there.
+      const parent = pathOf(node.operand)
+      if (parent === undefined) return undefined
+      return parent.includes(".") ? [...one(parent, { k: "absent" }), ...one(parent, { k: "odd" })] : []
+    }
+    default:
+      return undefined
+  }
+}
+
+/** A field that is absent or of another type; in an open part, equality takes any type. */
+const unreadable = (node: Node | undefined, fn: string): Region | undefined => {
+  const path = node === undefined ? undefined : pathOf(node)
+  if (node === undefined || path === undefined) return undefined
+  // Absent, it is the empty text.
+  const absent = path === "request.content" ? [] : one(path, { k: "absent" })
+  const anyType = isDyn(node.type) && (fn === "_==_" || fn === "@in")
+  return anyType ? absent : [...absent, ...one(path, { k: "odd" })]
+}
+
+/** One operand fails and no other decides; what is too much to tell exactly is told by the failures alone. */
+const failuresAmong = (nodes: ReadonlyArray<Node>, goesOn: boolean): Region | undefined => {
+  const failures: Array<Region> = []
+  for (const node of nodes) {
+    const region = failuresOf(node)
+    if (region === undefined) return undefined
+    failures.push(region)
+  }
+  const all = failures.flat()
+  if (nodes.length > MAX_EXACT) return all
+  const others = nodes.map((node) => regionOf(node, goesOn))
+  const out = failures.flatMap((failure, i) => {
+    let region: Region | undefined = failure
+    for (const [j, other] of others.entries()) {
+      if (i === j || region === undefined) continue
+      region = other === undefined ? undefined : intersect(region, [...other, ...(failures[j] ?? [])])
+    }
+    return region ?? failure
+  })
+  return out.length > MAX_BOXES ? all : out
 }

@@ -27,6 +27,7 @@ import {
   type PolicyError,
   type PolicyInput,
   type PolicyRef,
+  traces,
   weaken
 } from "./Policy.ts"
 import { FlatProgram } from "./Program.ts"
@@ -306,7 +307,6 @@ const reasonOf = (policy: Policy, fault: Fault | undefined): Reason => {
   const level: Level = policy.enforcementLevel ?? "hard"
   const wanted: Enforcement = policy.enforcement ?? "deny"
   const decided = fault !== undefined && wanted === "allow" ? "warn" : wanted
-  const strong = decided === "deny" || decided === "require_approval"
   return {
     ...refOf(policy),
     priority: policy.priority ?? 0,
@@ -315,7 +315,6 @@ const reasonOf = (policy: Policy, fault: Fault | undefined): Reason => {
     effect: weaken(decided, level),
     message: messageOf(policy, fault),
     error: fault === undefined ? undefined : { code: fault.code, message: fault.message },
-    violation: decided === "deny" ? level !== "advisory" : strong && level === "soft",
-    alert: decided === "deny" && level === "critical"
+    ...traces({ enforcement: decided, enforcementLevel: level })
   }
 }
