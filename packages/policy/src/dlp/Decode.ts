@@ -110,8 +110,8 @@ const afterBreak = (text: string, at: number): number => {
   return i
 }
 
-/** Whether the line at `at` continues an encoded run: nothing but it, or its end, stands there. */
-const goesOn = (text: string, at: number): boolean => {
+/** Whether the line at `at` continues an encoded run: nothing but it, or its end, stands there; `whole`: or more text. */
+const goesOn = (text: string, at: number, whole: boolean): boolean => {
   let i = at
   while (i < at + 80 && text.charCodeAt(i) < 128 && SEXTETS[text.charCodeAt(i)] !== NOT) i++
   const unit = text.charCodeAt(i)
@@ -119,7 +119,7 @@ const goesOn = (text: string, at: number): boolean => {
     i - at >= 2 &&
     unit !== 58 &&
     (unit !== 61 || SEXTETS[text.charCodeAt(i + 1) & 127] === NOT) &&
-    unit !== 32
+    (unit !== 32 || whole)
   )
 }
 
@@ -136,7 +136,7 @@ const base64 = (text: string, from: number, builder?: ViewBuilder): number => {
     const sextet = unit < 128 ? (SEXTETS[unit] ?? NOT) : NOT
     if (sextet === NOT) {
       const next = afterBreak(text, i)
-      if (next === i || !goesOn(text, next)) break
+      if (next === i || !goesOn(text, next, held === 0 && i - from >= 16)) break
       i = next
       continue
     }

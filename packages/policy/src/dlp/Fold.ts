@@ -42,6 +42,14 @@ const digitValue = (code: number): number => {
   return low <= 9 && DIGIT.test(String.fromCodePoint(code - low)) ? low : (low + 10) & 15
 }
 
+/** The number 1 to 10 in a circle, black or without serifs; 0 for anything else. */
+const enclosedDigit = (code: number): number =>
+  code >= 0x2776 && code <= 0x2793
+    ? ((code - 0x2776) % 10) + 1
+    : code >= 0x24f5 && code <= 0x24fe
+      ? code - 0x24f4
+      : 0
+
 /** What `code` shows as; `undefined`: itself; `""`: nothing. */
 const shown = (code: number): string | undefined => {
   const character = String.fromCodePoint(code)
@@ -54,6 +62,9 @@ const shown = (code: number): string | undefined => {
   if (code >= 0x1f150 && code <= 0x1f189 && (code - 0x1f150) % 32 < 26) {
     return String.fromCharCode(65 + ((code - 0x1f150) % 32))
   }
+  const enclosed = enclosedDigit(code)
+  if (enclosed > 0) return String(enclosed)
+  if (code === 0x24ff || code === 0x1f10b || code === 0x1f10c) return "0"
   if (code >= 0x1f1e6 && code <= 0x1f1ff) return String.fromCharCode(65 + code - 0x1f1e6)
   const plain = character.normalize("NFKD").replace(MARKS, "")
   if (ASCII.test(plain)) return plain.replace(/^\((.{1,2})\)$|^(\d{1,2})\.$/, "$1$2")

@@ -3,16 +3,17 @@
  * notes which further views are worth a look.
  */
 import { nameEndings, readAssignment } from "./assignments.ts"
+import { commandStarts, readCommand, readRun, readTelegram, readWeb } from "./credentials.ts"
 import { hexByte, isEscape, probePairs, probeRun, type Runs } from "./Decode.ts"
 import { readDigits } from "./digits.ts"
 import { readEmail, readSpelled } from "./emails.ts"
 import { GAP, lettersAt } from "./Join.ts"
 import { readAzureSecret, readKey } from "./keys.ts"
-import { readPem } from "./pem.ts"
+import { readJwk, readPem, readPutty } from "./pem.ts"
 import type { Report } from "./Report.ts"
-import { isConcat } from "./Strip.ts"
+import { isConcat, isInnerComment } from "./Strip.ts"
 import { type Token, tokens } from "./tokens.ts"
-import { readBrokenUri, readUri, schemeLetters } from "./uris.ts"
+import { readBrokenUri, readOracle, readUri, schemeLetters } from "./uris.ts"
 import type { View } from "./View.ts"
 
 /** What a pass found out about the disguises in a view. */
@@ -37,7 +38,7 @@ const MARK = new Uint8Array(128)
 const IN_RUN = 1
 const SIGN = 2
 for (const character of "+/-") MARK[character.charCodeAt(0)] = IN_RUN
-for (const character of "_@~%\\&<([{:\u001b\"'`") MARK[character.charCodeAt(0)] = SIGN
+for (const character of "_@~%\\&<([{:*\u001b\"'`") MARK[character.charCodeAt(0)] = SIGN
 
 const gramOf = (letters: string): number =>
   (letters.charCodeAt(0) << 16) | (letters.charCodeAt(1) << 8) | letters.charCodeAt(2)
@@ -50,6 +51,8 @@ interface Start {
   readonly schemes: Array<string>
   pem: boolean
   dot: boolean
+  /** The letters of a command or another word, read as they stand. */
+  word: string
 }
 
 const starts = new Map<number, Start>()
@@ -59,7 +62,7 @@ const NAMES = 2
 
 const startAt = (letters: string): Start => {
   const gram = gramOf(letters)
-  const found = starts.get(gram) ?? { tokens: [], schemes: [], pem: false, dot: false }
+  const found = starts.get(gram) ?? { tokens: [], schemes: [], pem: false, dot: false, word: "" }
   starts.set(gram, found)
   SLOTS[slotOf(gram)] = (SLOTS[slotOf(gram)] ?? 0) | STARTS
   return found
@@ -74,6 +77,7 @@ for (const token of tokens) {
 for (const scheme of schemeLetters) startAt(scheme.slice(0, 3)).schemes.push(scheme)
 startAt("key").pem = true
 startAt("dot").dot = true
+for (const word of [...commandStarts, "jdb", "tty", "kty"]) startAt(word).word = word
 const names = new Set(nameEndings.map(gramOf))
 for (const gram of names) SLOTS[slotOf(gram)] = (SLOTS[slotOf(gram)] ?? 0) | NAMES
 
@@ -109,7 +113,8 @@ const isSuspicious = (text: string, at: number, unit: number): boolean => {
     if (!(ahead > 32) || !(behind > 32)) return false
     return !(isLower(ahead) && isLower(behind)) || text.slice(Math.max(0, at - 40), at).includes("@")
   }
-  if (unit === 0xd83d || unit === 0xd83e) return false
+  if (unit === 0xd83e) return text.charCodeAt(at + 1) >= 0xdff0
+  if (unit === 0xd83d) return false
   return !(unit >= 0xdc00 && unit <= 0xdfff)
 }
 
@@ -198,7 +203,10 @@ export const pass = (view: View, report: Report): Needs => {
       if (unit === 95) continue
     } else if (unit >= 128 && !needs.fold) needs.fold = isSuspicious(text, i, unit)
     const run = i - runFrom
-    if (run >= RUN_MIN) probeRun(text, runFrom, i, needs.runs)
+    if (run >= RUN_MIN) {
+      if (run > 22) readRun(view, report, runFrom, i)
+      probeRun(text, runFrom, i, needs.runs)
+    }
     if (run === 2 || run === 4) {
       if (hexByte(text, i - 2) >= 0 && (run === 2 || (text.charCodeAt(i - 3) | 32) === 120)) {
         if (pairs++ === 0) pairsFrom = runFrom
@@ -216,7 +224,10 @@ export const pass = (view: View, report: Report): Needs => {
     runFrom = i + 1
   }
   if (digits >= DIGITS_MIN) readDigits(view, report, digitsFrom, digitsLast + 1)
-  if (length - runFrom >= RUN_MIN) probeRun(text, runFrom, length, needs.runs)
+  if (length - runFrom >= RUN_MIN) {
+    readRun(view, report, runFrom, length)
+    probeRun(text, runFrom, length, needs.runs)
+  }
   if (length - runFrom === 2) pairs++
   if (pairs >= PAIRS_MIN) probePairs(text, pairsFrom, needs.runs)
   return needs
@@ -229,6 +240,7 @@ const atStart = (view: View, report: Report, gram: number, at: number): void => 
   const { text } = view
   if (start.pem && text.charCodeAt(at) === 89) readPem(view, report, at)
   if (start.dot && text.charCodeAt(at + 1) <= 32 && text.charCodeAt(at - 3) <= 32) atDot(view, report, at - 3)
+  if (start.word !== "") atWord(view, report, start.word, at)
   if (start.tokens.length === 0 && start.schemes.length === 0) return
   let from = at
   for (let left = 2; left > 0 && from > 0 && at - from <= 2 * GAP; ) {
@@ -249,6 +261,13 @@ const atStart = (view: View, report: Report, gram: number, at: number): void => 
   }
 }
 
+const atWord = (view: View, report: Report, word: string, at: number): void => {
+  if (word === "tty") readPutty(view, report, at)
+  else if (word === "kty") readJwk(view, report, at)
+  else if (word === "jdb") readOracle(view, report, at - 2)
+  else readCommand(view, report, word, at - 2)
+}
+
 /** A spelled-out or bracketed dot begins at `at`: is there an `at` before it? */
 const atDot = (view: View, report: Report, at: number): void => {
   const from = Math.max(0, at - 80)
@@ -261,10 +280,15 @@ const atMark = (view: View, report: Report, needs: Needs, unit: number, at: numb
   const { text } = view
   switch (unit) {
     case 64:
+      if (text.charCodeAt(at + 1) === 32 && text.charCodeAt(at - 1) === 32) readSpelled(view, report, at)
       readEmail(view, report, at)
       return
     case 58:
-      if (text.charCodeAt(at + 1) === 47 && text.charCodeAt(at + 2) === 47) readUri(view, report, at)
+      if (text.charCodeAt(at + 1) === 65) readTelegram(view, report, at)
+      else if (text.charCodeAt(at + 1) === 47 && text.charCodeAt(at + 2) === 47) {
+        readUri(view, report, at)
+        readWeb(view, report, at)
+      }
       return
     case 37:
     case 38:
@@ -284,6 +308,9 @@ const atMark = (view: View, report: Report, needs: Needs, unit: number, at: numb
     case 39:
     case 96:
       if (!needs.strip && isJoint(text.charCodeAt(at + 1))) needs.strip = isConcat(text, at)
+      return
+    case 42:
+      if (!needs.strip && text.charCodeAt(at - 1) === 47) needs.strip = isInnerComment(text, at - 1)
       return
     case 60:
       needs.strip ||= isInnerTag(text, at)

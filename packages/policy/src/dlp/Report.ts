@@ -20,12 +20,15 @@ export class Report {
   brokenFrom = 0
   /** Before this place no name is looked at: the value of the last one reaches so far. */
   namesFrom = 0
+  /** Before this place no command and no named private key is looked at. */
+  commandsFrom = 0
 
   /** Begins with another view. */
   next(): void {
     this.keysFrom = 0
     this.brokenFrom = 0
     this.namesFrom = 0
+    this.commandsFrom = 0
   }
 
   get size(): number {

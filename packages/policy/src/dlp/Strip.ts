@@ -15,6 +15,15 @@ export const isConcat = (text: string, at: number): boolean => {
   return CONCAT.test(text)
 }
 
+const COMMENT = /\/\*[^*]{0,64}\*\//y
+
+/** Whether the comment that opens at `at` stands inside a word. */
+export const isInnerComment = (text: string, at: number): boolean => {
+  if (!(text.charCodeAt(at - 1) > 32)) return false
+  COMMENT.lastIndex = at
+  return COMMENT.test(text) && text.charCodeAt(COMMENT.lastIndex) > 32
+}
+
 /** Where what has to go ends, if it begins at `at`. */
 const gone = (text: string, at: number, unit: number): RegExpExecArray | null => {
   const pattern =
@@ -22,7 +31,9 @@ const gone = (text: string, at: number, unit: number): RegExpExecArray | null =>
       ? TAG
       : unit === 34 || unit === 39 || unit === 96 || unit === 92
         ? CONCAT
-        : undefined
+        : unit === 47
+          ? COMMENT
+          : undefined
   if (pattern === undefined) return null
   pattern.lastIndex = at
   return pattern.exec(text)

@@ -4,6 +4,7 @@
 
 import type { Report } from "./Report.ts"
 import { classes, entropy, isPlaceholder, wordiness } from "./randomness.ts"
+import { fromBase64Url } from "./tokens.ts"
 import { isPassword } from "./uris.ts"
 import type { View } from "./View.ts"
 
@@ -22,15 +23,28 @@ export const nameEndings: ReadonlyArray<string> = [
   "rer",
   "ass",
   "sig",
-  "pat"
+  "pat",
+  "ort",
+  "sea",
+  "nha",
+  "sse",
+  "sic"
 ]
 
 const NAME =
   /(?:password|passwd|passphrase|(?:^|[^a-z])(?:pwd|pass|pat)|secret|token|credentials?|bearer|_auth|(?:api|access|secret|account|shared|auth|private|encryption|signing|master|storage|client|app|application|service|deploy|license|admin|webhook|hmac|session|jwt|root|prod|user|bot)[-_. ]?key|^-{1,2}key|[?&]sig|sas[-_]?sig)$/i
 const NO_NAME =
   /(?:next|page|continuation|sync|csrf|xsrf|cursor|resume|public|pub|primary|foreign|cancel|max|min|num|stop|pad|eos|bos|no|non|not|is|has|hide|show|invalid|missing|forgot|reset|confirm|symbol|syntax|lex)[-_]?(?:token|key|secret|password|auth)$/i
-const VALUE =
-  /(?:[-_]?(?:base|prod(?:uction)?|dev|test|staging|live|value|v?\d{1,2}))?(?:\\?["'`]|\])?[ \t]{0,4}(=>|:=|[=:]{1,3}|,|\(|>|[ \t](?:is|was|ist|es|est)[ \t])[ \t]{0,4}(?:\r?\n[ \t]{1,16})?(?:[brf]?(\\?["'`])|(?=[^\s"'`]))([^\s"'`<>,;(){}[\]\\]{8,512})/y
+const LEAD =
+  "(?:[-_]?(?:base|prod(?:uction)?|dev|test|staging|live|value|v?\\d{1,2}))?(?:\\\\?[\"'`]|\\])?[ \\t]{0,4}(=>|:=|[=:]{1,3}|,|\\(|>|[ \\t](?:is|was|ist|es|est)[ \\t])[ \\t]{0,4}(?:\\r?\\n[ \\t]{1,16})?"
+const VALUE = new RegExp(
+  `${LEAD}(?:[brf]?(\\\\?["'\`])|(?=[^\\s"'\`]))([^\\s"'\`<>,;(){}[\\]\\\\]{8,512})`,
+  "y"
+)
+const QUOTED = new RegExp(`${LEAD}[brf]?(\\\\?["'\`])([^\\s"'\`<>{}[\\]\\\\]{8,512})(?=\\\\?["'\`])`, "y")
+const BRACED = /[ \t]?=[ \t]?\{([^{}\s]{3,128})\}/y
+/** What a password is called elsewhere. */
+const FOREIGN = /(?:(?:pass|kenn)wort|wachtwoord|l.senord|senha|contrase.a|(?:mot de |palavra[- ])passe)$/i
 const SPACED = /[ \t]{1,4}(["'`]?)([^\s"'`<>,;(){}[\]\\]{12,512})/y
 const DATABASE =
   /(?:\bhost|\bserver|data source|\bdbname|initial catalog|\bdatabase|user id|\buid|addr(?:ess)?)\s?=\s?[^;\s]|jdbc:/i
@@ -40,7 +54,7 @@ const NO_VALUE =
   /^(?:[$%{<*@~]|\.{2}|https?:|\w+:\/\/|data:|sha\d+-|process\.|os\.|env\.|import\.|self\.|this\.|req(?:uest)?\.|config\.|settings\.|ssm:|vault:|arn:|null|true|false|undefined)/i
 
 /** Whether `value` was drawn at random: long enough, mixed, no words. */
-const isDrawn = (value: string, least: number): boolean => {
+export const isDrawn = (value: string, least: number): boolean => {
   const bare = value.replace(/=+$/, "")
   if (bare.length < least || isPlaceholder(bare) || NO_VALUE.test(value)) return false
   const mix = classes(bare)
@@ -71,26 +85,39 @@ const settingsEnd = (text: string, from: number): number => {
   return from + (match?.[0].length ?? 0)
 }
 
+const PASSWORD = /^(?:p|.*[^a-z]p|.*P)(?:assw(?:or)?d|wd|ass)$/i
+
+/** `Pwd={…}` in the settings of a connection. */
+const readBraced = (view: View, report: Report, at: number, name: string): void => {
+  const { text } = view
+  BRACED.lastIndex = at
+  const password = BRACED.exec(text)?.[1]
+  if (password === undefined || !PASSWORD.test(name) || !isPassword(password, "")) return
+  const from = settingsStart(text, at - name.length)
+  if (from < 0) return
+  const to = settingsEnd(text, text.indexOf("}", at) + 1)
+  report.add(view, "db-settings", from, to, text.slice(from, to))
+}
+
 /** Looks at the name whose last letter stands before `at`: is a secret assigned to it? */
 export const readAssignment = (view: View, report: Report, at: number): void => {
   const { text } = view
   if (at < report.namesFrom) return
-  VALUE.lastIndex = at
-  const match = VALUE.exec(text)
-  const name = /[\w.$-]*$/.exec(text.slice(Math.max(0, at - 40), at))?.[0] ?? ""
+  QUOTED.lastIndex = VALUE.lastIndex = at
+  const match = QUOTED.exec(text) ?? VALUE.exec(text)
+  const name = /[?&]?[\w.$-]*$/.exec(text.slice(Math.max(0, at - 40), at))?.[0] ?? ""
   if (match === null) {
     readFlag(view, report, at, name)
+    readBraced(view, report, at, name)
     return
   }
-  if (!NAME.test(name) || NO_NAME.test(name)) return
+  const foreign = FOREIGN.test(text.slice(Math.max(0, at - 16), at))
+  if (!foreign && (!NAME.test(name) || NO_NAME.test(name))) return
   const value = match[3] ?? ""
   const end = at + match[0].length
   const start = end - value.length
   report.namesFrom = at + (value.length >> 3)
-  if (
-    /^(?:p|.*[^a-z]p|.*P)(?:assw(?:or)?d|wd|ass)$/i.test(name) &&
-    isPassword(value.replace(/[;&].*$/, ""), "")
-  ) {
+  if (PASSWORD.test(name) && isPassword(value.replace(/[;&].*$/, ""), "")) {
     const settings = settingsStart(text, at - name.length)
     if (settings >= 0 && match[1] === "=") {
       const to = settingsEnd(text, end)
@@ -105,12 +132,30 @@ export const readAssignment = (view: View, report: Report, at: number): void => 
   }
   if (/access[-_]?key(?:[-_]?id)?$/i.test(name) && !/[a-z/+]/.test(value) && value.length < 32) return
   const uuid = UUID.test(value)
-  if (uuid ? !STRONG.test(name) : !isDrawn(value, /pass|pwd/i.test(name) ? 10 : 16)) return
+  if (uuid ? !STRONG.test(name) : !isDrawn(value, foreign || /pass|pwd/i.test(name) ? 10 : 16)) return
   report.add(view, detectorOf(name), start, end, value)
+}
+
+const BASIC = /[ \t]{1,4}([A-Za-z0-9+/]{8,400}={0,2})(?![A-Za-z0-9+/=])/y
+
+/** `Basic …`: a name and a password in base64. */
+const readBasic = (view: View, report: Report, at: number): void => {
+  BASIC.lastIndex = at
+  const match = BASIC.exec(view.text)
+  const value = match?.[1] ?? ""
+  const [, user = "", password = ""] =
+    /^([\x20-\x39\x3b-\x7e]{0,80}):([\x20-\x7e]{4,200})$/.exec(fromBase64Url(value)) ?? []
+  if (password === "open sesame" || !isPassword(password, user)) return
+  const end = at + (match?.[0].length ?? 0)
+  report.add(view, "basic-credentials", end - value.length, end, value)
 }
 
 /** `--password VALUE`, `Bearer VALUE`. */
 const readFlag = (view: View, report: Report, at: number, name: string): void => {
+  if (/^basic$/i.test(name)) {
+    readBasic(view, report, at)
+    return
+  }
   const bearer = /^bearer$/i.test(name)
   if (!bearer && !(name.startsWith("-") && NAME.test(name.slice(1)))) return
   SPACED.lastIndex = at

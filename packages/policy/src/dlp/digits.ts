@@ -109,6 +109,15 @@ const LAYOUTS: ReadonlyArray<ReadonlyArray<number>> = [
   [4, 4, 4, 1]
 ]
 
+/** Cards in two or three uneven parts; nothing else may stand in the run. */
+const HALVES: ReadonlyArray<ReadonlyArray<number>> = [
+  [8, 8],
+  [12, 4],
+  [4, 12],
+  [4, 8, 4],
+  [6, 10]
+]
+
 /** Whether the groups from `at` on have these lengths, with the same gap between them. */
 const fits = (groups: ReadonlyArray<Group>, at: number, layout: ReadonlyArray<number>): boolean => {
   if (at + layout.length > groups.length) return false
@@ -129,14 +138,18 @@ const before = (text: string, from: number): string => text.slice(Math.max(0, fr
 const near = (text: string, from: number, to: number): string =>
   `${text.slice(Math.max(0, from - 48), from)} ${text.slice(to, to + 24)}`
 
+/** `.00`, which a spreadsheet puts behind a whole number. */
+const isCents = (text: string, at: number): boolean => /^\.0{1,2}(?![\d.])/.test(text.slice(at, at + 4))
+
 /** Whether `[from, to)` is no part of a longer word, decimal or version. */
 const isAlone = (text: string, from: number, to: number): boolean => {
   const ahead = text.charCodeAt(from - 1)
   const behind = text.charCodeAt(to)
   if (isWordUnit(behind)) return false
-  if (behind === 46 && text.charCodeAt(to + 1) >= 48 && text.charCodeAt(to + 1) <= 57) return false
+  if (behind === 46 && text.charCodeAt(to + 1) >= 48 && text.charCodeAt(to + 1) <= 57 && !isCents(text, to))
+    return false
   if (ahead === 46 && /(?:^|[\d\s=(,:[+-])\.$/.test(text.slice(Math.max(0, from - 2), from))) return false
-  return !isWordUnit(ahead) || /(?:card|cc|pan|visa|ssn|\\[nrt])$/i.test(before(text, from))
+  return !isWordUnit(ahead) || /(?:card|cc|pan|visa|ssn|\\[nrt]|%B)$/i.test(before(text, from))
 }
 
 /** How a number is written: in the usual groups, in one piece, or in one piece once something is dropped. */
@@ -217,6 +230,15 @@ const isSure = (text: string, gap: string, from: number, to: number): boolean =>
   return !/[,;:/_\\=|x]/.test(gap)
 }
 
+/** Tries the whole run as a card in uneven parts. */
+const readHalves = (view: View, report: Report, groups: ReadonlyArray<Group>): void => {
+  const [first] = groups
+  const last = groups[groups.length - 1]
+  if (first === undefined || last === undefined || groups.length > 3 || !/^[ _.-]$/.test(first.gap)) return
+  if (!HALVES.some((layout) => layout.length === groups.length && fits(groups, 0, layout))) return
+  card(view, report, join(groups, 0, groups.length), first.start, last.end, "whole")
+}
+
 /** Tries every way to read a number that begins with group `at`; how many groups it took. */
 const readAt = (
   view: View,
@@ -283,8 +305,9 @@ const regroup = (groups: ReadonlyArray<Group>, rewrite: (gap: string) => string)
 }
 
 const LINE = /[ \t]*\\?(?:\r?\n|\r|\\r|\\n)[ \t]*(?:[>#*|][ \t]?)*/g
-const MARKUP = /[*`]+|~~|<[^>]*>/g
-const CONCAT = /\\?["'`][\s+.&|\\~]*["'`]/g
+const MARKUP = /[*`]+|~~|<[^>]*>|\$\{\s*(?:""|''|``)\s*\}/g
+const CONCAT = /\\?["'`][\s+.&|\\~^<>]*["'`]/g
+const LISTED = /["'`]\s*,\s*["'`]/g
 
 /** Whether lines of nothing but digits stand there: a list of numbers, and no number that was broken. */
 const isColumn = (text: string, groups: ReadonlyArray<Group>): boolean => {
@@ -298,9 +321,20 @@ const isColumn = (text: string, groups: ReadonlyArray<Group>): boolean => {
   return groups.length > 6 || !/[^\W\d_]/.test(lead + rest)
 }
 
+/** Whether the strings of a list are put together: `concat("12", "34")`, `["12", "34"].join("")`. */
+const isJoined = (text: string, groups: ReadonlyArray<Group>): boolean => {
+  const from = groups[0]?.start ?? 0
+  const to = groups[groups.length - 1]?.end ?? 0
+  return (
+    /(?:concat(?:_ws)?|paste0?|join)\s?\(\s?[[(]?\s?["'`][^"'`]{0,16}$/i.test(
+      text.slice(Math.max(0, from - 40), from)
+    ) || /^[^"'`]{0,16}["'`]\s?[\])]\s?\.\s?(?:join|concat|implode)\b/.test(text.slice(to, to + 40))
+  )
+}
+
 /** Numbers broken by lines, mark-up or concatenation. */
 const readBroken = (view: View, report: Report, groups: ReadonlyArray<Group>): void => {
-  if (!groups.some(({ gap }) => gap.length > 0 && /[\r\n\\*`~<"']/.test(gap))) return
+  if (!groups.some(({ gap }) => gap.length > 0 && /[\r\n\\*`~<"'$]/.test(gap))) return
   const writing = isColumn(view.text, groups) ? "merged" : "whole"
   const usual = groups.find(({ gap }) => gap !== "" && !/[\r\n"'`*<]/.test(gap))?.gap
   readAll(
@@ -315,6 +349,14 @@ const readBroken = (view: View, report: Report, groups: ReadonlyArray<Group>): v
     regroup(groups, (gap) => gap.replace(CONCAT, "").replace(LINE, "")),
     writing
   )
+  if (groups.some(({ gap }) => gap.includes(","))) {
+    readAll(
+      view,
+      report,
+      regroup(groups, (gap) => gap.replace(LISTED, "")),
+      isJoined(view.text, groups) ? "whole" : "merged"
+    )
+  }
   if (usual === undefined) return
   const rewrite = (gap: string) => {
     const rest = gap.replace(MARKUP, "")
@@ -375,6 +417,7 @@ export const readDigits = (view: View, report: Report, from: number, to: number)
   const found = report.size
   readAll(view, report, groups, "whole")
   if (report.size > found || groups.length < 2) return
+  readHalves(view, report, groups)
   readBroken(view, report, groups)
   readSpaced(view, report, groups)
   if (report.size === found) readOdd(view, report, groups)

@@ -25,6 +25,18 @@ const isLocal = (unit: number): boolean =>
 
 const isDomain = (unit: number): boolean => isLetterOrDigit(unit) || unit === 45 || unit === 46
 
+/** Letters of scripts that are written without spaces or from right to left. */
+const isWide = (unit: number): boolean =>
+  (unit >= 0x5d0 && unit <= 0x6ff) ||
+  (unit >= 0x900 && unit <= 0x109f) ||
+  (unit >= 0x3040 && unit <= 0x30ff) ||
+  (unit >= 0x3400 && unit <= 0x9fff) ||
+  (unit >= 0xac00 && unit <= 0xd7a3)
+
+/** Top-level domains in such scripts. */
+const WIDE_TOP =
+  /^[^\s.]{1,63}(?:\.[^\s.]{1,63}){0,4}\.(?:\u516c\u53f8|\u4e2d\u56fd|\u4e2d\u570b|\u7f51\u7edc|\u7f51\u5740|\u5728\u7ebf|\u9999\u6e2f|\u53f0\u6e7e|\u53f0\u7063|\u96c6\u56e2|\u5546\u57ce|\u4f01\u4e1a|\u624b\u673a|\u4e16\u754c|\u307f\u3093\u306a|\u30b3\u30e0|\ud55c\uad6d|\ub2f7\ucef4|\ub2f7\ub137|\u05e7\u05d5\u05dd|\u05d9\u05e9\u05e8\u05d0\u05dc|\u0645\u0635\u0631|\u0627\u0644\u0633\u0639\u0648\u062f\u064a\u0629|\u0627\u0645\u0627\u0631\u0627\u062a|\u0634\u0628\u0643\u0629|\u0645\u0648\u0642\u0639|\u0627\u06cc\u0631\u0627\u0646|\u092d\u093e\u0930\u0924|\u0e44\u0e17\u0e22)$/
+
 /** What is a file's or a symbol's ending and no top-level domain. */
 const NO_DOMAIN =
   /\.(?:png|jpe?g|gif|webp|svg|ico|bmp|avif|m?js|cjs|tsx?|jsx|css|s[ac]ss|less|x?html?|json5?|ya?ml|txt|pdf|t?gz|lock|map|vue|wasm|xml|csv|class|exe|dll|jar|local(?:host)?|tgz|svelte|snap|log|conf|ini|sql|test|route|get|post|value|length|prototype)$/i
@@ -62,6 +74,25 @@ const localStart = (text: string, to: number): number => {
   return text.charCodeAt(to - 1) === 46 ? to : start
 }
 
+/** Where a domain in another script ends that begins at `from`; `from` if there is none. */
+const wideEnd = (text: string, from: number): number => {
+  if (!isWide(text.charCodeAt(from))) return from
+  let end = from
+  while (end < from + 80 && (isWide(text.charCodeAt(end)) || isDomain(text.charCodeAt(end)))) end++
+  return WIDE_TOP.test(text.slice(from, end)) ? end : from
+}
+
+/** Where a local part in another script begins. */
+const wideStart = (text: string, to: number): number => {
+  let start = to
+  while (start > 0 && to - start < LOCAL_MAX) {
+    const unit = text.charCodeAt(start - 1)
+    if (!isWide(unit) && !isLetterOrDigit(unit)) break
+    start--
+  }
+  return start
+}
+
 /** Whether the address is the account of a remote (`git@host:path`, `ssh://user@host`) and nobody's mailbox. */
 const isRemote = (text: string, start: number, at: number, end: number): boolean => {
   const local = text.slice(start, at)
@@ -74,9 +105,10 @@ const isRemote = (text: string, start: number, at: number, end: number): boolean
 /** Looks for an address around the `@` at `at`. */
 export const readEmail = (view: View, report: Report, at: number): void => {
   const { text } = view
-  const end = domainEnd(text, at + 1)
+  const end = Math.max(domainEnd(text, at + 1), wideEnd(text, at + 1))
   if (end > at + 1) {
-    const start = localStart(text, at)
+    const narrow = localStart(text, at)
+    const start = narrow < at ? narrow : wideStart(text, at)
     if (start < at) {
       if (!isRemote(text, start, at, end))
         report.add(view, "email", start, end, text.slice(start, end).toLowerCase())
@@ -173,8 +205,13 @@ const gluedStart = (text: string, at: number): number => {
 }
 
 const SPELLED =
-  /([A-Za-z0-9][\w.%+'-]{0,63})(?:\s{0,2}[([{<]\s?(?:at|@|ät|arroba|chez)\s?[)\]}>]\s{0,2}|\s{1,2}(?:at|@)\s{1,2}|_at_)((?:[A-Za-z0-9-]{1,63}(?:\.|\s{0,2}[([{<]\s?(?:dot|\.|punkt|punto|point)\s?[)\]}>]\s{0,2}|\s{1,2}dot\s{1,2}|_dot_)){1,6}[A-Za-z]{2,24})(?![\w-])/iy
-const DOT = /\s{0,2}[([{<]\s?(?:dot|\.|punkt|punto|point)\s?[)\]}>]\s{0,2}|\s{1,2}dot\s{1,2}|_dot_/gi
+  /([A-Za-z0-9][\w.%+'-]{0,63})(?:\s{0,2}[([{<]\s?(?:at|@|ät|arroba|chez)\s?[)\]}>]\s{0,2}|\s{1,2}(?:at|@)\s{1,2}|_at_)((?:[A-Za-z0-9-]{1,63}(?:\.|\s{0,2}[([{<]\s?(?:dot|\.|punkt|punto|point)\s?[)\]}>]\s{0,2}|\s{1,2}(?:dot|punkt|punto|\.)\s{1,2}|_dot_)){1,6}[A-Za-z]{2,24})(?![\w-])/iy
+const DOT =
+  /\s{0,2}[([{<]\s?(?:dot|\.|punkt|punto|point)\s?[)\]}>]\s{0,2}|\s{1,2}(?:dot|punkt|punto|\.)\s{1,2}|_dot_/gi
+
+/** What stands before an `@` that says where something is. */
+const NO_LOCAL =
+  /^(?:us|me|it|is|out|now|live|here|check|visit|find|see|more|online|available|price|buy|sold|sale|meet|join|follow|the|and|or|work|working|engineer|developer|ceo|cto|founder|speaking|talk|only)$/i
 
 /** An address with `at` and `dot` spelled out; `at` is where the word that stands for `@` or its bracket begins. */
 export const readSpelled = (view: View, report: Report, at: number): void => {
@@ -191,6 +228,8 @@ export const readSpelled = (view: View, report: Report, at: number): void => {
   const [whole, local = "", spelled = ""] = match
   const domain = spelled.replace(DOT, ".")
   const bracketed = /[([{<]/.test(whole.slice(local.length, local.length + 4))
-  if ((!bracketed && domain === spelled) || !USUAL.test(domain) || !isName(domain)) return
+  const apart = text.charCodeAt(at) === AT
+  if (apart && (local.length < 2 || NO_LOCAL.test(local))) return
+  if ((!bracketed && !apart && domain === spelled) || !USUAL.test(domain) || !isName(domain)) return
   report.add(view, "email", start, start + whole.length, `${local}@${domain}`.toLowerCase())
 }

@@ -114,6 +114,37 @@ const armourStart = (text: string, at: number, letters: number): number => {
   return i
 }
 
+const PUTTY = /-User-Key-File-\d:/y
+const PUTTY_BODY = /Private-Lines:\s?\d{1,3}/
+const JWK = /(?<![A-Za-z0-9])\\?["'](?:d|k)\\?["']\s?:\s?\\?["']([\w-]{22,1400})/
+/** How far the lines of a key reach. */
+const FILE = 4096
+
+/** The file of a private key of PuTTY; `at` is where its name ends. */
+export const readPutty = (view: View, report: Report, at: number): void => {
+  const { text } = view
+  PUTTY.lastIndex = at + 1
+  if (at < report.commandsFrom || !PUTTY.test(text)) return
+  report.commandsFrom = at + FILE / 8
+  const lines = PUTTY_BODY.exec(text.slice(at, at + FILE))
+  if (lines === null) return
+  const body = bodyFrom(text, at + lines.index + lines[0].length)
+  if (isKey(body.text, 24)) report.add(view, "private-key", at - 4, body.end, body.text)
+}
+
+/** A JSON web key with its private part; `at` is where `kty` ends. */
+export const readJwk = (view: View, report: Report, at: number): void => {
+  const { text } = view
+  if (at < report.commandsFrom) return
+  report.commandsFrom = at + FILE / 8
+  const from = Math.max(0, at - FILE / 2)
+  const match = JWK.exec(text.slice(from, at + FILE))
+  const body = match?.[1] ?? ""
+  if (match === null || !isKey(body, 22)) return
+  const end = from + match.index + match[0].length
+  report.add(view, "private-key", end - body.length, end, body)
+}
+
 /** Looks at a `KEY` whose last letter stands at `at`. */
 export const readPem = (view: View, report: Report, at: number): void => {
   const { text } = view

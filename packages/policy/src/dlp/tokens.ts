@@ -43,14 +43,14 @@ export const hasChecksum = (key: string): boolean => {
   return key.endsWith(spelled)
 }
 
-/** The text that base64url `value` encodes, as bytes; ends at what is no base64url. */
-const fromBase64Url = (value: string): string => {
+/** The text that base64 or base64url `value` encodes, as bytes; ends at what is no base64url. */
+export const fromBase64Url = (value: string): string => {
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
   let bits = 0
   let held = 0
   let text = ""
   for (const character of value) {
-    const at = alphabet.indexOf(character)
+    const at = character === "+" ? 62 : character === "/" ? 63 : alphabet.indexOf(character)
     if (at < 0) break
     bits = ((bits << 6) | at) & 0xffffff
     held += 6
@@ -134,6 +134,10 @@ const SHAPES: ReadonlyArray<readonly [id: string, prefix: string, body: string, 
   ["supabase-key", "sbp_", `${X}{40}${END}`, 40],
   ["tailscale-key", "tskey-", `[a-z]{3,8}-${W}{8,20}-${W}{20,50}`, 30],
   ["mailgun-key", "key-", `${X}{32}${END}`, 32],
+  ["twilio-key", "SK", `[0-9a-f]{32}${END}`, 32],
+  ["heroku-key", "HRKU-", `${U}{36,70}`, 32],
+  ["square-token", "sq0csp-", `${U}{43}(?!${U})`, 36],
+  ["square-token", "sq0atp-", `${U}{22}(?!${U})`, 20],
   ["age-key", "AGE-SECRET-KEY-1", `[A-Z0-9]{58}${END}`, 58]
 ]
 

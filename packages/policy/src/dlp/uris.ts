@@ -7,8 +7,15 @@ import type { View } from "./View.ts"
 
 const SCHEMES =
   "postgres(?:ql)?|pgsql|mysqlx?|mariadb|mongodb|rediss?|valkeys?|amqps?|clickhouse|mssql|sqlserver|oracle|cockroach(?:db)?|kafka|nats|mqtts?|couchdb|couchbases?|cassandra|neo4j|bolt|memcached|rabbitmq|stomp|influxdb|elasticsearch|snowflake|redshift|vertica|db2|libsql|surrealdb|ldaps?|s?ftp|tds|jtds:sqlserver|hive2|presto|trino"
-const SCHEME = new RegExp(`(?:^|[^A-Za-z0-9+])((?:jdbc:)?(?:${SCHEMES})(?:\\+[a-z0-9_+]{1,24})?)$`, "i")
+const PLAIN = "postgres(?:ql)?|mysql|mariadb|mongodb|redis|amqp"
+const SCHEME = new RegExp(
+  `(?:(?:^|[^A-Za-z0-9+])((?:jdbc:)?(?:${SCHEMES})(?:\\+[a-z0-9_+]{1,24})?)|((?:${PLAIN})(?:\\+[a-z0-9_+]{1,24})?))$`,
+  "i"
+)
 const USERINFO = /([^\s:@/"'<>`?#]{0,128}):([^\s@/"'<>`]{1,256})@([^\s"'<>`]{1,400})/y
+/** A password with a slash or a quote in it; what begins with a port is none. */
+const ODD_USERINFO = /([^\s:@/"'<>`?#]{0,128}):((?!\d{1,5}\/)[^\s@"<>`]{1,128})@([^\s"'<>`]{1,400})/y
+const ORACLE = /jdbc:oracle:(?:thin|oci8?):([^\s/@"']{1,64})\/([^\s@"']{1,128})@[^\s"'<>`]{2,200}/iy
 const QUERY = /^[^\s"'<>`]{1,300}?[?&;](?:password|passwd|pwd|pass)=([^\s&;"'<>`]{3,128})/i
 const WHOLE = new RegExp(
   `^(?:jdbc:)?(?:${SCHEMES})(?:\\+[a-z0-9_+]{1,24})?://([^\\s:@/"'<>\`?#]{0,128}):([^\\s@/"'<>\`]{1,256})@[^\\s@"'<>\`]{2,}`,
@@ -52,11 +59,12 @@ const trimmed = (text: string, from: number, to: number): number => {
 /** Looks at the `://` at `at`: is it a connection string, and does it carry a password? */
 export const readUri = (view: View, report: Report, at: number): void => {
   const { text } = view
-  const scheme = SCHEME.exec(text.slice(Math.max(0, at - 40), at))?.[1]
+  const known = SCHEME.exec(text.slice(Math.max(0, at - 40), at))
+  const scheme = known?.[1] ?? known?.[2]
   if (scheme === undefined) return
   const start = at - scheme.length
-  USERINFO.lastIndex = at + 3
-  const match = USERINFO.exec(text)
+  USERINFO.lastIndex = ODD_USERINFO.lastIndex = at + 3
+  const match = USERINFO.exec(text) ?? (text.charCodeAt(start - 1) === 39 ? null : ODD_USERINFO.exec(text))
   if (match !== null) {
     const [whole, user = "", password = "", rest = ""] = match
     if (!isPassword(password, user)) return
@@ -73,6 +81,16 @@ export const readUri = (view: View, report: Report, at: number): void => {
     return
   }
   readBrokenUri(view, report, start)
+}
+
+/** `jdbc:oracle:thin:user/password@…` at `at`. */
+export const readOracle = (view: View, report: Report, at: number): void => {
+  const { text } = view
+  ORACLE.lastIndex = at
+  const match = ORACLE.exec(text)
+  if (match === null || !isPassword(match[2] ?? "", match[1] ?? "")) return
+  const end = trimmed(text, at, at + match[0].length)
+  report.add(view, "db-uri", at, end, text.slice(at, end))
 }
 
 /** A connection string whose characters have something between them; its scheme begins at `start`. */

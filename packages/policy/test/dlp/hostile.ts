@@ -96,12 +96,15 @@ export const growth = (dlp: Dlp, make: (length: number) => string, length: numbe
   return least
 }
 
-/** How much more `text` costs than as much prose; the least of some runs. */
-export const timesProse = (dlp: Dlp, text: string): number => {
+/**
+ * How much more `text` costs than the same without at signs, or than sixty times as much prose; the least of some runs.
+ */
+export const timesWithout = (dlp: Dlp, text: string): number => {
   const prose = PROSE(text.length)
+  const plain = text.replaceAll("@", "+")
   let least = Number.POSITIVE_INFINITY
-  for (let run = 0; run < 8 && least > 100; run++)
-    least = Math.min(least, (cost(dlp, text, 2) * 10) / Math.max(1, cost(dlp, prose, 20)))
+  for (let run = 0; run < 8 && least > 2; run++)
+    least = Math.min(least, cost(dlp, text, 2) / Math.max(1, cost(dlp, plain, 2), cost(dlp, prose, 10) * 12))
   return least
 }
 
