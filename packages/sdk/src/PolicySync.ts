@@ -5,27 +5,27 @@
  * for anyway, with its ETag. A bundle counts only when the platform's pinned key signed it; one that is older than
  * the set in force, or does not compile, is refused whole and the old set stays (POLICY-7). With a directory the
  * last good bundle is kept there and loaded at the start, so that an agent that starts during an outage has
- * policies; a kept bundle whose signature has run out is better than none. A set that has not been confirmed for
+ * policies; a kept bundle whose signature has run out is better than none, one that is older than what was in force
+ * before is not. A version has one content: another one is refused. A set that has not been confirmed for
  * `maxAge` is reported and stays.
  *
  * **Gotchas**: only the signed payload is read; what stands beside it in the answer is for other readers.
  */
-import { readFile, rename, writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { Policy, type PolicyBundle, Signed } from "@agion/domain"
+import { Policy, type PolicyBundle, type Signed } from "@agion/domain"
 import { PolicySet, StoredPolicy } from "@agion/policy"
 import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
+import * as KeptPolicies from "./KeptPolicies.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { type Push, Pushes } from "./Pushes.ts"
-import { Settings, type SettingsShape } from "./Settings.ts"
+import { Settings } from "./Settings.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { within } from "./telemetry/Spans.ts"
 
 /** A bundle that did not become the set in force. */
 export class BundleRefused extends Schema.TaggedError<BundleRefused>()("BundleRefused", {
-  reason: Schema.Literals(["signature", "unreadable", "older", "does not compile"]),
+  reason: Schema.Literals(["signature", "unreadable", "older", "other content", "does not compile"]),
   detail: Schema.String
 }) {
   override get message() {
@@ -86,32 +86,6 @@ const decodeValue = Schema.decodeUnknownOption(BundleValue)
 const refused = (reason: BundleRefused["reason"], detail: string) =>
   Effect.fail(new BundleRefused({ reason, detail }))
 
-/** Where the last good bundle of an organization is kept. */
-const fileOf = (settings: SettingsShape): string | null =>
-  settings.directory === null
-    ? null
-    : join(settings.directory, `policies-${encodeURIComponent(settings.organizationId)}.json`)
-
-const SignedText = Schema.fromJsonString(Signed)
-
-/** The bundle that an earlier run has kept; undefined when there is none that can be read. */
-const load = (file: string): Effect.Effect<Signed | undefined> =>
-  Effect.promise(() => readFile(file, "utf8").catch(() => "")).pipe(
-    Effect.map((text) => Option.getOrUndefined(Schema.decodeUnknownOption(SignedText)(text)))
-  )
-
-/** Keeps a bundle; a folder that cannot be written to is no reason to stop. */
-const keep = (file: string, signed: Signed): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    try {
-      const text = Schema.encodeSync(SignedText)(signed)
-      await writeFile(`${file}.new`, text, { mode: 0o600 })
-      await rename(`${file}.new`, file)
-    } catch {
-      // Kept in memory all the same.
-    }
-  })
-
 /** The same, as it changes. */
 type State = { -readonly [K in keyof Omit<PolicySyncState, "ageMs" | "isOld">]: PolicySyncState[K] } & {
   /** Epoch milliseconds of the signature of a set from the directory. */
@@ -121,6 +95,10 @@ type State = { -readonly [K in keyof Omit<PolicySyncState, "ageMs" | "isOld">]: 
   /** Times that it was asked for since. */
   asked: number
   wasOld: boolean
+  /** The set in force; undefined: none. */
+  set: PolicySet.PolicySet | undefined
+  /** What was in force last, in an earlier run too; undefined: nothing is known. */
+  mark: KeptPolicies.Mark | undefined
 }
 
 const viewOf = (state: State, now: number, maxAgeMs: number): PolicySyncState => {
@@ -164,6 +142,13 @@ const hears = (state: State, organizationId: string) => {
   }
 }
 
+/** Whether a set says something else than the one in force; a platform may encode the same policies anew. */
+const isOther = (inForce: PolicySet.PolicySet | undefined, set: PolicySet.PolicySet): boolean => {
+  if (inForce === undefined) return true
+  const { added, changed, removed } = PolicySet.diff(inForce, set)
+  return added.length + changed.length + removed.length > 0
+}
+
 /** Verifies, compiles beside, and swaps. */
 const install = Effect.fnUntraced(function* (
   engine: PolicyEngine["Service"],
@@ -176,13 +161,18 @@ const install = Effect.fnUntraced(function* (
   )
   const value = payload.kind === "bundle" ? Option.getOrUndefined(decodeValue(payload.value)) : undefined
   if (value === undefined) return yield* refused("unreadable", "its payload is no bundle")
-  if (state.version !== null && value.version < state.version)
-    return yield* refused("older", `version ${value.version}, in force is ${state.version}`)
+  const { mark } = state
+  if (mark !== undefined && value.version < mark.version)
+    return yield* refused("older", `version ${value.version}, in force was ${mark.version}`)
   const set = yield* PolicySet.compile(StoredPolicy.toSetPolicies(value.policies)).pipe(
     Effect.catchTag("PolicyCompileErrors", (error) => refused("does not compile", error.message))
   )
+  if (mark?.version === value.version && mark.digest !== value.digest && isOther(state.set, set))
+    return yield* refused("other content", `version ${value.version} was in force with other policies`)
   const at = yield* Clock.currentTimeMillis
   state.version = value.version
+  state.set = set
+  state.mark = { version: value.version, digest: value.digest }
   engine.swapUnsafe({ set, version: value.version, digest: value.digest }, at)
   return payload
 })
@@ -200,7 +190,7 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   const engine = yield* PolicyEngine
   const pushes = yield* Pushes
   const { sampling } = yield* Telemetry.orSilent
-  const file = fileOf(settings)
+  const file = KeptPolicies.fileOf(settings)
   const pollMs = Duration.toMillis(options.poll ?? "30 seconds")
   const maxAgeMs = options.maxAge === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(options.maxAge)
   const clock = yield* Effect.clockWith(Effect.succeed)
@@ -213,7 +203,9 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     signedAt: null,
     announced: null,
     asked: 0,
-    wasOld: false
+    wasOld: false,
+    set: undefined,
+    mark: undefined
   }
   const stateUnsafe = () => viewOf(state, clock.currentTimeMillisUnsafe(), maxAgeMs)
   const wake = yield* Queue.sliding<void>(1)
@@ -230,7 +222,8 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     if (bundle !== undefined) {
       yield* install(engine, state, signedOf(bundle), keys.open)
       etag = response.headers["etag"]
-      if (file !== null) yield* keep(file, signedOf(bundle))
+      if (file !== null && state.mark !== undefined)
+        yield* KeptPolicies.keep(file, signedOf(bundle), state.mark)
     }
     state.syncedAt = yield* Clock.currentTimeMillis
     state.problem = null
@@ -253,9 +246,13 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     Effect.map(() => state.version)
   )
   if (file !== null) {
-    const kept = yield* load(file)
-    if (kept !== undefined) {
-      const installed = yield* Effect.option(install(engine, state, kept, keys.openKept))
+    const kept = yield* KeptPolicies.load(file)
+    state.mark = kept.mark
+    if (kept.signed !== undefined) {
+      const installed = yield* install(engine, state, kept.signed, keys.openKept).pipe(
+        Effect.tapError((error) => Effect.logWarning(error.message)),
+        Effect.option
+      )
       state.fromDisk = Option.isSome(installed)
       state.signedAt = Option.isSome(installed) ? Date.parse(installed.value.issuedAt) : null
     }

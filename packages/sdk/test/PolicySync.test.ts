@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { copyFile, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { toBase64Url } from "@agion/domain"
@@ -148,5 +148,55 @@ describe("policies in the agent", () => {
         assert.isFalse((yield* engine.check({ action: "refund" })).allowed)
       }).pipe(fresh({ directory, signingKey: key }))
     }).pipe(Effect.scoped)
+  )
+
+  it.effect("OUTAGE-5 an older bundle that is put in the place of the kept one is not in force", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "agion-"))),
+        (path) => Effect.promise(() => rm(path, { recursive: true }))
+      )
+      const old = join(directory, "old")
+      const key = yield* Effect.gen(function* () {
+        const { platform, sync } = yield* parts
+        platform.setPolicies([policy({ name: "All", expr: "true" })])
+        yield* sync.sync
+        const names = yield* Effect.promise(() => readdir(directory))
+        const kept = join(directory, names.find((name) => /^policies-[^.]*\.json$/.test(name)) ?? "")
+        yield* Effect.promise(() => copyFile(kept, old))
+        platform.setPolicies([noRefunds])
+        yield* sync.sync
+        yield* Effect.promise(() => copyFile(old, kept))
+        return platform.publicKey
+      }).pipe(fresh({ directory }))
+      yield* Effect.gen(function* () {
+        const { sync } = yield* parts
+        assert.deepInclude(yield* sync.state, { fromDisk: false, version: null })
+      }).pipe(fresh({ directory, signingKey: key }))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "OUTAGE-5 a kept bundle that has the version of what was in force and another content is not",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* Effect.acquireRelease(
+          Effect.promise(() => mkdtemp(join(tmpdir(), "agion-"))),
+          (path) => Effect.promise(() => rm(path, { recursive: true }))
+        )
+        const key = yield* Effect.gen(function* () {
+          const { platform, sync } = yield* parts
+          platform.setPolicies([noRefunds])
+          yield* sync.sync
+          return platform.publicKey
+        }).pipe(fresh({ directory }))
+        const names = yield* Effect.promise(() => readdir(directory))
+        const mark = join(directory, names.find((name) => name.endsWith(".version.json")) ?? "")
+        yield* Effect.promise(() => writeFile(mark, JSON.stringify({ version: 1, digest: "another" })))
+        yield* Effect.gen(function* () {
+          const { sync } = yield* parts
+          assert.deepInclude(yield* sync.state, { fromDisk: false, version: null })
+        }).pipe(fresh({ directory, signingKey: key }))
+      }).pipe(Effect.scoped)
   )
 })
