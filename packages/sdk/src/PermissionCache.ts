@@ -16,6 +16,7 @@
  * as of its entry. `governed` reserves.
  */
 import type { ActorType, PermissionType, Wire } from "@agion/domain"
+import type { PermissionCheck } from "@agion/policy"
 import { Context, Effect, Layer, Queue, Schedule } from "effect"
 import { type Decision, without } from "./Decision.ts"
 import { EventBuffer } from "./EventBuffer.ts"
@@ -114,6 +115,8 @@ export class PermissionCache extends Context.Service<
     readonly invalidate: Effect.Effect<void>
     /** What is held of a key, whether or not it may still be used. */
     readonly heldUnsafe: (input: CheckInput) => CacheEntry | undefined
+    /** The record of a resource that is held beside entries; null: it is not. */
+    readonly recordUnsafe: (resourceId: string) => PermissionCheck.ResourceFacts | null
     /** Adds what a call has used to what the entry knows. */
     readonly spentUnsafe: (input: CheckInput, amounts: SpentAmounts) => void
     /** What is decided while the platform is away. */
@@ -248,6 +251,7 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
       for (const organizationId of state.organizations.keys()) forgetAll(state, organizationId)
     }),
     heldUnsafe: (input) => find(parts, input),
+    recordUnsafe: (resourceId) => state.resources.get(resourceId) ?? null,
     spentUnsafe: (input, amounts) => {
       const entry = find(parts, input)
       if (entry !== undefined) addSpend(entry, amounts, now())

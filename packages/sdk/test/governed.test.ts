@@ -406,6 +406,28 @@ describe("policies", () => {
     }).pipe(fresh())
   )
 
+  it.effect(
+    "GOVERN-8 OUTAGE-3 a policy on a resource's facts asks for no platform where the record is held",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* withPolicies(
+          policy({ name: "Models only", expr: 'resource.resource_type == "ai_model"' })
+        )
+        const cache = yield* PermissionCache
+        platform.trust(agent, 72)
+        yield* cache.check({ resourceId: testUuid(8) })
+        yield* cache.holdResources([model])
+        platform.fault = { _tag: "Refuse" }
+        platform.line(false)
+        const calling = yield* Effect.forkChild(
+          governed("chat", model)(({ decision }) => Effect.succeed(decision.mode))
+        )
+        for (let i = 0; i < 40 && calling.pollUnsafe() === undefined; i++)
+          yield* TestClock.adjust("250 millis")
+        assert.strictEqual(yield* Fiber.join(calling), "degraded")
+      }).pipe(fresh())
+  )
+
   /** A platform that sends no facts with its answers. */
   const withoutFacts = Effect.map(
     withPolicies(policy({ name: "Rich only", expr: 'action != "refund" || actor.budget_limit > 100.0' })),

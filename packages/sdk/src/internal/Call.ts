@@ -15,7 +15,7 @@ import {
 } from "../Denials.ts"
 import type { CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { allHeld, type LocalVerdict, type PolicyEngine, type Unheld } from "../PolicyEngine.ts"
-import type { PriceOf } from "../Prices.ts"
+import type { Priced, PriceOf } from "../Prices.ts"
 import type { SettingsShape } from "../Settings.ts"
 import type { Telemetry } from "../Telemetry.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
@@ -101,6 +101,9 @@ const noArguments: Wire.JsonObject = {}
 const noViolations: ReadonlyArray<PermissionCheck.Violation> = []
 const noNames: ReadonlyArray<string> = []
 
+const openData = (value: unknown): Priced["resourceData"] =>
+  typeof value === "object" && value !== null ? { ...value } : undefined
+
 /** US dollars of a usage: as said, else by price. */
 export const costOf = (
   parts: CallParts,
@@ -113,7 +116,7 @@ export const costOf = (
   return parts.priceOf({
     tokens: usage.tokens,
     model: options.model,
-    resourceData: entry?.facts?.entry.resource?.resourceData
+    resourceData: openData(entry?.facts?.resource?.view["resource_data"])
   })
 }
 
@@ -132,11 +135,12 @@ const wordsOf = (
   return words
 }
 
-/** Facts of a call on which no entry is held: only what this agent says of itself. */
+/** Facts of a call on which no entry is held: what this agent says of itself, and the resource's record if held. */
 const bareFacts = (
   parts: CallParts,
   permission: PermissionType,
-  context: PermissionCheck.View
+  context: PermissionCheck.View,
+  resource: PermissionCheck.ResourceFacts | null
 ): PermissionCheck.Facts => {
   const { settings } = parts
   const actor = parts.trust.actorUnsafe(settings.agentId, settings.actorType)
@@ -151,16 +155,16 @@ const bareFacts = (
       trustScore: actor.score,
       view: {}
     },
-    resource: null,
+    resource,
     permission: null,
     usage: PermissionCheck.noUsage,
     call: callOf(permission, context)
   }
 }
 
-const bareUnheld = (parts: CallParts): Unheld => ({
+const bareUnheld = (parts: CallParts, resource: PermissionCheck.ResourceFacts | null): Unheld => ({
   actor: true,
-  resource: true,
+  resource: resource === null,
   usage: true,
   trust: !parts.trust.actorUnsafe(parts.settings.agentId, parts.settings.actorType).known
 })
@@ -285,6 +289,7 @@ export const judge = (
   const input: CheckInput = { resourceId: resource, permissionType: permission }
   const entry = cache.heldUnsafe(input)
   const held = entry?.facts ?? null
+  const record = held === null ? cache.recordUnsafe(resource) : held.resource
   const estimatedCost =
     options.estimate === undefined ? undefined : costOf(parts, options, options.estimate, entry)
   const words = wordsOf(action, options, estimatedCost)
@@ -292,7 +297,7 @@ export const judge = (
   const full = { ...words, ...contentOf(options.content, options.arguments) }
   const facts =
     entry === undefined || held === null
-      ? bareFacts(parts, permission, full)
+      ? bareFacts(parts, permission, full, record)
       : checkFacts(
           entry,
           held,
@@ -301,7 +306,11 @@ export const judge = (
           settings.enforcement
         )
   const unheld =
-    held === null ? bareUnheld(parts) : held.resource === null ? { ...allHeld, resource: true } : allHeld
+    held === null
+      ? bareUnheld(parts, record)
+      : held.resource === null
+        ? { ...allHeld, resource: true }
+        : allHeld
   const local = engine.judgeUnsafe(facts, { resourceId: resource, metadata: options.metadata ?? {}, unheld })
   const fault = contextFault(options.metadata === undefined ? full : { ...full, metadata: options.metadata })
   const about = { action, resource }
