@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --conditions=@agion/source
 /** The process behind `agion`: runs a command, prints its failure as one line, exits with 1. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+// By file: the package's index imports clients of Redis, too, and takes most of a second.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Logger } from "effect"
 import { Command } from "effect/cli"
 import { agion } from "./Cli.ts"
