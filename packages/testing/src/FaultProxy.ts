@@ -28,6 +28,10 @@ export type Fault =
   | { readonly _tag: "Garbage" }
   /** Of the next piece of a reply half passes, then the connection ends. */
   | { readonly _tag: "Truncate" }
+  /** Requests of HTTP do not pass: each is answered with an empty body and this status. */
+  | { readonly _tag: "Status"; readonly status: number }
+  /** In replies one text stands for another of the same length, where a piece has all of it. */
+  | { readonly _tag: "Rewrite"; readonly from: string; readonly to: string }
 
 /** A proxy in front of one server. */
 export interface FaultProxy {
@@ -63,9 +67,20 @@ const later = (state: State, to: Socket, chunk: Buffer) => {
   setTimeout(() => to.writable && to.write(chunk), millis)
 }
 
+const requestLine = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE) /
+
 const forward = (state: State, pair: Pair, chunk: Buffer) => {
-  if (state.fault._tag !== "BlackHole") later(state, pair.server, chunk)
+  const { fault } = state
+  if (fault._tag === "BlackHole") return
+  if (fault._tag !== "Status") return later(state, pair.server, chunk)
+  // The rest of a body is part of a request that has its answer.
+  if (requestLine.test(chunk.toString("latin1", 0, 8)))
+    pair.client.write(`HTTP/1.1 ${fault.status} Fault\r\ncontent-length: 0\r\n\r\n`)
 }
+
+/** Bytes stay bytes: latin1 maps each to a character and back. */
+const rewritten = (chunk: Buffer, from: string, to: string): Buffer =>
+  Buffer.from(chunk.toString("latin1").replaceAll(from, to), "latin1")
 
 const garbage = (size: number) => Buffer.from(Array.from({ length: size }, (_, i) => (i * 73 + 41) % 256))
 
@@ -81,6 +96,8 @@ const back = (state: State, pair: Pair, chunk: Buffer) => {
       return later(state, pair.client, chunk)
     case "Garbage":
       return later(state, pair.client, garbage(chunk.length))
+    case "Rewrite":
+      return later(state, pair.client, rewritten(chunk, fault.from, fault.to))
     case "Truncate":
       state.fault = { _tag: "None" }
       pair.client.end(chunk.subarray(0, Math.ceil(chunk.length / 2)))

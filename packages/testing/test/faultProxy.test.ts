@@ -87,4 +87,17 @@ describe("a proxy that makes faults", () => {
       yield* (yield* open(proxy.port)).closed
     })
   )
+
+  it.live("answers in the server's place, and rewrites what it says", () =>
+    Effect.gen(function* () {
+      const { server, proxy, socket } = yield* start
+      yield* proxy.apply({ _tag: "Rewrite", from: "abc", to: "xyz" })
+      yield* socket.write("0abc1")
+      yield* socket.hear(/^0xyz1$/)
+      yield* proxy.apply({ _tag: "Status", status: 503 })
+      yield* socket.write("GET / HTTP/1.1\r\n\r\n")
+      yield* socket.hear(/^HTTP\/1\.1 503 .*\r\ncontent-length: 0\r\n\r\n$/)
+      assert.strictEqual(server.heard(), "before.0abc1")
+    })
+  )
 })
