@@ -1,9 +1,10 @@
 import { inspect } from "node:util"
+import type { EpochMessage } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { AgentConfig, GovernanceHttp, Settings } from "../src/index.ts"
+import { AgentConfig, GovernanceHttp, makeHub, Pushes, Settings } from "../src/index.ts"
 
 const secret = "only for the model"
 
@@ -23,10 +24,11 @@ const model = {
 
 /** A platform that knows one model, and how often it was asked. */
 const platform = () => {
-  const state = { asked: 0, name: "large", status: 200 }
+  const state = { asked: 0, name: "large", status: 200, onAsked: () => {} }
   const client = HttpClient.make((request, url) =>
     Effect.sync(() => {
       state.asked++
+      state.onAsked()
       const found = url.pathname.endsWith("/models/by-purpose/writing")
       const away = { error: "Service Unavailable", message: "away", details: "", timestamp: "" }
       const missing = {
@@ -44,12 +46,26 @@ const platform = () => {
       )
     })
   )
+  const hub = makeHub("up")
+  /** A push of the agent's organization. */
+  const tell = (
+    previous: number,
+    kind: EpochMessage["kind"],
+    ids: ReadonlyArray<string>,
+    epoch = previous + 1
+  ) =>
+    hub.tell({
+      _tag: "Epoch",
+      organizationId: "default",
+      message: { previous, epoch, kind, ids, timestamp: model.created_at }
+    })
   const layer = AgentConfig.layer.pipe(
+    Layer.provide(Layer.succeed(Pushes, Pushes.of(hub))),
     Layer.provide(GovernanceHttp.layer({ retries: 0 })),
     Layer.provide(Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test" })),
     Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
   )
-  return { state, layer }
+  return { state, layer, hub, tell }
 }
 
 describe("what agents look up", () => {
@@ -83,6 +99,58 @@ describe("what agents look up", () => {
       const error = yield* Effect.flip(config.model("painting"))
       assert.strictEqual(error._tag, "ConfigMissing")
       assert.include(error.message, "there is no model `painting`")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("FRESH-3 is asked for anew as soon as a push says that it has changed, and only that", () => {
+    const { layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      tell(6, "heartbeat", [], 6)
+      yield* config.model("writing")
+      state.name = "larger"
+      tell(6, "config", ["prompt", "writing", "model", "painting"])
+      tell(7, "permission", ["p", "writing", "model"])
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+      tell(8, "config", ["prompt", "greeting", "model", "writing"])
+      assert.strictEqual((yield* config.model("writing")).modelName, "larger")
+      assert.strictEqual(state.asked, 2)
+      tell(9, "config", ["model", "writing"])
+      state.status = 503
+      // What is known to have changed is not given for want of better.
+      assert.strictEqual((yield* Effect.flip(config.model("writing")))._tag, "PlatformUnavailable")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("FRESH-4 is asked for anew where a push may have been missed", () => {
+    const { hub, layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      tell(6, "heartbeat", [], 6)
+      yield* config.model("writing")
+      tell(8, "permission", ["p", "a", "r"])
+      yield* config.model("writing")
+      assert.strictEqual(state.asked, 2)
+      hub.tell({ _tag: "Lost" })
+      yield* config.model("writing")
+      assert.strictEqual(state.asked, 3)
+      hub.tell({ _tag: "Lost" })
+      state.status = 503
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("an answer that a push overtook is not kept", () => {
+    const { layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      tell(6, "heartbeat", [], 6)
+      state.onAsked = () => tell(6, "config", ["model", "writing"])
+      yield* config.model("writing")
+      state.onAsked = () => {}
+      yield* config.model("writing")
+      yield* config.model("writing")
+      assert.strictEqual(state.asked, 2)
     }).pipe(Effect.provide(layer))
   })
 

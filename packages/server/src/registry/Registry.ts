@@ -1,6 +1,7 @@
 /**
  * What agents look up by purpose: prompts, models, resource configurations. Credentials and connection strings
  * are encrypted at rest and leave only with the look-up that asks for one row; lists and updates leave them out.
+ * Whoever keeps one is told when it changes.
  */
 import type {
   CreateModel,
@@ -12,6 +13,7 @@ import type {
 } from "@agion/domain"
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
+import { Changes } from "../changes/Changes.ts"
 import { uuidv7 } from "../changes/Governance.ts"
 import { contextOf, Secrets, type SecretUnreadable } from "../keys/Secrets.ts"
 import { json } from "../sql/Database.ts"
@@ -84,14 +86,14 @@ export class Registry extends Context.Service<
     ) => Sql<RowSecrets, SecretUnreadable>
   }
 >()("@agion/server/Registry") {
-  static readonly layer: Layer.Layer<Registry, never, SqlClient.SqlClient | Secrets> = Layer.suspend(() =>
-    Layer.effect(Registry, make)
-  )
+  static readonly layer: Layer.Layer<Registry, never, SqlClient.SqlClient | Secrets | Changes> =
+    Layer.suspend(() => Layer.effect(Registry, make))
 }
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const secrets = yield* Secrets
+  const changes = yield* Changes
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
 
   const encrypt = (table: "models" | "resource_configs", id: string, held: RowSecrets) =>
@@ -107,20 +109,52 @@ const make = Effect.gen(function* () {
     return held
   })
 
+  /** Agents drop what they keep under these names. */
+  const tell = (table: Table, organizationId: string, keys: ReadonlyArray<string>) =>
+    changes.record({ organizationId, kind: "config", ids: keys.flatMap((key) => [told[table], key]) })
+
   const insert = Effect.fnUntraced(function* <T extends Table>(table: T, values: Values) {
-    const row = yield* withSql(RegistrySql.insertRow(table, values))
-    return row === undefined ? yield* new NameTaken({ key: String(values[RegistrySql.lookUps[table]]) }) : row
+    return yield* sql.withTransaction(
+      Effect.gen(function* () {
+        const row = yield* withSql(RegistrySql.insertRow(table, values))
+        const key = String(values[RegistrySql.lookUps[table]])
+        if (row === undefined) return yield* new NameTaken({ key })
+        yield* tell(table, row.organization_id, [key])
+        return row
+      })
+    )
+  })
+
+  /** Changes a row; it is looked up by its old key and by its new one. */
+  const changed = Effect.fnUntraced(function* <T extends Table>(
+    table: T,
+    id: string,
+    organizationId: string | null,
+    values: Values
+  ) {
+    const before = yield* withSql(RegistrySql.keyOfRow(table, id, organizationId))
+    const row = yield* withSql(RegistrySql.updateRow(table, id, organizationId, values))
+    if (row === undefined || before === undefined) return row
+    const after = values[RegistrySql.lookUps[table]]
+    yield* tell(
+      table,
+      row.organization_id,
+      typeof after === "string" ? [...new Set([before, after])] : [before]
+    )
+    return row
   })
 
   const update = <T extends Table>(table: T, id: string, organizationId: string | null, values: Values) =>
-    withSql(RegistrySql.updateRow(table, id, organizationId, values)).pipe(
-      Effect.catch(
-        (error): Effect.Effect<never, NameTaken | SqlError.SqlError> =>
-          SqlError.isSqlError(error) && error.reason._tag === "UniqueViolation"
-            ? Effect.fail(new NameTaken({ key: String(values[RegistrySql.lookUps[table]]) }))
-            : Effect.fail(error)
+    sql
+      .withTransaction(changed(table, id, organizationId, values))
+      .pipe(
+        Effect.catch(
+          (error): Effect.Effect<never, NameTaken | SqlError.SqlError> =>
+            SqlError.isSqlError(error) && error.reason._tag === "UniqueViolation"
+              ? Effect.fail(new NameTaken({ key: String(values[RegistrySql.lookUps[table]]) }))
+              : Effect.fail(error)
+        )
       )
-    )
 
   const newId = Effect.map(Clock.currentTimeMillis, uuidv7)
 
@@ -229,10 +263,25 @@ const make = Effect.gen(function* () {
     find: (table, key, organizationId) => withSql(RegistrySql.findRow(table, key, organizationId)),
     list: (table, organizationId, limit, offset) =>
       withSql(RegistrySql.listRows(table, organizationId, limit, offset)),
-    remove: (table, id, organizationId) => withSql(RegistrySql.deleteRow(table, id, organizationId)),
+    remove: (table, id, organizationId) =>
+      sql.withTransaction(
+        Effect.gen(function* () {
+          const removed = yield* withSql(RegistrySql.deleteRow(table, id, organizationId))
+          if (removed === undefined) return false
+          yield* tell(table, removed.organization_id, [removed.key])
+          return true
+        })
+      ),
     secretsOf
   })
 })
+
+/** What a table's rows are called in a push. */
+const told: { readonly [T in Table]: string } = {
+  prompts: "prompt",
+  models: "model",
+  resource_configs: "resource"
+}
 
 const given = (column: string, value: string | null | undefined): Values =>
   value == null ? {} : { [column]: value }

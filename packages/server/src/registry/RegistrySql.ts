@@ -91,14 +91,33 @@ export const updateRow = <T extends Table>(
     return rows[0]
   })
 
-export const deleteRow = (table: Table, id: string, organizationId: string | null): Sql<boolean> =>
+/** What others must forget of a row. */
+export interface Named {
+  readonly organization_id: string
+  /** Its location, purpose or name. */
+  readonly key: string
+}
+
+/** Removes a row; undefined when there is none in that organization (null: any). */
+export const deleteRow = (table: Table, id: string, organizationId: string | null): Sql<Named | undefined> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql`
+    const rows = yield* sql<Named>`
       DELETE FROM ${sql(table)}
       WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})
-      RETURNING id`
-    return rows.length > 0
+      RETURNING organization_id, ${sql(lookUps[table])} AS key`
+    return rows[0]
+  })
+
+/** By what a row is looked up now, held until the transaction ends. */
+export const keyOfRow = (table: Table, id: string, organizationId: string | null): Sql<string | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ readonly key: string }>`
+      SELECT ${sql(lookUps[table])} AS key FROM ${sql(table)}
+      WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})
+      FOR UPDATE`
+    return rows[0]?.key
   })
 
 /** The row of a location, purpose or name; the oldest when organizations share it and none is named. */

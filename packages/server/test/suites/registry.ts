@@ -2,6 +2,7 @@ import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { Changes } from "../../src/changes/Changes.ts"
 import { Secrets } from "../../src/keys/Secrets.ts"
 import { assertRefused, type It, unique } from "./words.ts"
 
@@ -32,6 +33,42 @@ export const registry = (it: It) => {
       assert.strictEqual((yield* platform.delete(`/prompts/${made.body.id}`)).status, 204)
       assertRefused(yield* platform.get(`/prompts/by-location/${location}`), 404)
       assertRefused(yield* platform.put(`/prompts/${made.body.id}`, { content: "x" }), 404)
+    })
+  )
+
+  it.effect("FRESH-2 a change of what agents look up raises the epoch and is told by kind and name", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const changes = Context.get(platform.services, Changes)
+      const org = unique("org")
+      const told: Array<{ readonly epoch: number; readonly ids: ReadonlyArray<string> }> = []
+      yield* changes.listen(({ organizationId, message }) => {
+        if (organizationId === org && message.kind === "config")
+          told.push({ epoch: message.epoch, ids: message.ids })
+      })
+      const [first, second] = [unique("place"), unique("place")]
+      const prompt = yield* platform.post("/prompts", {
+        name: "greet",
+        location: first,
+        content: "Hello",
+        organization_id: org
+      })
+      yield* platform.put(`/prompts/${prompt.body.id}`, { location: second })
+      const config = yield* platform.post("/resource-configs", {
+        name: "db",
+        resource_type: "database",
+        organization_id: org
+      })
+      yield* platform.put(`/resource-configs/${config.body.id}`, { credentials: { password: hidden } })
+      yield* platform.delete(`/resource-configs/${config.body.id}`)
+      assertRefused(yield* platform.delete(`/resource-configs/${config.body.id}`), 404)
+      assert.deepStrictEqual(told, [
+        { epoch: 1, ids: ["prompt", first] },
+        { epoch: 2, ids: ["prompt", first, "prompt", second] },
+        { epoch: 3, ids: ["resource", "db"] },
+        { epoch: 4, ids: ["resource", "db"] },
+        { epoch: 5, ids: ["resource", "db"] }
+      ])
     })
   )
 

@@ -8,10 +8,10 @@ export type It = Vitest.MethodsNonLive<Platform.Platform>
 
 let count = 0
 
-/** A name that no other test uses. */
+/** A name that no other test uses; of one stem the later ones sort after the earlier. */
 export const unique = (stem: string): string => {
   count += 1
-  return `${stem}-${count}-${process.pid}`
+  return `${stem}-${String(count).padStart(6, "0")}-${process.pid}`
 }
 
 /** An id that names nothing. */
