@@ -3,7 +3,7 @@ import { PermissionId } from "@agion/domain"
 import { Redis, RedisStream } from "@agion/redis"
 import { RedisMemory } from "@agion/redis-memory"
 import { Server, type ServerOptions } from "@agion/server"
-import { Console, Context, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { Config, Console, Context, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { CommandFailed, explain, Platform } from "./Platform.ts"
 import * as Seed from "./Seed.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -62,10 +62,11 @@ const redisOf = (redis: RunOptions["redis"]): Layer.Layer<Redis.Services | Redis
 export const run = Effect.fnUntraced(function* (options: RunOptions) {
   // A fault in the seed is told before anything is started.
   const seed = Option.isSome(options.seed) ? yield* Seed.read(options.seed.value) : null
-  return yield* running(options, seed)
+  const shares = yield* Config.Boolean("AGION_SHARED_CACHE").pipe(Config.withDefault(true))
+  return yield* running(options, seed, shares && options.redis._tag === "Real")
 })
 
-const running = (options: RunOptions, seed: Seed.SeedFile | null) =>
+const running = (options: RunOptions, seed: Seed.SeedFile | null, sharedCache: boolean) =>
   Effect.gen(function* () {
     const server = yield* Server
     const redis = yield* RedisAddress
@@ -86,6 +87,7 @@ const running = (options: RunOptions, seed: Seed.SeedFile | null) =>
         port: options.port,
         database: options.database,
         authentication: options.authentication,
+        sharedCache,
         ...(options.secrets === undefined ? {} : { secrets: options.secrets })
       }).pipe(Layer.provideMerge(redisOf(options.redis)), Layer.provideMerge(Telemetry.layer))
     ),

@@ -355,6 +355,28 @@ describe("attacks on the shared cache", () => {
   )
 })
 
+it.effect("CACHE-3 entries of a new key count as soon as the pinned one is known to vouch for it", () =>
+  within((redis) =>
+    Effect.gen(function* () {
+      const { cache, platform, shared } = yield* ready
+      yield* TestClock.adjust("1 second")
+      platform.heartbeat()
+      platform.rotateKey("test-key-2", true)
+      redis.texts.set(nameOf(), entryOf(platform))
+      // The platform's answer is signed by the new key, too: the agent asks who vouches for it.
+      assert.deepInclude(yield* cache.check({ resourceId: model }), { allowed: true, source: "platform" })
+      assert.strictEqual(yield* missed(shared, "unknown key"), 1)
+      yield* Effect.repeat(Effect.yieldNow, {
+        until: () => platform.arrived.filter(({ path }) => path === "/signing-keys").length > 1,
+        times: 1000
+      })
+      yield* Effect.repeat(Effect.yieldNow, { times: 200 })
+      redis.texts.set(nameOf(agent, other), forgery(platform))
+      assert.deepInclude(yield* cache.check({ resourceId: other }), { allowed: true, source: "cache" })
+    })
+  )
+)
+
 describe("a Redis that is away or slow", () => {
   it.effect("is a miss: the platform answers, and after a few nobody waits for it", () =>
     within((redis) =>

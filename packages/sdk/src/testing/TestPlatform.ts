@@ -22,6 +22,7 @@ import {
   ResourceId,
   type Signed,
   SignedPayload,
+  SigningKey,
   Trust,
   toBase64Url
 } from "@agion/domain"
@@ -83,6 +84,7 @@ const noUsage = {
 }
 
 const encodePayload = Schema.encodeSync(Schema.fromJsonString(SignedPayload))
+const encodeKey = Schema.encodeSync(Schema.toCodecJson(SigningKey))
 const encodeEntry = new TextEncoder()
 
 /** A number as the text of a UUID. */
@@ -107,6 +109,7 @@ export class Platform {
   readonly #actors = new Map<string, Actor>()
   readonly #seen = new Set<string>()
   readonly #signed = new Map<string, { readonly score: number; readonly signed: Signed }>()
+  #voucher: Signed | null = null
   #key: { readonly keyId: string; readonly privateKey: KeyObject; readonly publicKey: string }
   #set: PolicySet.PolicySet | null = null
   #ids = 1000
@@ -126,9 +129,17 @@ export class Platform {
     return { keyId: this.#key.keyId, publicKey: this.#key.publicKey }
   }
 
-  /** Signs with another key from now on. */
-  rotateKey(keyId: string): void {
-    this.#key = makeKey(keyId)
+  /** The key as the wire lists it, with the voucher of the one before it, if that gave one. */
+  get signingKey(): SigningKey {
+    return listed(this.#key, this.iso(), this.#voucher)
+  }
+
+  /** Signs with another key from now on; `vouched`: the one before it signed it (OUTAGE-5). */
+  rotateKey(keyId: string, vouched = false): void {
+    const next = makeKey(keyId)
+    const value = encodeKey(listed(next, this.iso(), null))
+    this.#voucher = vouched ? this.sign("key", value) : null
+    this.#key = next
   }
 
   iso(): string {
@@ -447,6 +458,18 @@ const makeKey = (keyId: string) => {
   const jwk = publicKey.export({ format: "jwk" })
   return { keyId, privateKey, publicKey: jwk.x ?? "" }
 }
+
+const listed = (
+  { keyId, publicKey }: ReturnType<typeof makeKey>,
+  notBefore: string,
+  signedBy: Signed | null
+): SigningKey => ({
+  keyId,
+  algorithm: "Ed25519",
+  publicKey,
+  notBefore,
+  ...(signedBy === null ? {} : { signedBy })
+})
 
 /** The facts of a request. */
 const checkFacts = (

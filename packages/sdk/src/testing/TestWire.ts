@@ -203,8 +203,7 @@ const post = (platform: Platform, { path, body }: Asked): Answer => {
 const get = (platform: Platform, asked: Asked): Answer => {
   const { path } = asked
   if (path === "/signing-keys") {
-    const key = { ...platform.publicKey, algorithm: "Ed25519" as const, notBefore: platform.iso() }
-    return ok(Schema.encodeSync(SigningKeys)({ keys: [key] }))
+    return ok(Schema.encodeSync(SigningKeys)({ keys: [platform.signingKey] }))
   }
   if (path === "/policies/bundle") return bundle(platform, asked)
   if (path.startsWith("/trust/score/")) return score(platform, part(path, 3))
