@@ -13,12 +13,22 @@ const files = Argument.String("file").pipe(
   Argument.variadic({ min: 1 })
 )
 
+const failed = (message: string) => new CommandFailed({ message })
+
+const WHY: { readonly [reason: string]: string } = {
+  NotFound: "there is no such file",
+  PermissionDenied: "it may not be read by this user",
+  BadResource: "it is no file"
+}
+
 const readFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   return yield* fs
     .readFileString(path)
     .pipe(
-      Effect.mapError((error) => new CommandFailed({ message: `cannot read \`${path}\`: ${error.message}` }))
+      Effect.mapError((error) =>
+        failed(`cannot read \`${path}\`: ${WHY[error.reason._tag] ?? "it is not readable"}`)
+      )
     )
 })
 
@@ -31,8 +41,6 @@ const checked = Effect.fnUntraced(function* (path: string) {
 
 const located = (path: string, error: PolicyFile.FileError): string =>
   `${path}:${error.line}:${error.column}: ${error.message}\n${error.excerpt}`
-
-const failed = (message: string) => new CommandFailed({ message })
 
 /** `agion policy check FILE…`: everything that is wrong, and what looks odd. */
 const check = Command.make(
@@ -48,7 +56,8 @@ const check = Command.make(
       if (options.json) yield* Console.log(JSON.stringify({ file: path, ok: result.ok, errors, findings }))
       else {
         for (const error of errors) yield* Console.error(located(path, error))
-        for (const finding of findings) yield* Console.log(`${path}: ${finding.message}`)
+        for (const { message, policy } of findings)
+          yield* Console.log(`${path}: policy \`${policy.name}\`: ${message}`)
         if (result.ok)
           yield* Console.log(`${path}: ${result.set.size} policies, ${result.file.cases.length} cases`)
       }
@@ -67,6 +76,8 @@ const test = Command.make(
     for (const path of options.files) {
       const result = yield* checked(path)
       if (!result.ok) return yield* failed(result.errors.map((error) => located(path, error)).join("\n"))
+      if (result.file.cases.length === 0)
+        return yield* failed(`${path} has no \`cases\`; each is an \`input\` and what to \`expect\``)
       for (const outcome of PolicyFile.test(result.set, result.file.cases)) {
         if (outcome.passed) good++
         else bad++
@@ -97,22 +108,27 @@ const replay = Command.make(
     }
     const [before, after] = sets
     if (before === undefined || after === undefined) return
-    const lines = (yield* readFile(options.inputs)).split("\n").filter((line) => line.trim() !== "")
+    const lines = (yield* readFile(options.inputs)).split("\n")
     const inputs: Array<PolicySet.PolicyInput> = []
+    // The line of the file, from 1, that each input stands on.
+    const places: Array<number> = []
     for (const [index, line] of lines.entries()) {
+      if (line.trim() === "") continue
       const input = parseLine(line)
       if (input === undefined) return yield* failed(`${options.inputs}:${index + 1}: not a JSON object`)
       inputs.push(input)
+      places.push(index + 1)
     }
     const result = PolicySet.replay(before, after, inputs)
-    if (options.json) return yield* Console.log(JSON.stringify(result))
+    const flips = result.flips.map((flip) => ({ ...flip, line: places[flip.index] ?? 0 }))
+    if (options.json) return yield* Console.log(JSON.stringify({ ...result, flips }))
     yield* Console.log(`${result.inputs} inputs, ${result.flips.length} decide otherwise`)
     if (result.flips.length > 0)
       yield* Console.log(
         table(
           ["line", "before", "after", "because"],
-          result.flips.map((flip) => [
-            flip.index + 1,
+          flips.map((flip) => [
+            flip.line,
             flip.before,
             flip.after,
             flip.because.map((reason) => `${reason.name}: ${reason.message}`).join("; ")

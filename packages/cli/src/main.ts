@@ -11,6 +11,11 @@ import { version } from "./Version.ts"
 /** Logs stay off standard output, which belongs to the answer. */
 const logs = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
 
+// Whoever read the answer has gone, as `head` does: nothing is wrong, and nobody is left to be told.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0)
+})
+
 agion.pipe(
   Command.run({ version }),
   Effect.catchTag("CommandFailed", (error) =>

@@ -19,6 +19,7 @@
  * **Gotchas**: a pattern that needs the RE2 engine wants `loadRe2()` to have been awaited.
  */
 import { type Document, isNode, isScalar, LineCounter, parseDocument, type Scalar } from "yaml"
+import { policyEnvironment } from "./cel/Environment.ts"
 import { excerpt, nearest } from "./cel/Issue.ts"
 import { redactable } from "./policyset/Obligations.ts"
 import {
@@ -146,6 +147,8 @@ const missing = (
 type Path = ReadonlyArray<string | number>
 type Fields = { readonly [key: string]: unknown }
 
+const isAbsent = (v: unknown): boolean => v === undefined || v === null
+
 const isFields = (v: unknown): v is Fields => typeof v === "object" && v !== null && !Array.isArray(v)
 
 class Reader {
@@ -183,7 +186,10 @@ class Reader {
     }
     try {
       this.document = parseDocument(this.text, { lineCounter: this.lines, prettyErrors: false })
-      for (const e of this.document.errors) this.errors.push(this.at(e.message, e.pos[0]))
+      for (const e of this.document.errors) {
+        const message = e.message.includes("call stack") ? "the file is nested too deeply" : e.message
+        this.errors.push(this.at(message, e.pos[0]))
+      }
       return this.errors.length > 0 ? undefined : this.document.toJS({ maxAliasCount: MAX_ALIASES })
     } catch (problem) {
       // The library throws on too many aliases, and runs out of stack on absurd nesting.
@@ -259,9 +265,13 @@ class Reader {
     }
     this.known(v, POLICY, path)
     const name = this.string(v, "name", path)
-    const expr = this.string(v, "policy_expr", path) ?? this.string(v, "expr", path)
-    if (name === undefined) this.refuse("the policy has no `name`", path)
-    if (expr === undefined) this.refuse("the policy has no `policy_expr`", path)
+    const [long, short] = [this.string(v, "policy_expr", path), this.string(v, "expr", path)]
+    const expr = long ?? short
+    if (isAbsent(v["name"])) this.refuse("the policy has no `name`", path)
+    if (isAbsent(v["policy_expr"]) && isAbsent(v["expr"]))
+      this.refuse("the policy has no `policy_expr`", path)
+    if (long !== undefined && short !== undefined)
+      this.refuse("`policy_expr` and `expr` are one field; write one of them", [...path, "expr"])
     if (v["policy_language"] !== undefined && v["policy_language"] !== "cel") {
       this.refuse("`policy_language` is cel", [...path, "policy_language"])
     }
@@ -278,11 +288,21 @@ class Reader {
         enforcementLevel: this.oneOf(v, "enforcement_level", levels, path),
         scope: this.scope(v["scope"], [...path, "scope"]),
         actions: this.actions(v["actions"], [...path, "actions"]),
-        status: this.oneOf(v, "status", statuses, path) ?? (v["enabled"] === false ? "inactive" : undefined),
+        status: this.status(v, path),
         message: this.string(v, "message", path),
         description: this.string(v, "description", path)
       }
     ]
+  }
+
+  private status(v: Fields, path: Path): Policy["status"] {
+    const status = this.oneOf(v, "status", statuses, path)
+    const { enabled } = v
+    if (isAbsent(enabled)) return status
+    if (typeof enabled !== "boolean") this.refuse("`enabled` is true or false", [...path, "enabled"])
+    else if (status !== undefined && enabled !== (status === "active"))
+      this.refuse(`\`enabled: ${enabled}\` contradicts \`status: ${status}\``, [...path, "enabled"])
+    return status ?? (enabled === false ? "inactive" : undefined)
   }
 
   private id(o: Fields, key: string, path: Path): string | number | undefined {
@@ -339,9 +359,19 @@ class Reader {
     this.known(v, ["name", "input", "expect"], path)
     const input = v["input"]
     if (!isFields(input)) this.refuse("the case has no `input` map", [...path, "input"])
+    else this.input(input, [...path, "input"])
     const expect = this.expectation(v["expect"], [...path, "expect"])
     if (!isFields(input) || expect === undefined) return []
     return [{ name: this.string(v, "name", path) ?? `case ${Number(path[1]) + 1}`, input, expect }]
+  }
+
+  /** Refuses names that no policy can read: a case with a misspelt one passes or fails for another reason. */
+  private input(input: Fields, path: Path): void {
+    this.known(input, [...policyEnvironment.variables.keys()], path)
+    for (const [name, { type }] of policyEnvironment.variables) {
+      const part = input[name]
+      if (type.k === "object" && isFields(part)) this.known(part, Object.keys(type.fields), [...path, name])
+    }
   }
 
   private expectation(v: unknown, path: Path): Case["expect"] | undefined {
@@ -395,7 +425,7 @@ const MAX_BRACKETS = 1_000
 
 /** Brackets that are open at once, or markers in a row: more than anybody writes, and slow to read. */
 const isTooDeep = (text: string): boolean => {
-  if (/(?:[-?:] +){100}/.test(text)) return true
+  if (/(?:[-?:] +){100}|(?:[[{]\s*){100}/.test(text)) return true
   let open = 0
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)

@@ -115,6 +115,41 @@ cases:
     assert.isAbove(errorsOf(`policies: ${"[".repeat(1_000)}`).length, 0)
   })
 
+  const one = (...lines: ReadonlyArray<string>): string =>
+    `policies:\n  - name: a\n${lines.map((l) => `    ${l}\n`).join("")}`
+
+  it("refuses what would be silently without effect", () => {
+    const expr = 'policy_expr: "true"'
+    assert.deepEqual(errorsOf(one(expr, "enabled: no")), ["4:14 `enabled` is true or false"])
+    assert.deepEqual(errorsOf(one(expr, "enabled: 'no'")), ["4:14 `enabled` is true or false"])
+    assert.deepEqual(errorsOf(one(expr, "enabled: false", "status: active")), [
+      "4:14 `enabled: false` contradicts `status: active`"
+    ])
+    assert.deepEqual(errorsOf(one(expr, "enabled: true", "status: draft")), [
+      "4:14 `enabled: true` contradicts `status: draft`"
+    ])
+    assert.deepEqual(errorsOf(one(expr, "enabled: false", "status: draft")), [])
+    assert.deepEqual(errorsOf(one(expr, 'expr: "false"')), [
+      "4:11 `policy_expr` and `expr` are one field; write one of them"
+    ])
+    assert.deepEqual(errorsOf('policies:\n  - name: 5\n    expr: "true"\n'), ["2:11 `name` is no text"])
+    assert.deepEqual(errorsOf(`policies: ${"[".repeat(900)}${"]".repeat(900)}`), [
+      "1:1 the file is nested too deeply"
+    ])
+  })
+
+  it("refuses names in the input of a case that no policy can read", () => {
+    const withInput = (input: string): string =>
+      `${one("expr: actor.trust_score > 5.0")}cases:\n  - input: ${input}\n    expect: deny\n`
+    assert.include(errorsOf(withInput("{ acter: { trust_score: 6 } }"))[0], "did you mean `actor`?")
+    assert.include(errorsOf(withInput("{ actor: { trust_scor: 6 } }"))[0], "did you mean `trust_score`?")
+    assert.include(errorsOf(withInput("{ request: { argument: {} } }"))[0], "did you mean `arguments`?")
+    assert.deepEqual(
+      errorsOf(withInput("{ context: { any: 1 }, metadata: { x: 1 }, actor: { metadata: { y: 2 } } }")),
+      []
+    )
+  })
+
   it("describes itself for editors", () => {
     const { properties, $defs } = PolicyFile.jsonSchema as {
       readonly properties: object
