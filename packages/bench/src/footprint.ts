@@ -6,6 +6,7 @@
  * which Node strips of its types first.
  */
 import { spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { createServer } from "node:http"
@@ -104,7 +105,11 @@ const memory = async (bench: Bench): Promise<void> => {
     )
   const runtime = ManagedRuntime.make(agent(0))
   const cache = await runtime.runPromise(PermissionCache)
-  const keys = Array.from({ length: entries }, (_, i) => ({ resourceId: testUuid(10_000 + i) }))
+  // Ids are flat strings, as they come out of JSON; those that are put together here are not.
+  platform.nextId = () => randomUUID()
+  const keys: ReadonlyArray<{ readonly resourceId: string }> = JSON.parse(
+    JSON.stringify(Array.from({ length: entries }, (_, i) => ({ resourceId: testUuid(10_000 + i) })))
+  )
   for (const { resourceId } of keys) {
     platform.resource({ id: resourceId })
     platform.grant("agent-0", resourceId)

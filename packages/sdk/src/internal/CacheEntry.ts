@@ -3,13 +3,14 @@
  *
  * Times are milliseconds of a clock that only moves forward, but for `wallNow`, which hours and days look at.
  */
-import type { ActorType, CheckEntry, CheckResult, PermissionType } from "@agion/domain"
-import { PermissionCheck, PolicyFacts } from "@agion/policy"
+import type { ActorType, CheckResult, PermissionType } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy"
 import { Effect } from "effect"
 import { type Decision, ofResult } from "../Decision.ts"
 import type { ActorTrust } from "../TrustTracker.ts"
 import type { EntryKey, Held } from "./EntryTable.ts"
 import type { OrganizationEpoch } from "./Epochs.ts"
+import { type HeldFacts, recordOf, type SharedFacts } from "./HeldFacts.ts"
 
 /** Approved entries live for so long (CACHE-1). */
 const approvedFor = 30_000
@@ -23,13 +24,6 @@ export interface Spend {
   costMicroUsd: number
   /** When requests were made within the last minute, oldest first; kept only under a rate limit. */
   readonly times: Array<number>
-}
-
-/** Facts that came with an answer. */
-export interface HeldFacts {
-  readonly entry: CheckEntry
-  readonly resource: PermissionCheck.ResourceFacts | null
-  readonly permission: PermissionCheck.PermissionFacts | null
 }
 
 /** Where an entry stands once pushes have spoken. */
@@ -64,7 +58,8 @@ export interface CacheEntry extends EntryKey, Held {
   /** The policy set under which `plain` was found. */
   readonly generation: number
   readonly askedAt: number
-  readonly spend: Spend
+  /** Null: nothing. */
+  spend: Spend | null
   /** Until when a denial by rate, limits or hours stands; null: it has no end. */
   readonly deniedUntil: number | null
   expiresAt: number
@@ -78,20 +73,6 @@ const passing = new Set(["hours", "rate", "tokens", "cost"])
 
 /** The steps of the check that depend on nothing that a call brings. */
 const standingSteps = new Set(["agent", "resource", "permission"])
-
-const factsOf = (result: CheckResult): HeldFacts | null => {
-  const { entry, permission } = result
-  if (entry === undefined) return null
-  return {
-    entry,
-    resource:
-      entry.resource === null ? null : PolicyFacts.resourceFacts(entry.resource, entry.ancestorStatus),
-    permission:
-      permission === null
-        ? null
-        : { id: permission.id, status: permission.status, constraints: permission.constraints }
-  }
-}
 
 const lifeOf = (result: CheckResult): number => {
   if (result.allowed) return approvedFor
@@ -110,11 +91,14 @@ export const makeEntry = (options: {
   readonly actor: ActorTrust
   readonly askedAt: number
   readonly generation: number
+  /** What came with the answer. */
+  readonly facts: HeldFacts | null
+  readonly shared: SharedFacts
   readonly inScope: (facts: HeldFacts) => boolean
 }): CacheEntry => {
-  const { key, result, askedAt } = options
-  const decision = ofResult(result, "cache")
-  const facts = factsOf(result)
+  const { key, result, askedAt, facts, shared } = options
+  const said = ofResult(result, "cache")
+  const decision = { ...said, reason: shared.text(said.reason), constraints: recordOf(said.constraints) }
   const step = result.metadata.denial?.step
   const constraints = result.permission?.constraints ?? {}
   const plain = result.allowed
@@ -147,7 +131,7 @@ export const makeEntry = (options: {
     trustFloor: result.allowed ? result.metadata.trustScoreChecked : 0,
     generation: options.generation,
     askedAt,
-    spend: { requests: 0, tokens: 0, costMicroUsd: 0, times: [] },
+    spend: null,
     deniedUntil: step !== undefined && passing.has(step) ? askedAt + (wait ?? 60_000) : null,
     expiresAt: askedAt + lifeOf(result),
     standing: "held",
@@ -160,8 +144,9 @@ export type Spending = Pick<CacheEntry, "spend" | "askedAt">
 
 /** Usage as of the entry, with what this process has used since. */
 const usageOf = (entry: Spending, facts: HeldFacts, now: number): PermissionCheck.Usage => {
-  const { usage } = facts.entry
+  const { usage } = facts
   const { spend } = entry
+  if (spend === null) return now - entry.askedAt < 60_000 ? usage : { ...usage, windowRequests: 0 }
   while (spend.times.length > 0 && (spend.times[0] ?? now) <= now - 60_000) spend.times.shift()
   // What the platform counted has left the window a minute after the entry was made.
   const counted = now - entry.askedAt < 60_000 ? usage.windowRequests : 0
@@ -182,11 +167,13 @@ export const addSpend = (
   amounts: { readonly requests: number; readonly tokens: number; readonly costMicroUsd: number },
   now: number
 ): void => {
-  entry.spend.requests += amounts.requests
-  entry.spend.tokens += amounts.tokens
-  entry.spend.costMicroUsd += amounts.costMicroUsd
+  entry.spend ??= { requests: 0, tokens: 0, costMicroUsd: 0, times: [] }
+  const { spend } = entry
+  spend.requests += amounts.requests
+  spend.tokens += amounts.tokens
+  spend.costMicroUsd += amounts.costMicroUsd
   if (entry.facts?.permission?.constraints.rateLimitRpm != null)
-    for (let i = 0; i < amounts.requests; i++) entry.spend.times.push(now)
+    for (let i = 0; i < amounts.requests; i++) spend.times.push(now)
 }
 
 /** The facts of a call on an entry, as `PermissionCheck` and policies see them. */
@@ -198,14 +185,14 @@ export const checkFacts = (
   enforcement: "enforce" | "observe"
 ): PermissionCheck.Facts => ({
   now: clocks.wallNow,
-  timeZone: facts.entry.timeZone,
-  enforcement: enforcement === "observe" ? "observe" : facts.entry.enforcement,
+  timeZone: facts.actor.timeZone,
+  enforcement: enforcement === "observe" ? "observe" : facts.actor.enforcement,
   actor: {
     id: entry.actorId,
     type: entry.actorType,
-    suspended: facts.entry.agentStatus === "suspended",
+    suspended: facts.actor.isSuspended,
     trustScore: entry.actor.score,
-    view: facts.entry.actor
+    view: facts.actor.view
   },
   resource: facts.resource,
   permission: facts.permission,

@@ -5,11 +5,12 @@ import { type Decision, ofCheck, ofResult } from "../Decision.ts"
 import type { CheckAnswer } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import { allHeld } from "../PolicyEngine.ts"
-import { type CacheEntry, callOf, checkFacts, type HeldFacts, makeEntry } from "./CacheEntry.ts"
-import { actorOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
+import { type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
+import { actorNameOf, actorOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
 import { forgetAll, type MissReason, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
+import type { HeldFacts } from "./HeldFacts.ts"
 
 /** Why an entry may not be used as it stands; null when it may. */
 export const unusable = (entry: CacheEntry, now: number): MissReason | null => {
@@ -87,7 +88,7 @@ const judgesOf = (
 const inScope = (parts: Parts, key: EntryKey, actor: CacheEntry["actor"]) => (facts: HeldFacts) => {
   if (parts.engine.generationUnsafe() === 0) return false
   const probe = checkFacts(
-    { ...key, actor, spend: { requests: 0, tokens: 0, costMicroUsd: 0, times: [] }, askedAt: 0 },
+    { ...key, actor, spend: null, askedAt: 0 },
     facts,
     callOf(key.permissionType, undefined),
     { now: 0, wallNow: parts.wallNow() },
@@ -139,6 +140,8 @@ export const takeAnswer = (
     actor,
     askedAt: about.askedAt,
     generation: parts.engine.generationUnsafe(),
+    facts: state.shared.of(actorNameOf(key), result, state.resources.get(key.resourceId)),
+    shared: state.shared,
     inScope: inScope(parts, key, actor)
   })
   const entry = parts.settings.enforcement === "observe" ? asObserved(parts, made) : made

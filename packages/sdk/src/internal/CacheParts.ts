@@ -78,11 +78,15 @@ export const observed = (parts: Parts, decision: Decision): Decision => {
 
 export const noMetadata: PermissionCheck.View = {}
 
+/** An actor in one text. */
+export const actorNameOf = (key: EntryKey): string =>
+  JSON.stringify([key.organizationId, key.actorType, key.actorId])
+
 /** The live trust record of an actor: pushes reach those of our organization only. */
 export const actorOf = (parts: Parts, key: EntryKey) => {
   if (key.organizationId === parts.settings.organizationId)
     return parts.trust.actorUnsafe(key.actorId, key.actorType)
-  const name = JSON.stringify([key.organizationId, key.actorType, key.actorId])
+  const name = actorNameOf(key)
   let actor = parts.state.strangers.get(name)
   if (actor === undefined) {
     actor = { actorId: key.actorId, actorType: key.actorType, score: 40, known: false, signed: null }

@@ -5,6 +5,7 @@ import type { ActorTrust } from "../TrustTracker.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { EntryTable } from "./EntryTable.ts"
 import { type OrganizationEpoch, onLost, onPush, unknownEpoch } from "./Epochs.ts"
+import { SharedFacts } from "./HeldFacts.ts"
 
 /** Why the platform was asked although there is a cache. */
 export type MissReason = "absent" | "expired" | "unconfirmed" | "dropped" | "limits" | "context" | "trust"
@@ -52,6 +53,8 @@ export interface CacheState {
   /** Resources whose records are to be held. */
   readonly wanted: Set<string>
   readonly flights: Set<Flight>
+  /** What entries have in common. */
+  readonly shared: SharedFacts
   readonly counters: Counters
 }
 
@@ -67,16 +70,20 @@ export const makeState = (capacity: number): CacheState => {
     refreshed: 0,
     reasons: { absent: 0, expired: 0, unconfirmed: 0, dropped: 0, limits: 0, context: 0, trust: 0 }
   }
+  const resources: CacheState["resources"] = new Map()
+  const wanted: CacheState["wanted"] = new Set()
   return {
-    table: new EntryTable<CacheEntry>(capacity, () => {
+    table: new EntryTable<CacheEntry>(capacity, ({ resourceId }) => {
       counters.evicted++
+      if (!wanted.has(resourceId)) resources.delete(resourceId)
     }),
     organizations: new Map(),
     strangers: new Map(),
     degraded: new Map(),
-    resources: new Map(),
-    wanted: new Set(),
+    resources,
+    wanted,
     flights: new Set(),
+    shared: new SharedFacts(),
     counters
   }
 }
