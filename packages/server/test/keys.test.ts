@@ -134,6 +134,67 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "60 seconds", exclu
       })
     )
 
+    it.effect("an agent's key changes nothing that governs it, and nothing of another agent", () =>
+      Effect.gen(function* () {
+        const organization = unique("org")
+        const operator = yield* speaker(organization)
+        const agent = yield* speaker(organization, "agent-1")
+        const { id } = (yield* operator("POST", "/resources", model("m", organization))).body
+        const other = (yield* operator("POST", "/permissions", wanted("agent-2", id))).body
+        yield* operator("POST", `/permissions/${other.id}/approve`, { approved_by: "boss" })
+        const rule = {
+          name: "auditors",
+          description: "",
+          type: "access",
+          category: "c",
+          priority: 1,
+          enabled: true,
+          policy_language: "cel",
+          policy_expr: 'actor.role == "auditor" && actor.budget_limit >= 10.0'
+        }
+        const policy = (yield* operator("POST", "/policies", rule)).body
+        const prompt = { name: "p", location: "l", content: "c", organization_id: organization }
+        for (const [method, path, body] of [
+          ["POST", "/resources", model("x", organization)],
+          ["PUT", `/resources/${id}`, { trust_tier_required: 0 }],
+          ["DELETE", `/resources/${id}?cascade=true`, undefined],
+          ["POST", "/policies", { ...rule, name: "mine" }],
+          ["PUT", `/policies/${policy.id}`, { enabled: false }],
+          ["DELETE", `/policies/${policy.id}`, undefined],
+          ["POST", "/prompts", prompt],
+          ["DELETE", `/prompts/${nowhere}`, undefined],
+          ["DELETE", `/models/${nowhere}`, undefined],
+          ["PUT", `/permissions/${other.id}`, {}],
+          ["PUT", `/permissions/${other.id}`, { revoked_by: "agent-1" }],
+          [
+            "POST",
+            "/permissions/reserve",
+            {
+              ...question(organization, "agent-2", id),
+              amounts: { requests: 1 },
+              ttl_ms: 60_000,
+              idempotency_key: unique("key")
+            }
+          ]
+        ] as const)
+          assertRefused(yield* agent(method, path, body), 403)
+
+        const own = (yield* agent("POST", "/permissions", wanted("agent-1", id))).body
+        yield* operator("POST", `/permissions/${own.id}/approve`, { approved_by: "boss" })
+        const asks = agent("POST", "/permissions/check", question(organization, "agent-1", id))
+        const claims = { role: "auditor", budget_limit: 1e9, team: "red" }
+        const registered = yield* agent("POST", "/agents/register", { agent_id: "agent-1", metadata: claims })
+        assert.deepStrictEqual(registered.body.metadata, { team: "red" })
+        assert.isFalse((yield* asks).body.allowed)
+        yield* agent("PUT", "/agents/agent-1", { metadata: claims })
+        assert.isFalse((yield* asks).body.allowed)
+        yield* operator("PUT", "/agents/agent-1", { metadata: { role: "auditor", budget_limit: 20 } })
+        assert.isTrue((yield* asks).body.allowed)
+        const again = yield* agent("POST", "/agents/register", { agent_id: "agent-1", metadata: claims })
+        assert.deepStrictEqual(again.body.metadata, { role: "auditor", budget_limit: 20, team: "red" })
+      })
+    )
+
     it.effect("policies of all organizations are read by everyone and changed by no key", () =>
       Effect.gen(function* () {
         const me = yield* speaker(unique("org"))

@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { Changes } from "../changes/Changes.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
+import { mayUse } from "./Access.ts"
 import { withEpoch } from "./ErrorBody.ts"
 
 /** Finds whom a key stands for; undefined: the key is not valid. */
@@ -53,13 +54,16 @@ export const layer = (
       Effect.gen(function* () {
         const tenancy = yield* Tenancy
         const changes = yield* Changes
-        return Authentication.of((httpEffect) =>
+        return Authentication.of((httpEffect, { endpoint, group }) =>
           Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
             Effect.flatMap(identify(request), (caller) =>
-              Effect.map(Effect.provideService(httpEffect, Caller, caller), (response) => {
-                const subject = tenancy.subject(caller)
-                return subject === undefined ? response : withEpoch(response, changes.epoch(subject))
-              })
+              mayUse(caller, group.identifier, endpoint.identifier).pipe(
+                Effect.andThen(Effect.provideService(httpEffect, Caller, caller)),
+                Effect.map((response) => {
+                  const subject = tenancy.subject(caller)
+                  return subject === undefined ? response : withEpoch(response, changes.epoch(subject))
+                })
+              )
             )
           )
         )

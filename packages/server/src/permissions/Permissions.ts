@@ -302,6 +302,7 @@ const planUpdate = Effect.fnUntraced(function* (
   permission: Permission,
   change: UpdatePermission
 ) {
+  yield* onlyForItself(caller, permission.actorId, "changes its own permissions only")
   const constraints = change.constraints ?? undefined
   if (constraints !== undefined) yield* mayConstrain(caller, permission, constraints)
   const by = change.revokedBy ?? null
@@ -349,8 +350,6 @@ const planStatus = (
 
 const mayConstrain = (caller: CallerInfo, permission: Permission, next: Constraints) => {
   if (caller.agentId === null) return Effect.void
-  if (caller.agentId !== permission.actorId)
-    return Effect.fail(forbidden("an agent's key changes its own permissions only"))
   return narrows(permission.constraints, next)
     ? Effect.void
     : Effect.fail(forbidden("an agent may only narrow its own constraints; an approver may widen them"))

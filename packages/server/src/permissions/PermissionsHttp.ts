@@ -1,5 +1,5 @@
 /** The routes of permissions: asking, granting, checking, using. */
-import { Api, Caller, CheckBatch, type CheckRequest } from "@agion/domain"
+import { Api, ApiError, Caller, CheckBatch, type CheckRequest } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiError } from "effect/http-api"
@@ -71,7 +71,14 @@ export const layer = HttpApiBuilder.group(
       request: ({ payload }) =>
         Effect.flatMap(Caller, (caller) => moved(permissions.request(caller, payload))),
       check: ({ payload }) => Effect.flatMap(place(payload), checks.check),
-      reserve: ({ payload }) => Effect.flatMap(place(payload), (asked) => checks.reserve(asked, payload)),
+      reserve: Effect.fnUntraced(function* ({ payload }) {
+        const { agentId } = yield* Caller
+        if (agentId !== null && agentId !== payload.actorId)
+          return yield* new ApiError.Forbidden({
+            message: `the key belongs to agent \`${agentId}\` and reserves for itself only`
+          })
+        return yield* checks.reserve(yield* place(payload), payload)
+      }),
       settle: ({ params, payload }) =>
         Effect.flatMap(Caller, (caller) => checks.settle(caller, params.id, payload)),
       release: ({ params }) => Effect.flatMap(Caller, (caller) => checks.release(caller, params.id)),

@@ -40,7 +40,7 @@ const toAgent = (row: AgentRow): Agent => ({
   updatedAt: iso(row.updated_at)
 })
 
-const fieldsOf = (payload: RegisterAgent | UpdateAgent): AgentFields => ({
+const fieldsOf = (caller: CallerInfo, payload: RegisterAgent | UpdateAgent): AgentFields => ({
   containerId: payload.containerId ?? null,
   name: payload.name ?? null,
   type: payload.type ?? null,
@@ -51,7 +51,8 @@ const fieldsOf = (payload: RegisterAgent | UpdateAgent): AgentFields => ({
   capabilities: payload.capabilities ?? null,
   endpoints: payload.endpoints ?? null,
   metadata: payload.metadata ?? null,
-  status: payload.status ?? null
+  status: payload.status ?? null,
+  bySelf: caller.agentId !== null
 })
 
 const missing = (agentId: string) =>
@@ -100,7 +101,7 @@ export const layer = HttpApiBuilder.group(
             agentId,
             keyOrganizationId: caller.organizationId,
             organizationId: named,
-            fields: fieldsOf(payload)
+            fields: fieldsOf(caller, payload)
           })
         )
         yield* about(agent)
@@ -136,7 +137,7 @@ export const layer = HttpApiBuilder.group(
           })
         const agent = yield* Effect.orDie(
           agents.update(params.agentId, yield* tenancy.scope, {
-            ...fieldsOf(payload),
+            ...fieldsOf(caller, payload),
             status: payload.status == null ? null : agentStatus(payload.status)
           })
         )

@@ -51,7 +51,25 @@ export interface AgentFields {
   readonly endpoints: unknown
   readonly metadata: unknown
   readonly status: string | null
+  /** The agent says it with a key of its own: what policies ask of it stays as an operator has set it. */
+  readonly bySelf: boolean
 }
+
+/** Fields of the metadata that policies and limits read as facts of the agent (contract 2.1). */
+const facts = ["role", "roles", "location", "budget_limit"]
+
+/** The metadata to write: null when it is not said. An agent's own words about such facts are left out. */
+const metadataOf = ({ metadata, bySelf }: AgentFields): string | null => {
+  if (!bySelf || typeof metadata !== "object" || metadata === null) return jsonOrNull(metadata)
+  return json(Object.fromEntries(Object.entries(metadata).filter(([name]) => !facts.includes(name))))
+}
+
+/** What of the old metadata stays when new one is written. */
+const kept = (sql: SqlClient.SqlClient, { bySelf }: AgentFields) =>
+  bySelf
+    ? sql`(SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(agents.metadata)
+        WHERE key = ANY(${sql.literal(`ARRAY[${facts.map((name) => `'${name}'`).join(", ")}]`)}))`
+    : sql`'{}'::jsonb`
 
 const jsonOrNull = (value: unknown): string | null =>
   value === null || value === undefined ? null : json(value)
@@ -76,7 +94,7 @@ export const upsertAgent = (
         ${fields.type ?? "agent"}, ${fields.version ?? "0.0.0"}, ${fields.framework}, ${fields.model},
         ${fields.owner}, ${json(fields.capabilities ?? [])}::jsonb,
         coalesce(${jsonOrNull(fields.endpoints)}::jsonb, '{}'), ${fields.status ?? "active"},
-        coalesce(${jsonOrNull(fields.metadata)}::jsonb, '{}'), ${eventKey}, clock_timestamp())
+        coalesce(${metadataOf(fields)}::jsonb, '{}'), ${eventKey}, clock_timestamp())
       ON CONFLICT (scope, agent_id) DO UPDATE SET
         organization_id = coalesce(${organizationId}, agents.organization_id),
         container_id = coalesce(${fields.containerId}, agents.container_id),
@@ -89,7 +107,7 @@ export const upsertAgent = (
         capabilities = coalesce(${jsonOrNull(fields.capabilities)}::jsonb, agents.capabilities),
         endpoints = coalesce(${jsonOrNull(fields.endpoints)}::jsonb, agents.endpoints),
         status = CASE WHEN agents.status_set THEN agents.status ELSE coalesce(${fields.status}, agents.status) END,
-        metadata = coalesce(${jsonOrNull(fields.metadata)}::jsonb, agents.metadata),
+        metadata = coalesce(${metadataOf(fields)}::jsonb || ${kept(sql, fields)}, agents.metadata),
         last_seen_at = clock_timestamp(), updated_at = clock_timestamp()
       RETURNING ${columns(sql)}, (xmax = 0) AS fresh`
     return yield* one(rows)
@@ -129,7 +147,7 @@ export const updateAgent = (
         model = coalesce(${fields.model}, model), owner = coalesce(${fields.owner}, owner),
         capabilities = coalesce(${jsonOrNull(fields.capabilities)}::jsonb, capabilities),
         endpoints = coalesce(${jsonOrNull(fields.endpoints)}::jsonb, endpoints),
-        metadata = coalesce(${jsonOrNull(fields.metadata)}::jsonb, metadata),
+        metadata = coalesce(${metadataOf(fields)}::jsonb || ${kept(sql, fields)}, metadata),
         status = coalesce(${fields.status}, status),
         status_set = status_set OR ${fields.status !== null},
         updated_at = clock_timestamp()
