@@ -57,6 +57,9 @@ const callOf = (id: string, call: typeof Call.Type, enforce = true): Limits.Rese
   enforce
 })
 
+const reserveOne = (limits: Limits.Limits, call: Limits.ReserveCall) =>
+  Effect.map(limits.reserve([call]), ([outcome]) => outcome ?? assert.fail("an answer for each call"))
+
 /** What `PermissionCheck` says of the same call with the same usage. */
 const twin = (id: string, call: typeof Call.Type, counted: Counted): string | undefined => {
   const constraints: Constraints = {
@@ -110,7 +113,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
         let version = 0
         for (const call of calls) {
           const expected = twin(id, call, books)
-          const outcome = yield* limits.reserve(callOf(id, call))
+          const outcome = yield* reserveOne(limits, callOf(id, call))
           if (outcome._tag === "Missing" || outcome._tag === "KeyClosed")
             return assert.fail("the permission is there, and no key was used")
           assert.deepStrictEqual(outcome.before, books)
@@ -132,6 +135,52 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
     { arbitrary: { runs: 20 } }
   )
 
+  it.effect.prop(
+    "LIMIT-3 calls that arrive together are decided in their order, each as if alone",
+    [Schema.Array(Schema.Struct({ ...Call.fields, of: Schema.Literals([0, 1, 2]) }))],
+    ([calls]) =>
+      Effect.gen(function* () {
+        const limits = Limits.make(yield* SqlClient.SqlClient)
+        const together = yield* Effect.all([permission, permission])
+        const alone = yield* Effect.all([permission, permission])
+        // One of the three is not there.
+        const idsOf = (granted: typeof together) => [...granted.map(({ id }) => id), crypto.randomUUID()]
+        const [ids, others] = [idsOf(together), idsOf(alone)]
+        const asked = (of: ReadonlyArray<string>) => calls.map((call) => callOf(of[call.of] ?? "", call))
+        const all = yield* limits.reserve(asked(ids))
+        const each = yield* Effect.forEach(asked(others), (call) => reserveOne(limits, call))
+        const outcome = (one: Limits.Reserved) =>
+          one._tag === "Reserved" ? { before: one.before, tokens: one.held.tokens } : one
+        assert.deepStrictEqual(all.map(outcome), each.map(outcome))
+        const [read, expected] = [yield* limits.read(ids), yield* limits.read(others)]
+        for (const [n, id] of ids.entries())
+          assert.deepStrictEqual(read.get(id)?.counted, expected.get(others[n] ?? "")?.counted)
+        // What is answered with the last of them is what is read afterwards.
+        for (const [n, one] of all.entries())
+          if (one._tag === "Reserved")
+            assert.strictEqual(one.state.version, read.get(asked(ids)[n]?.permissionId ?? "")?.state.version)
+      }),
+    { arbitrary: { runs: 20 } }
+  )
+
+  it.effect("LIMIT-3 a key that comes twice at once is one reservation, with one line in the ledger", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id } = yield* permission
+      const asked = { requests: 1, tokens: 3, cost: 1, rateLimit: null, tokenLimit: 3, costLimit: null }
+      const keyed = () => ({ ...callOf(id, asked), idempotencyKey: "once" })
+      const first = keyed()
+      const [one, two, three] = yield* limits.reserve([first, keyed(), callOf(id, asked)])
+      assert.strictEqual(one?._tag, "Reserved")
+      if (two?._tag !== "Existing") return assert.fail("the key was used before")
+      assert.deepInclude(two.held, { id: first.reservationId, tokens: 3 })
+      assert.strictEqual(three?._tag, "Refused")
+      const lines = yield* sql`SELECT reservation_id FROM usage_ledger WHERE permission_id = ${id}`
+      assert.deepStrictEqual(lines, [{ reservation_id: first.reservationId }])
+    })
+  )
+
   it.effect("LIMIT-4 the day begins anew at midnight of the organization's time zone; totals stay", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -142,7 +191,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
         { eventId: null, requests: 1, tokens: 5, costMicroUsd: 7, occurredAt: null },
         anybody
       )
-      yield* limits.reserve({
+      yield* reserveOne(limits, {
         ...callOf(id, { requests: 1, tokens: 3, cost: 1, rateLimit: null, tokenLimit: null, costLimit: null })
       })
       assert.deepInclude((yield* limits.read([id])).get(id)?.counted, { dayTokens: 8, dayCostMicroUsd: 8 })
@@ -167,7 +216,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       const limits = Limits.make(sql)
       const { id } = yield* permission
       const call = { requests: 1, tokens: 10, cost: 10, rateLimit: null, tokenLimit: null, costLimit: null }
-      const outcome = yield* limits.reserve(callOf(id, call))
+      const outcome = yield* reserveOne(limits, callOf(id, call))
       if (outcome._tag !== "Reserved") return assert.fail(outcome._tag)
       // Expired, and still charged as estimated.
       yield* sql`UPDATE reservations SET expires_at = now() - interval '1 hour' WHERE id = ${outcome.held.id}`
@@ -192,9 +241,9 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
         assert.strictEqual(countedAt(state, state.now).windowRequests, counted.windowRequests)
         return counted.windowRequests
       })
-      const first = yield* limits.reserve(callOf(id, call))
-      const second = yield* limits.reserve(callOf(id, call))
-      assert.strictEqual((yield* limits.reserve(callOf(id, call)))._tag, "Refused")
+      const first = yield* reserveOne(limits, callOf(id, call))
+      const second = yield* reserveOne(limits, callOf(id, call))
+      assert.strictEqual((yield* reserveOne(limits, callOf(id, call)))._tag, "Refused")
       if (second._tag === "Reserved") yield* limits.release(second.held.id, anybody)
       assert.strictEqual(yield* window, 2)
       const age = (seconds: number) => sql`
@@ -205,7 +254,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       yield* age(5)
       assert.strictEqual(yield* window, 0)
       assert.strictEqual(first._tag, "Reserved")
-      assert.strictEqual((yield* limits.reserve(callOf(id, call)))._tag, "Reserved")
+      assert.strictEqual((yield* reserveOne(limits, callOf(id, call)))._tag, "Reserved")
     })
   )
 })

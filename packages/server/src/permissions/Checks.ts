@@ -21,12 +21,13 @@ import {
 } from "@agion/domain"
 import { Dlp, PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Clock, Context, Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { Feed } from "../changes/Feed.ts"
 import * as Governance from "../changes/Governance.ts"
 import type { Alert } from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
+import { isAway } from "../sql/Database.ts"
 import { dying } from "../sql/Failure.ts"
 import { meters } from "../telemetry/Meters.ts"
 import { beneath } from "../telemetry/Spans.ts"
@@ -34,6 +35,7 @@ import * as Answer from "./Answer.ts"
 import { DecisionLog, type Told } from "./DecisionLog.ts"
 import * as Limits from "./Limits.ts"
 import { type Grant, type Known, Snapshot } from "./Snapshot.ts"
+import * as Together from "./Together.ts"
 import { type Counted, type Spend, shownOf, type UsageState } from "./UsageState.ts"
 import * as Usages from "./Usages.ts"
 
@@ -93,6 +95,7 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const limits = Limits.make(sql)
   const usages = yield* Usages.make(limits)
+  const take = yield* Together.make(limits.reserve, (error) => SqlError.isSqlError(error) && !isAway(error))
   yield* (yield* Changes).listen(usages.hear)
   const content = contentJudge(Dlp.make())
   const meter = yield* meters
@@ -233,9 +236,7 @@ const make = Effect.gen(function* () {
     const before = known.policies.readsSpend ? yield* spent(known) : nothingUsed
     const first = decide(known, asked, before.usage, call)
     if (!first.decision.allowed || known.permission === null) return yield* refused(first)
-    const outcome = yield* dying(
-      limits.reserve(limitedCall(known, known.permission, call, options, first.now))
-    )
+    const outcome = yield* dying(take(limitedCall(known, known.permission, call, options, first.now)))
     if (outcome._tag === "Missing")
       return yield* refused(decide({ ...known, permission: null }, asked, before.usage, call))
     if (outcome._tag === "KeyClosed")

@@ -1,10 +1,11 @@
 /**
- * What permissions have used: reported, reserved, settled. Each call is one statement, decided by the database
- * under the permission's lock and on its clock (LIMIT-1 to LIMIT-4). Costs are micro-dollars.
+ * What permissions have used: reported, reserved, settled. Each is decided in one statement, by the database under
+ * the permission's lock and on its clock (LIMIT-1 to LIMIT-4). Costs are micro-dollars.
  */
 import { Constraints } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
+import { array } from "../sql/Arrays.ts"
 import {
   type Counted,
   nothing,
@@ -111,7 +112,8 @@ export interface Limits {
     },
     speaker: Speaker
   ) => Query<Charged>
-  readonly reserve: (call: ReserveCall) => Query<Reserved>
+  /** Decides calls that arrived together in their order, each as if alone; answered in order. */
+  readonly reserve: (calls: ReadonlyArray<ReserveCall>) => Query<ReadonlyArray<Reserved>>
   /** Null amounts stay as estimated. */
   readonly settle: (
     reservationId: string,
@@ -127,7 +129,7 @@ export interface Limits {
 }
 
 /** What the functions answer. */
-interface Answer extends Partial<Held> {
+interface Answer {
   readonly outcome: string
   readonly before?: Counted
   readonly after?: Counted
@@ -135,29 +137,62 @@ interface Answer extends Partial<Held> {
   readonly who?: Omit<Who, "constraints"> & { readonly constraints: unknown }
 }
 
-const none: Counted = { windowRequests: 0, dayRequests: 0, dayTokens: 0, dayCostMicroUsd: 0 }
+/** A line of `agion_reserve_all`. */
+interface ReservedRow {
+  /** The call's place, from 1. */
+  readonly call: number
+  readonly outcome: string
+  readonly used_window: number
+  readonly used_requests: number
+  readonly used_tokens: number
+  readonly used_cost: number
+  readonly held_id: string
+  readonly held_requests: number
+  readonly held_tokens: number
+  readonly held_cost: number
+  readonly held_until: number
+  /** In the last line of a permission that changed. */
+  readonly state: UsageState | null
+}
 
-const toHeld = (answer: Answer): Held => ({
-  id: answer.id ?? "",
-  requests: answer.requests ?? 0,
-  tokens: answer.tokens ?? 0,
-  costMicroUsd: answer.costMicroUsd ?? 0,
-  expiresAt: answer.expiresAt ?? 0
-})
+/** The answers in the order of the calls. The lines of a permission stand together. */
+const inOrder = (
+  calls: ReadonlyArray<ReserveCall>,
+  rows: ReadonlyArray<ReservedRow>
+): ReadonlyArray<Reserved> => {
+  const answers = calls.map((): Reserved => ({ _tag: "Missing" }))
+  const states = new Map<string, UsageState>()
+  const permissionOf = (row: ReservedRow): string => calls[row.call - 1]?.permissionId ?? ""
+  for (const row of rows) if (row.state !== null) states.set(permissionOf(row), row.state)
+  for (const row of rows) answers[row.call - 1] = toReserved(row, states.get(permissionOf(row)) ?? nothing)
+  return answers
+}
 
-const toReserved = (answer: Answer): Reserved => {
-  const before = answer.before ?? none
-  switch (answer.outcome) {
+const toReserved = (row: ReservedRow, state: UsageState): Reserved => {
+  const before: Counted = {
+    windowRequests: row.used_window,
+    dayRequests: row.used_requests,
+    dayTokens: row.used_tokens,
+    dayCostMicroUsd: row.used_cost
+  }
+  const held = (): Held => ({
+    id: row.held_id,
+    requests: row.held_requests,
+    tokens: row.held_tokens,
+    costMicroUsd: row.held_cost,
+    expiresAt: row.held_until
+  })
+  switch (row.outcome) {
     case "reserved":
-      return { _tag: "Reserved", before, held: toHeld(answer), state: answer.shown ?? nothing }
+      return { _tag: "Reserved", before, held: held(), state }
     case "existing":
-      return { _tag: "Existing", before, held: toHeld(answer) }
+      return { _tag: "Existing", before, held: held() }
     case "closed":
       return { _tag: "KeyClosed" }
     case "rate":
     case "tokens":
     case "cost":
-      return { _tag: "Refused", limit: answer.outcome, before }
+      return { _tag: "Refused", limit: row.outcome, before }
     default:
       return { _tag: "Missing" }
   }
@@ -194,13 +229,18 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
           return charged.outcome === "duplicate" ? { _tag: "Duplicate" } : { _tag: "Missing" }
         }
       ),
-    reserve: (call) =>
+    reserve: (calls) =>
       Effect.map(
-        sql<{ answer: Answer }>`SELECT agion_reserve(${call.permissionId}::uuid, ${call.reservationId}::uuid,
-          ${call.idempotencyKey}::text, ${call.requests}::int8, ${call.tokens}::int8, ${call.costMicroUsd}::int8,
-          ${call.rateLimit}::int8, ${call.tokenLimit}::int8, ${call.costLimitMicroUsd}::int8,
-          ${call.ttlMs}::int8, ${call.enforce}) AS answer`,
-        (rows) => toReserved(answer(rows))
+        sql<ReservedRow>`SELECT * FROM agion_reserve_all(${calls.map((call) => call.permissionId)}::uuid[],
+          ${calls.map((call) => call.reservationId)}::uuid[],
+          ${array(calls.map((call) => call.idempotencyKey))}::text[],
+          ${calls.map((call) => call.requests)}::int8[], ${array(calls.map((call) => call.tokens))}::int8[],
+          ${array(calls.map((call) => call.costMicroUsd))}::int8[],
+          ${array(calls.map((call) => call.rateLimit))}::int8[],
+          ${array(calls.map((call) => call.tokenLimit))}::int8[],
+          ${array(calls.map((call) => call.costLimitMicroUsd))}::int8[],
+          ${calls.map((call) => call.ttlMs)}::int8[], ${calls.map((call) => call.enforce)}::bool[])`,
+        (rows) => inOrder(calls, rows)
       ),
     settle: (reservationId, actual, speaker) =>
       Effect.map(

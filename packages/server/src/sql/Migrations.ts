@@ -9,13 +9,15 @@ import { trustRegistry } from "./migrations/0002_trust_registry.ts"
 import { usageVersions } from "./migrations/0003_usage_versions.ts"
 import { signingVoucher } from "./migrations/0004_signing_voucher.ts"
 import { eventAge } from "./migrations/0005_event_age.ts"
+import { usedTogether } from "./migrations/0006_used_together.ts"
 
 const loader = Migrator.fromRecord({
   "0001_core": core,
   "0002_trust_registry": trustRegistry,
   "0003_usage_versions": usageVersions,
   "0004_signing_voucher": signingVoucher,
-  "0005_event_age": eventAge
+  "0005_event_age": eventAge,
+  "0006_used_together": usedTogether
 })
 
 /** Brings the database to the present schema; answers with the migrations that were missing. */
