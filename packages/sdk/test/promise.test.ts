@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Agion, PermissionDenied, PolicyViolation } from "../src/promise/index.ts"
+import { Agion, PermissionDenied, PolicyViolation, SettingsInvalid } from "../src/promise/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -153,6 +153,15 @@ describe("the promise front", () => {
     assert.include(missing.message, "`signingKey` is required in production")
     const off = await Agion.connect({ ...production, governance: false }).catch((e) => e)
     assert.include(off.message, "cannot be switched off in production")
+  })
+
+  it("names in one line the variable that the environment lacks", async () => {
+    const { AGION_AGENT_ID: before } = process.env
+    delete process.env["AGION_AGENT_ID"]
+    const error = await Agion.connect().catch((e) => e)
+    if (before !== undefined) process.env["AGION_AGENT_ID"] = before
+    assert.instanceOf(error, SettingsInvalid)
+    assert.match(error.message, /^`AGION_AGENT_ID` of the environment is missing or wrong.*$/)
   })
 })
 

@@ -12,7 +12,7 @@
  */
 import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
-import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Schema, Stream } from "effect"
 import { ConfigMissing } from "../AgentConfig.ts"
 import { type AgionOptions, layerConfig, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
@@ -27,7 +27,7 @@ import { Rejected } from "../internal/Rejected.ts"
 import { type CacheStatistics, type CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery } from "../PolicyEngine.ts"
 import { PolicySync } from "../PolicySync.ts"
-import { Settings } from "../Settings.ts"
+import { Settings, SettingsInvalid } from "../Settings.ts"
 import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
 import { argumentsOf, redactedArgs } from "./Arguments.ts"
 import { type Functions, type Tool, type ToolOptions, toolOf } from "./Tools.ts"
@@ -80,6 +80,15 @@ const logs = Layer.merge(
   Layer.succeed(References.MinimumLogLevel, "Warn")
 )
 
+/** What the environment says; a variable that is missing or wrong is named in one line. */
+const environment = Layer.catchTag(layerConfig, "ConfigError", ({ cause }) => {
+  const issue = Schema.isSchemaError(cause) ? cause.issue : undefined
+  const setting = issue?._tag === "Pointer" ? issue.path.map(String).join("_") : "AGION_*"
+  const expected = cause.message.split("\n")[0]?.replace(/^E/, "e") ?? ""
+  const problem = `of the environment is missing or wrong (${expected}); set it, or give \`Agion.connect\` options`
+  return Layer.effectContext(Effect.fail(new SettingsInvalid({ setting, problem })))
+})
+
 const signalOf = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal })
 
 /** An agent's connection to its platform. */
@@ -102,7 +111,7 @@ export class Agion implements AsyncDisposable {
    * options that cannot be do.
    */
   static async connect(options?: AgionOptions): Promise<Agion> {
-    return Agion.over(options === undefined ? layerConfig : layerOf(options))
+    return Agion.over(options === undefined ? environment : layerOf(options))
   }
 
   /** The same over a layer of the program's, such as that of `@agion/sdk/testing`. */
