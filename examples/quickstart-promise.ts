@@ -1,4 +1,3 @@
-import { OrganizationId } from "@agion/domain"
 import { Agion, PolicyViolation } from "@agion/sdk/promise"
 
 const askModel = async (prompt: string) => `an answer to "${prompt}"`
@@ -7,10 +6,7 @@ await using agion = await Agion.connect({
   agentId: "agent-1",
   gatewayUrl: process.env["AGION_GATEWAY_URL"] ?? "http://127.0.0.1:8080"
 })
-const { resources } = await agion.http((api) =>
-  api.resources.list({ query: { organizationId: OrganizationId.make("default") } })
-)
-const model = resources.find(({ name }) => name === "acme-small")?.id ?? ""
+const model = await agion.resource("acme-small")
 
 const ask = (prompt: string) =>
   agion.governed(

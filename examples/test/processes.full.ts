@@ -154,17 +154,17 @@ describe("an outage", () => {
 
     const after = kept(await startPlatform(at))
     await agent.line(/^acme-small: normal$/, agent.lines.length)
+    await using agion = await watcher(after)
+    const arrived = () => impacts(agion, "steady-1")
+    // Each call that ran, and the evaluation.
+    const expected = () => agent.lines.filter((line) => /: (?:normal|stale|degraded)$/.test(line)).length + 1
+    const meanwhile = expected()
+    await becomes("what happened meanwhile", arrived, (now) => now.length >= meanwhile)
     const code = await agent.end("SIGTERM")
     assert.strictEqual(code, 0)
     assert.match(agent.lines.at(-1) ?? "", /^events sent: \d+, left for the next start: 0$/)
 
-    const ran = agent.lines.filter((line) => /: (?:normal|stale|degraded)$/.test(line)).length
-    await using agion = await watcher(after)
-    const all = await becomes(
-      `${ran} calls and an evaluation`,
-      () => impacts(agion, "steady-1"),
-      (now) => now.length >= ran + 1
-    )
-    assert.lengthOf(all, ran + 1)
+    const all = await becomes("all of it", arrived, (now) => now.length >= expected())
+    assert.lengthOf(all, expected())
   })
 })

@@ -9,7 +9,7 @@ let platform: Platform | undefined
 let directory = ""
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "agion-frameworks-"))
+  directory = await mkdtemp(join(tmpdir(), "agion-programs-"))
   platform = await startPlatform()
 }, 60_000)
 
@@ -84,5 +84,22 @@ describe("an agent of a framework", () => {
     assert.include(lines[1], "Policy violation: Small refunds")
     assert.notProperty(denial(lines[2]), "isError")
     assert.include(lines[2], "refunded")
+  })
+})
+
+describe("the programs of the README", () => {
+  for (const program of ["quickstart-effect.ts", "quickstart-promise.ts"])
+    it(`${program} is answered, redacted and denied`, async () => {
+      const lines = await run(program, { AGION_GATEWAY_URL: platform?.url })
+      assert.strictEqual(lines[0], 'an answer to "What is in the news?"')
+      assert.match(lines[1] ?? "", /^an answer to "Tell \[email[^\]]*\] what is in the news"$/)
+      assert.match(lines[2] ?? "", /No drops/)
+      assert.strictEqual(lines.length, 3)
+    })
+
+  it("stand in the README as they run", () => {
+    const readme = readFileSync(path("../README.md"), "utf8")
+    for (const program of ["quickstart-effect.ts", "quickstart-promise.ts"])
+      assert.include(readme, readFileSync(path(program), "utf8").trim())
   })
 })
