@@ -221,14 +221,14 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
     if (!settings.governance) return ungoverned
     return decide(parts, { input, judged: false, sends: input.context, platformOnly: false }, false)
   }
-  const spanned = spannedChecks((yield* Telemetry.orSilent).sampling)
-  const check = (input: CheckInput) => spanned(input, () => checkUnsafe(input))
+  const { sampling } = yield* Telemetry.orSilent
+  const check = spannedChecks(sampling, checkUnsafe)
   return PermissionCache.of({
     check,
     checkUnsafe,
     checkJudged: (input, how) =>
       settings.governance
-        ? spanned(input, () => decide(parts, { input, judged: true, ...how }, false))
+        ? spannedChecks(sampling, () => decide(parts, { input, judged: true, ...how }, false))(input)
         : ungoverned,
     hitJudgedUnsafe: (input) => (settings.governance ? hitJudged(parts, input) : undefined),
     nowUnsafe: now,

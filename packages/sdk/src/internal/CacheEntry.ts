@@ -62,6 +62,7 @@ export interface CacheEntry extends EntryKey, Held {
   spend: Spend | null
   /** Until when a denial by rate, limits or hours stands; null: it has no end. */
   readonly deniedUntil: number | null
+  /** A whole number, which needs no object of its own. */
   expiresAt: number
   standing: Standing
   /** `stamp` at the last refresh ahead of expiry: who was not used since is not refreshed. */
@@ -108,33 +109,35 @@ export const makeEntry = (options: {
       (facts === null || !options.inScope(facts))
     : !options.withContext || (step !== undefined && standingSteps.has(step))
   const wait = result.metadata.denial?.retryAfterMs ?? null
+  const plainJudged = result.allowed
+    ? result.metadata.observed === undefined && PermissionCheck.isUnlimited(constraints)
+    : step !== undefined && standingSteps.has(step)
+  // What a hit reads comes first, side by side in memory.
   return {
+    slot: 0,
+    next: undefined,
+    plain: plain && step !== "trust",
+    expiresAt: Math.floor(askedAt + lifeOf(result)),
+    generation: options.generation,
+    allowed: decision.allowed,
+    organization: options.organization,
+    actor: options.actor,
+    trustFloor: result.allowed ? result.metadata.trustScoreChecked : 0,
+    stamp: 0,
+    hit: Effect.succeed(decision),
+    plainJudged,
+    standing: "held",
+    decision,
+    facts,
+    live: false,
     organizationId: key.organizationId,
     actorId: key.actorId,
     actorType: key.actorType,
     resourceId: key.resourceId,
     permissionType: key.permissionType,
-    stamp: 0,
-    live: false,
-    slot: 0,
-    next: undefined,
-    allowed: decision.allowed,
-    organization: options.organization,
-    actor: options.actor,
-    decision,
-    hit: Effect.succeed(decision),
-    plain: plain && step !== "trust",
-    plainJudged: result.allowed
-      ? result.metadata.observed === undefined && PermissionCheck.isUnlimited(constraints)
-      : step !== undefined && standingSteps.has(step),
-    facts,
-    trustFloor: result.allowed ? result.metadata.trustScoreChecked : 0,
-    generation: options.generation,
     askedAt,
     spend: null,
     deniedUntil: step !== undefined && passing.has(step) ? askedAt + (wait ?? 60_000) : null,
-    expiresAt: askedAt + lifeOf(result),
-    standing: "held",
     refreshedStamp: 0
   }
 }

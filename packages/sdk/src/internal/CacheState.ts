@@ -102,7 +102,8 @@ const taint = (state: CacheState, concerns: (flight: Flight) => boolean): void =
   for (const flight of state.flights) if (concerns(flight)) flight.tainted = true
 }
 
-const expired = Number.NEGATIVE_INFINITY
+/** Before any time; a whole number, as other expiries are. */
+const expired = -1
 
 /** Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). */
 export const forgetAll = (state: CacheState, organizationId: string): void => {

@@ -19,15 +19,22 @@ const taken: Sampling = { ratio: 1, random: () => 0 }
 
 /** Looks a check up, in a span where its fiber is traced; elsewhere nothing is made for it. */
 export const spannedChecks =
-  (sampling: Sampling) =>
-  <E, R>(input: CheckInput, check: () => Effect.Effect<Decision, E, R>): Effect.Effect<Decision, E, R> =>
-    Effect.withFiber((fiber) => {
-      if (wanted(sampling, fiber) === undefined) return check()
-      return within(taken, "PermissionCache.check", Effect.suspend(check), {
-        attributes: () => ({
-          "agion.resource.id": input.resourceId,
-          "agion.permission.type": input.permissionType ?? "use"
-        }),
-        told: (exit) => (Exit.isSuccess(exit) ? decisionAttributes(exit.value) : {})
-      })
-    })
+  <E>(sampling: Sampling, check: (input: CheckInput) => Effect.Effect<Decision, E>) =>
+  (input: CheckInput): Effect.Effect<Decision, E> =>
+    Effect.withFiber((fiber) =>
+      wanted(sampling, fiber) === undefined ? check(input) : spannedCheck(input, check)
+    )
+
+const spannedCheck = <E>(input: CheckInput, check: (input: CheckInput) => Effect.Effect<Decision, E>) =>
+  within(
+    taken,
+    "PermissionCache.check",
+    Effect.suspend(() => check(input)),
+    {
+      attributes: () => ({
+        "agion.resource.id": input.resourceId,
+        "agion.permission.type": input.permissionType ?? "use"
+      }),
+      told: (exit) => (Exit.isSuccess(exit) ? decisionAttributes(exit.value) : {})
+    }
+  )
