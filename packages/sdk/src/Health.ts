@@ -15,6 +15,7 @@ import { PolicySync, type PolicySyncState } from "./PolicySync.ts"
 import { Pushes, type PushLine } from "./Pushes.ts"
 import { Registrar, type RegistrarState } from "./Registrar.ts"
 import { Settings } from "./Settings.ts"
+import { SharedCache, type SharedStatistics } from "./SharedCache.ts"
 import { TrustTracker, type TrustView } from "./TrustTracker.ts"
 
 /** Every part's state. */
@@ -38,6 +39,8 @@ export interface HealthReport {
   readonly registration: RegistrarState
   readonly events: EventHealth
   readonly permissions: CacheStatistics
+  /** What was read of what the platform signed for all agents. */
+  readonly shared: SharedStatistics
   readonly trust: TrustView
 }
 
@@ -48,7 +51,15 @@ export class Health extends Context.Service<Health, { readonly now: Effect.Effec
   static readonly layer: Layer.Layer<
     Health,
     never,
-    Settings | Pushes | PolicySync | PlatformKeys | Registrar | EventBuffer | PermissionCache | TrustTracker
+    | Settings
+    | Pushes
+    | PolicySync
+    | PlatformKeys
+    | Registrar
+    | EventBuffer
+    | PermissionCache
+    | SharedCache
+    | TrustTracker
   > = Layer.suspend(() => Layer.effect(Health, make))
 
   /** `GET /health` (the report; 503 when degraded) and `GET /ready` on a port of the loopback, or of `host`. */
@@ -83,6 +94,7 @@ const make = Effect.gen(function* () {
   const registrar = yield* Registrar
   const events = yield* EventBuffer
   const permissions = yield* PermissionCache
+  const shared = yield* SharedCache
   const trust = yield* TrustTracker
   const failure = yield* FailurePolicy
   const circuit = yield* Effect.serviceOption(PlatformCircuit)
@@ -100,6 +112,7 @@ const make = Effect.gen(function* () {
       registration: registrar.stateUnsafe(),
       events: yield* events.health,
       permissions: yield* permissions.statistics,
+      shared: yield* shared.statistics,
       trust: yield* trust.score
     }
     const problems = problemsOf(report)

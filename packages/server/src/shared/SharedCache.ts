@@ -64,23 +64,28 @@ const settleMillis = 1000
 /** Epochs that this replica has heard of, and from when on it has missed none of them. */
 const steadiness = (changes: Changes["Service"], now: () => number) => {
   const heard = new Map<string, { epoch: number; from: number }>()
+  let forgotAt = Number.NEGATIVE_INFINITY
+  const remember = (organizationId: string, epoch: number, from: number) => {
+    if (heard.size >= maxWritten && !heard.has(organizationId)) {
+      heard.clear()
+      forgotAt = now()
+    }
+    heard.set(organizationId, { epoch, from })
+  }
   const listening = changes.listen(({ organizationId, message }) => {
     if (message.kind === "heartbeat") return
     const known = heard.get(organizationId)
-    if (known === undefined && heard.size >= maxWritten) heard.clear()
     const follows = message.previous === (known?.epoch ?? 0)
-    heard.set(organizationId, {
-      epoch: Math.max(known?.epoch ?? 0, message.epoch),
-      from: follows ? (known?.from ?? 0) : now() + settleMillis
-    })
+    const from = follows ? (known?.from ?? 0) : now() + settleMillis
+    remember(organizationId, Math.max(known?.epoch ?? 0, message.epoch), from)
   })
   /** True for an answer of the newest epoch by a replica that has heard of every change before it. */
   const isSteady = (organizationId: string, epoch: number): boolean => {
     if (changes.epoch(organizationId) !== epoch) return false
     const known = heard.get(organizationId)
     if (known === undefined) {
-      heard.set(organizationId, { epoch, from: 0 })
-      return true
+      remember(organizationId, epoch, forgotAt + settleMillis)
+      return now() >= forgotAt + settleMillis
     }
     return known.epoch === epoch && now() >= known.from
   }
