@@ -19,6 +19,8 @@ export interface Agent {
   readonly report: Effect.Effect<Extract<AgentLine, { readonly _tag: "Report" }>>
   /** Waits until a decision about a question, begun after `since`, is as wanted. */
   readonly sees: (name: string, since: number, wanted: (asked: Asked) => boolean) => Effect.Effect<Asked>
+  /** Waits until it holds its trust and the records of all resources. */
+  readonly holds: Effect.Effect<void>
   /** Waits until it has told of so many more events. */
   readonly tells: (more: number) => Effect.Effect<void>
   readonly isAlive: () => boolean
@@ -36,6 +38,7 @@ export const start = Effect.fnUntraced(function* (
   let last = plan.first - 1
   let dropped = 0
   let isReady = false
+  let holdsAll = false
   const hear = (text: string) => {
     // What a kill cut short says nothing.
     if (!text.endsWith("}")) return
@@ -44,6 +47,7 @@ export const start = Effect.fnUntraced(function* (
     else if (line._tag === "Refused") refused.push(`${line.name}: ${line.reason}`)
     else if (line._tag === "Report") reports.push(line)
     else if (line._tag === "Ready") isReady = true
+    else if (line._tag === "Held") holdsAll = true
     else if (line._tag === "Told") ({ dropped, last } = line)
   }
   const child = yield* Children.start("faultAgent.ts", [JSON.stringify(plan)], hear)
@@ -80,6 +84,13 @@ export const start = Effect.fnUntraced(function* (
         )
         return "_tag" in found ? found : yield* Effect.die(new Error("no decision"))
       }),
+    holds: Effect.asVoid(
+      until(
+        `what ${plan.agentId} holds`,
+        Effect.sync(() => holdsAll),
+        (all) => all
+      )
+    ),
     tells: (more) =>
       Effect.suspend(() => {
         const enough = last + more

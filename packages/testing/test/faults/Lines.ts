@@ -50,6 +50,8 @@ export type AgentLine =
       readonly reason: string
     }
   | { readonly _tag: "Ready" }
+  /** It holds its trust and the records of all resources. */
+  | { readonly _tag: "Held" }
   /** Events up to `last` (from the plan's first) were taken in. */
   | { readonly _tag: "Told"; readonly last: number; readonly dropped: number }
   | {

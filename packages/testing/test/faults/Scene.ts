@@ -174,6 +174,7 @@ export const play = Effect.fnUntraced(function* <E, R>(
       })
       hold(agent, trust, permissions)
       if (after !== undefined) return agent
+      yield* agent.holds
       for (const name of permissions.keys())
         yield* agent.sees(name, 0, (asked) => asked.allowed && asked.source === "cache")
       yield* agent.sees("stranger", 0, (asked) => !asked.allowed)
@@ -226,7 +227,7 @@ export const play = Effect.fnUntraced(function* <E, R>(
         roundTripMs = millis
       })
   }
-  yield* body(scene)
+  yield* Effect.onError(body(scene), () => world.repair)
   for (const { agent } of held) yield* agent.order({ _tag: "Rate", eventsPerSecond: 0 })
   const { expected, found, told } = yield* arrival(book, held)
   const arrivedMs = milliseconds() - healedAt

@@ -21,6 +21,8 @@ export class World extends Context.Service<
   {
     readonly platform: PlatformProcess
     readonly redis: RedisServer.RedisServer["Service"]
+    /** Starts everything again, after a fault that did not go as it should. */
+    readonly repair: Effect.Effect<void>
     readonly sql: SqlClient.SqlClient
     /** One request under `/api/v1`; dies unless it succeeds. */
     readonly post: (path: string, body: unknown) => Effect.Effect<Answer>
@@ -96,6 +98,7 @@ const make = Effect.gen(function* () {
   return World.of({
     platform,
     redis,
+    repair: Effect.andThen(redis.restart(), platform.restart),
     sql: Context.get(database, SqlClient.SqlClient),
     post: post(platform.url)
   })
