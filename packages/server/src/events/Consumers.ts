@@ -10,18 +10,7 @@
  * that stands in an entry ends a reader.
  */
 import { type Entry, RedisStream } from "@agion/redis"
-import {
-  Array as Arr,
-  Cause,
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  Layer,
-  Schedule,
-  Schema,
-  Stream
-} from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { Names } from "../changes/Governance.ts"
@@ -31,7 +20,6 @@ import * as Leases from "../sql/Leases.ts"
 import { type Meters, meters } from "../telemetry/Meters.ts"
 import type { StreamKind } from "./Incoming.ts"
 import { Ingest, type Verdict } from "./Ingest.ts"
-import type { Submission } from "./Placing.ts"
 
 export interface ConsumersOptions {
   /** Entries a batch may hold. Default: 1,000; on PGlite 200, since a batch holds its one session. */
@@ -191,33 +179,11 @@ const consume = (parts: Parts, kind: StreamKind, stream: string, fence: number) 
   return parts.streams
     .consume({ streams: [stream], group, consumer: group, count: parts.batch, claimIdle: "10 seconds" })
     .pipe(
-      // One batch is read and decoded while the database works on the one before. What was read and not applied
-      // is not acked: who reads next finishes it first.
-      Stream.mapArray(Arr.map((entry): Told => ({ entry, submission: submissionOf(kind, stream, entry) }))),
-      Stream.bufferArray({ capacity: 1 }),
-      Stream.runForEachArray((batch) =>
-        apply(parts, stream, batch, options).pipe(
-          Effect.andThen(
-            acknowledge(
-              parts,
-              batch.map(({ entry }) => entry)
-            )
-          )
-        )
+      Stream.runForEachArray((entries) =>
+        apply(parts, kind, stream, entries, options).pipe(Effect.andThen(acknowledge(parts, entries)))
       )
     )
 }
-
-/** An entry as it was read and as it is applied. */
-interface Told {
-  readonly entry: Entry
-  readonly submission: Submission
-}
-
-const submissionOf = (kind: StreamKind, stream: string, entry: Entry): Submission => ({
-  raw: { kind, stream, entryId: entry.id, fields: RedisStream.decodeFields(entry.fields) },
-  bearer: null
-})
 
 const backOff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])
 
@@ -227,19 +193,23 @@ const patience = "30 seconds"
 /** Applies a batch, again and again while the database is away. */
 const apply = Effect.fnUntraced(function* (
   parts: Parts,
+  kind: StreamKind,
   stream: string,
-  batch: ReadonlyArray<Told>,
+  entries: ReadonlyArray<Entry>,
   options: {
     readonly guard: Effect.Effect<void, LeaseLost | SqlError.SqlError>
     readonly deadLetters: boolean
   }
 ) {
-  const submissions = batch.map(({ submission }) => submission)
-  const verdicts = yield* parts.ingest.apply(submissions, options).pipe(
+  const batch = entries.map((entry) => ({
+    raw: { kind, stream, entryId: entry.id, fields: RedisStream.decodeFields(entry.fields) },
+    bearer: null
+  }))
+  const verdicts = yield* parts.ingest.apply(batch, options).pipe(
     Effect.timeout(patience),
     Effect.tapError((error) =>
       isDatabase(error)
-        ? Effect.logWarning(`${batch.length} entries of \`${stream}\` wait for the database`, error)
+        ? Effect.logWarning(`${entries.length} entries of \`${stream}\` wait for the database`, error)
         : Effect.void
     ),
     Effect.retry({ schedule: backOff, while: isDatabase })
