@@ -88,4 +88,49 @@ describe("an organization's epoch", () => {
       }
     }
   )
+
+  it("FRESH-2 a push that comes after one that it should precede drops what it names", () => {
+    const state = unknownEpoch()
+    onAnswer(state, 14, 1000)
+    assert.strictEqual(onPush(state, push(15, 16), 2000), "drop all")
+    assert.strictEqual(onPush(state, push(14, 15), 2200), "drop named")
+    assert.deepInclude(state, { epoch: 16, confirmedAt: 2000 })
+    onPush(state, push(16, 17), 2300)
+    assert.strictEqual(onPush(state, push(16, 17), 2400), "drop named")
+    onPush(state, push(17, 18), 2500)
+    assert.strictEqual(onPush(state, push(16, 17), 2600), "nothing")
+  })
+
+  it("an order to drop everything holds also at an earlier epoch", () => {
+    const state = unknownEpoch()
+    onAnswer(state, 14, 1000)
+    assert.strictEqual(onPush(state, { ...push(3, 3), kind: "organization" }, 2000), "drop named")
+  })
+
+  const Permuted = Schema.Array(
+    Schema.Struct({
+      first: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 12 })),
+      /** How many changes were merged into the push. */
+      count: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+    })
+  )
+
+  it.prop(
+    "FRESH-2 in whatever order pushes arrive, a change that arrives for the first time is never passed over",
+    [Permuted],
+    ([pushes]) => {
+      const state = unknownEpoch()
+      onAnswer(state, 6, 0)
+      const arrived = new Set<number>()
+      for (const { count, first } of pushes) {
+        const before = state.epoch ?? 0
+        const names = Array.from({ length: count }, (_, n) => first + n + 1)
+        const effect = onPush(state, push(first, first + count), 0)
+        if (names.some((epoch) => !arrived.has(epoch))) assert.notStrictEqual(effect, "nothing")
+        // Without a gap nobody drops everything.
+        if (count > 0 && first <= before) assert.notStrictEqual(effect, "drop all")
+        for (const epoch of names) arrived.add(epoch)
+      }
+    }
+  )
 })

@@ -11,6 +11,8 @@ export const freshFor = 3000
 export interface OrganizationEpoch {
   /** The epoch up to which every push has been seen; undefined: none is known. */
   epoch: number | undefined
+  /** From which epoch on, up to `epoch`, each push has arrived; those before were taken for missed. */
+  since: number
   /** Until when cached allows may be used without asking. */
   freshUntil: number
   /** When what is held was last known to be current. */
@@ -27,6 +29,7 @@ const wentBack = 3
 /** Nothing is known. */
 export const unknownEpoch = (): OrganizationEpoch => ({
   epoch: undefined,
+  since: 0,
   freshUntil: Number.NEGATIVE_INFINITY,
   confirmedAt: Number.NEGATIVE_INFINITY,
   pushed: false,
@@ -47,42 +50,55 @@ export type PushEffect =
   /** Known already. */
   | "nothing"
 
-/** A push or a heartbeat has arrived. */
-export const onPush = (
-  state: OrganizationEpoch,
-  push: { readonly previous: number; readonly epoch: number },
-  now: number
-): PushEffect => {
+/** What an agent needs to know of a push, or of a heartbeat. */
+export interface Push {
+  readonly previous: number
+  readonly epoch: number
+  /** Default: a heartbeat when the two epochs are one, else a change. */
+  readonly kind?: string
+}
+
+/**
+ * A push or a heartbeat has arrived, in whatever order. A change that has not arrived before is never "nothing".
+ */
+export const onPush = (state: OrganizationEpoch, push: Push, now: number): PushEffect => {
   const held = state.epoch
+  const isChange = push.previous !== push.epoch || (push.kind ?? "heartbeat") !== "heartbeat"
   state.pushed = true
   if (held !== undefined && push.epoch < held) {
-    // A late message, unless heartbeats keep saying so: then the platform's data was set back.
-    if (push.previous !== push.epoch || ++state.behind < wentBack) return "nothing"
+    // Heartbeats that keep naming an earlier epoch: the platform's data was set back.
+    if (isChange || ++state.behind < wentBack)
+      return isChange && !hasArrived(state, push) ? "drop named" : "nothing"
+    return jump(state, push.epoch, now)
   }
   state.behind = 0
+  if (held === undefined || push.previous > held) return jump(state, push.epoch, now)
   state.epoch = push.epoch
   confirm(state, now)
-  if (held === push.previous) return "drop named"
-  // A push that was overtaken by an answer made after it.
-  if (held === push.epoch) return push.previous === push.epoch ? "nothing" : "drop named"
+  return isChange ? "drop named" : "nothing"
+}
+
+/** True when all that a late push names was named by pushes before it. */
+const hasArrived = (state: OrganizationEpoch, push: Push): boolean =>
+  push.previous < push.epoch && push.previous >= state.since
+
+/** Pushes were missed on the way to an epoch. */
+const jump = (state: OrganizationEpoch, epoch: number, at: number): PushEffect => {
+  state.behind = 0
+  state.epoch = epoch
+  state.since = epoch
+  confirm(state, at)
   return "drop all"
 }
 
 /** An answer that was asked for at `askedAt` has named an epoch. */
 export const onAnswer = (state: OrganizationEpoch, epoch: number, askedAt: number): PushEffect => {
-  if (state.epoch === undefined) {
-    state.epoch = epoch
-    confirm(state, askedAt)
-    return "drop all"
-  }
   if (epoch === state.epoch) {
     confirm(state, askedAt)
     return "nothing"
   }
-  if (epoch < state.epoch || state.pushed) return "nothing"
-  state.epoch = epoch
-  confirm(state, askedAt)
-  return "drop all"
+  if (state.epoch !== undefined && (epoch < state.epoch || state.pushed)) return "nothing"
+  return jump(state, epoch, askedAt)
 }
 
 /** The line is down: nothing is fresh until something confirms it (FRESH-4). */
