@@ -77,7 +77,8 @@ const steadiness = (changes: Changes["Service"], now: () => number) => {
     const known = heard.get(organizationId)
     const follows = message.previous === (known?.epoch ?? 0)
     const from = follows ? (known?.from ?? 0) : now() + settleMillis
-    remember(organizationId, Math.max(known?.epoch ?? 0, message.epoch), from)
+    // One that is lower came late, or the database went back.
+    remember(organizationId, message.epoch, from)
   })
   /** True for an answer of the newest epoch by a replica that has heard of every change before it. */
   const isSteady = (organizationId: string, epoch: number): boolean => {
@@ -87,7 +88,7 @@ const steadiness = (changes: Changes["Service"], now: () => number) => {
       remember(organizationId, epoch, forgotAt + settleMillis)
       return now() >= forgotAt + settleMillis
     }
-    return known.epoch === epoch && now() >= known.from
+    return now() >= known.from
   }
   return Effect.as(listening, isSteady)
 }
