@@ -2,6 +2,7 @@ import { Platform } from "@agion/testing"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { ApiKeys } from "../src/keys/ApiKeys.ts"
+import { listen } from "./suites/stream.ts"
 import { assertRefused, nowhere, question, unique } from "./suites/words.ts"
 
 /** Requests as somebody with a key for an organization, perhaps an agent's. */
@@ -43,6 +44,25 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "60 seconds", exclu
         ])
           assertRefused(yield* platform.request("GET", "/policies", undefined, headers), 401)
       })
+    )
+
+    it.effect("a stream ends when its key is removed, and those of other keys go on", () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const keys = Context.get(platform.services, ApiKeys)
+        const organizationId = unique("org")
+        const made = Effect.orDie(keys.create({ organizationId, name: "test", agentId: null }))
+        const [removed, kept] = [yield* made, yield* made]
+        const line = yield* listen("a", organizationId, undefined, removed.key)
+        const other = yield* listen("a", organizationId, undefined, kept.key)
+        yield* line.next("heartbeat")
+        const operator = { authorization: `Bearer ${kept.key}` }
+        const answer = yield* platform.request("DELETE", `/api-keys/${removed.id}`, undefined, operator)
+        assert.strictEqual(answer.status, 204)
+        yield* line.end
+        yield* other.next("heartbeat")
+        yield* other.next("heartbeat")
+      }).pipe(Effect.scoped)
     )
 
     it.effect("another organization in a request is 403, an id of another organization is 404", () =>

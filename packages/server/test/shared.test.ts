@@ -5,7 +5,8 @@ import { type Command, RedisClient } from "@agion/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type Announced, Changes } from "../src/changes/Changes.ts"
+import { Changes } from "../src/changes/Changes.ts"
+import type { Tell } from "../src/changes/Order.ts"
 import { Signing } from "../src/keys/Signing.ts"
 import { type Asked, Checks } from "../src/permissions/Checks.ts"
 import { Policies } from "../src/policies/Policies.ts"
@@ -60,13 +61,13 @@ const makeWorld = () => {
     away: false,
     signed: 0,
     commands: [] as Array<Command>,
-    listeners: [] as Array<(announced: Announced) => void>,
+    listeners: [] as Array<Tell>,
     /** Names written so far. */
     names: () => world.commands.map(([, name]) => name ?? ""),
     change: (previous: number, epoch: number, kind: EpochMessage["kind"] = "permission") => {
       world.epoch = Math.max(world.epoch, epoch)
       const message = { previous, epoch, kind, ids: ["x"], timestamp: "" }
-      for (const listener of world.listeners) listener({ organizationId: "org", message })
+      for (const listener of world.listeners) listener({ organizationId: "org", message }, false)
     }
   }
   const made = PolicySet.compileSync([])
@@ -86,8 +87,10 @@ const makeWorld = () => {
     }),
     Layer.mock(Changes, {
       epoch: () => world.epoch,
-      announce: unused,
-      note: unused,
+      note: () => true,
+      heartbeat: unused,
+      goBack: unused,
+      forget: unused,
       touch: unused,
       origin: "here",
       listen: (f) => Effect.sync(() => world.listeners.push(f))

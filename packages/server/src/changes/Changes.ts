@@ -4,12 +4,16 @@
  * change without its event. After the commit, and before the request is answered, listeners in this process are
  * told (FRESH-1); a relay carries the outbox to Redis.
  *
+ * Listeners hear epoch after epoch. A change that comes before those of other replicas waits until these were
+ * read from the outbox, which takes one query, so that no answer names an epoch of which this process lacks a part.
+ *
  * **Gotchas**: `record` locks the organization's row. Lock data rows first and call it last; with several
  * organizations in one transaction, in order of their ids.
  */
-import type { EpochMessage, PushedTrust, Streams } from "@agion/domain"
-import { Clock, Context, Effect, Layer, PubSub, Queue, type Scope, Stream } from "effect"
+import { type EpochMessage, EpochText, type PushedTrust, type Streams } from "@agion/domain"
+import { Cause, Clock, Context, Effect, Layer, Queue, Schema, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as Order from "./Order.ts"
 
 /** Something to publish: an entry of a stream or a message on a channel. */
 export type Outgoing =
@@ -30,10 +34,10 @@ export interface Change {
   readonly entries?: ReadonlyArray<Outgoing>
 }
 
-/** A change after its commit, or a heartbeat. */
-export interface Announced {
+/** A committed epoch of an organization, as it was read from the database. */
+export interface Seen {
   readonly organizationId: string
-  readonly message: EpochMessage
+  readonly epoch: number
 }
 
 export class Changes extends Context.Service<
@@ -53,18 +57,30 @@ export class Changes extends Context.Service<
       organizationId: string,
       entries: ReadonlyArray<Outgoing>
     ) => Effect.Effect<void, SqlError.SqlError>
-    /** Calls `f` with every change after its commit and before its request is answered, while the scope is open. */
-    readonly listen: (f: (announced: Announced) => void) => Effect.Effect<void, never, Scope.Scope>
-    /** Changes and heartbeats from now on, of all organizations, in order. A slow reader loses its oldest. */
-    readonly announcements: Stream.Stream<Announced>
-    /** Tells listeners in this process what was committed elsewhere, or a heartbeat. */
-    readonly announce: (announced: Announced) => void
+    /**
+     * Calls `f` with every change after its commit and before its request is answered, while the scope is open.
+     * `late`: what was read since this process began holds it already, and nobody outside is to be told.
+     */
+    readonly listen: (f: Order.Tell) => Effect.Effect<void, never, Scope.Scope>
+    /** Tells listeners in this process what was committed, here or elsewhere, and what came before it. */
+    readonly take: (announced: ReadonlyArray<Order.Announced>) => Effect.Effect<void>
+    /** Brings this process to epochs that were read from the database: it tells what it has not told yet. */
+    readonly follow: (seen: ReadonlyArray<Seen>) => Effect.Effect<void>
+    /** Tells listeners that the present epoch of an organization, when it is known, is still the last. */
+    readonly heartbeat: (organizationId: string) => void
+    /** The database went back to an epoch: everybody drops all of the organization. */
+    readonly goBack: (seen: Seen) => void
+    /** Changes may have been missed: everybody drops everything. */
+    readonly forget: () => void
     /** Waits for something new in the outbox; answers at once when there is. For the relay. */
     readonly waiting: Effect.Effect<void>
-    /** The last epoch of an organization that this process knows; undefined before its first change or load. */
+    /** The epoch up to which this process has told every change; undefined before its first change or load. */
     readonly epoch: (organizationId: string) => number | undefined
-    /** Remembers an epoch that was read from the database. */
-    readonly note: (organizationId: string, epoch: number) => void
+    /**
+     * Begins to follow an organization at an epoch that was read from the database, unless it is followed. False:
+     * what was read at that epoch may lack changes that will not be told any more; read it again.
+     */
+    readonly note: (organizationId: string, epoch: number) => boolean
     /** Marks an organization as in use: it gets heartbeats for the next 10 minutes. */
     readonly touch: (organizationId: string) => void
     /** Organizations in use. */
@@ -78,41 +94,80 @@ export class Changes extends Context.Service<
 
 const useMillis = 600_000
 const maxKnown = 100_000
+/** So many changes of one organization are told one by one; after more, everybody drops all of it. */
+const maxMissing = 1000
+
+const decodeMessage = Schema.decodeUnknownSync(EpochText)
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const clock = yield* Clock.Clock
   const origin = crypto.randomUUID()
-  const listeners = new Set<(announced: Announced) => void>()
-  const bus = yield* Effect.acquireRelease(PubSub.sliding<Announced>({ capacity: 16_384 }), PubSub.shutdown)
+  const listeners = new Set<Order.Tell>()
   const signal = yield* Queue.sliding<void>(1)
-  const epochs = new Map<string, number>()
   const used = new Map<string, number>()
+  const timestamp = () => new Date(clock.currentTimeMillisUnsafe()).toISOString()
 
-  const note = (organizationId: string, epoch: number) => {
-    const known = epochs.get(organizationId)
-    if (known !== undefined && known >= epoch) return
-    if (known === undefined && epochs.size >= maxKnown) epochs.clear()
-    epochs.set(organizationId, epoch)
-  }
+  const order = Order.make((announced, late) => {
+    for (const listener of listeners) listener(announced, late)
+  }, maxKnown)
 
-  const announce = (announced: Announced) => {
-    if (announced.message.kind !== "heartbeat") note(announced.organizationId, announced.message.epoch)
-    for (const listener of listeners) listener(announced)
-    PubSub.publishUnsafe(bus, announced)
-    if (announced.message.kind !== "heartbeat") Queue.offerUnsafe(signal, undefined)
-  }
-
-  const committed = (announced: ReadonlyArray<Announced>) =>
-    sql.afterCommit(
-      Effect.sync(() => {
-        for (const one of announced) announce(one)
-        Queue.offerUnsafe(signal, undefined)
-      })
+  /** Reads and tells what the outbox holds after the last epochs that were told; what fails is jumped over. */
+  const catchUp = (organizationIds: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const ids = [...new Set(organizationIds)]
+      const rows = yield* sql<{ id: string; payload: string }>`
+        SELECT t.id, o.payload
+        FROM unnest(${ids}::text[], ${ids.map((id) => order.applied(id) ?? 0)}::int8[]) AS t(id, after)
+        CROSS JOIN LATERAL (
+          SELECT epoch, payload FROM outbox
+          WHERE organization_id = t.id AND target = 'epoch' AND outbox.epoch > t.after
+          ORDER BY outbox.epoch LIMIT ${maxMissing}) o
+        ORDER BY t.id, o.epoch`
+      for (const { id, payload } of rows) takeOrJump({ organizationId: id, message: decodeMessage(payload) })
+    }).pipe(
+      Effect.timeout("2 seconds"),
+      Effect.catchCause((cause) =>
+        Effect.logWarning("changes of other replicas cannot be read", Cause.pretty(cause).split("\n", 1)[0])
+      )
     )
 
+  const takeOrJump = (announced: Order.Announced) => {
+    if (order.take(announced)) return
+    order.jump(announced.organizationId, announced.message.previous, announced.message.timestamp)
+    order.take(announced)
+  }
+
+  const take = (announced: ReadonlyArray<Order.Announced>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const ahead = announced.filter((one) => !order.take(one))
+      Queue.offerUnsafe(signal, undefined)
+      if (ahead.length === 0) return Effect.void
+      return Effect.andThen(
+        catchUp(ahead.map((one) => one.organizationId)),
+        Effect.sync(() => {
+          for (const one of ahead) takeOrJump(one)
+        })
+      )
+    })
+
+  const follow = (seen: ReadonlyArray<Seen>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const isBehind = ({ organizationId, epoch }: Seen) => (order.applied(organizationId) ?? epoch) < epoch
+      for (const { organizationId, epoch } of seen) order.begin(organizationId, epoch)
+      const behind = seen.filter(isBehind)
+      if (behind.length === 0) return Effect.void
+      return Effect.andThen(
+        catchUp(behind.map((one) => one.organizationId)),
+        Effect.sync(() => {
+          for (const one of behind) if (isBehind(one)) order.jump(one.organizationId, one.epoch, timestamp())
+        })
+      )
+    })
+
+  const committed = (announced: ReadonlyArray<Order.Announced>) => sql.afterCommit(take(announced))
+
   const record = Effect.fnUntraced(function* (change: Change) {
-    const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
     const [row] = yield* sql<{ epoch: number }>`
       INSERT INTO organizations (id, epoch) VALUES (${change.organizationId}, 1)
       ON CONFLICT (id) DO UPDATE SET epoch = organizations.epoch + 1
@@ -127,7 +182,7 @@ const make = Effect.gen(function* () {
       epoch,
       kind: change.kind,
       ids: change.ids,
-      timestamp,
+      timestamp: timestamp(),
       ...(trust === undefined || trust.length === 0 ? {} : { trust })
     }
     yield* write(change.organizationId, epoch, message, change.entries ?? [])
@@ -136,16 +191,17 @@ const make = Effect.gen(function* () {
   })
 
   const recordAll = Effect.fnUntraced(function* (change: Omit<Change, "organizationId" | "trust">) {
-    const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
     // One UPDATE locks the rows in no order; two such changes wait for each other here.
     yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.all'))`
     yield* sql`SELECT id FROM organizations ORDER BY id FOR UPDATE`
     const rows = yield* sql<{ id: string; epoch: number }>`
       UPDATE organizations SET epoch = epoch + 1 RETURNING id, epoch`
-    const announced = rows.map(({ id, epoch }): Announced => {
-      const message = { previous: epoch - 1, epoch, kind: change.kind, ids: change.ids, timestamp }
-      return { organizationId: id, message }
-    })
+    const announced = rows.map(
+      ({ id, epoch }): Order.Announced => ({
+        organizationId: id,
+        message: { previous: epoch - 1, epoch, kind: change.kind, ids: change.ids, timestamp: timestamp() }
+      })
+    )
     yield* sql`
       INSERT INTO outbox (organization_id, epoch, target, name, payload, origin)
       SELECT t.id, t.epoch, 'epoch', '', t.payload, ${origin}
@@ -185,11 +241,19 @@ const make = Effect.gen(function* () {
         }),
         () => Effect.sync(() => listeners.delete(f))
       ),
-    announcements: Stream.fromPubSub(bus),
-    announce,
+    take,
+    follow,
+    heartbeat: (organizationId) => {
+      const epoch = order.applied(organizationId)
+      if (epoch === undefined) return
+      const message = { previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp: timestamp() } as const
+      for (const listener of listeners) listener({ organizationId, message }, false)
+    },
+    goBack: ({ organizationId, epoch }) => order.jump(organizationId, epoch, timestamp()),
+    forget: () => order.forget(timestamp()),
     waiting: Queue.take(signal),
-    epoch: (organizationId) => epochs.get(organizationId),
-    note,
+    epoch: order.applied,
+    note: order.begin,
     touch: (organizationId) => {
       used.set(organizationId, clock.currentTimeMillisUnsafe())
     },

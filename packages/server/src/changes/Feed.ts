@@ -5,7 +5,7 @@
  *
  * PGlite has one process: there is nothing to follow, and it is always fresh.
  */
-import { type EpochMessage, EpochText } from "@agion/domain"
+import { EpochText } from "@agion/domain"
 import { Cause, Clock, Context, Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../sql/Database.ts"
@@ -74,12 +74,14 @@ const make = Effect.fnUntraced(function* (options: FeedOptions) {
           WHERE target = 'epoch' AND tx >= ${horizon}::xid8 AND origin <> ${changes.origin} ORDER BY id`
       ])
     )
-    if (began - readAt > gapMillis && readAt > 0) for (const gap of gaps) gap()
-    for (const row of rows) {
-      if (recent.has(row.id)) continue
-      const message: EpochMessage = decodeMessage(row.payload)
-      changes.announce({ organizationId: row.organization_id, message })
+    if (began - readAt > gapMillis && readAt > 0) {
+      changes.forget()
+      for (const gap of gaps) gap()
     }
+    const unread = rows.filter((row) => !recent.has(row.id))
+    yield* changes.take(
+      unread.map((row) => ({ organizationId: row.organization_id, message: decodeMessage(row.payload) }))
+    )
     recent = new Set(rows.map((row) => row.id))
     horizon = next?.horizon ?? horizon
     readAt = began

@@ -90,18 +90,22 @@ const make = Effect.fnUntraced(function* (options: RelayOptions) {
   const heartbeat = Effect.gen(function* () {
     const ids = yield* changes.inUse
     if (ids.length === 0) return
-    const rows = yield* sql<{ id: string; epoch: number; waits: boolean }>`
-      SELECT id, epoch, EXISTS (
-        SELECT FROM outbox WHERE organization_id = organizations.id AND published_at IS NULL) AS waits
-      FROM organizations WHERE id = ANY(${ids}::text[])`
+    const before = new Map(ids.map((id) => [id, changes.epoch(id) ?? 0]))
+    const rows = yield* sql<{ id: string; exists: boolean; epoch: number; waits: boolean }>`
+      SELECT t.id, o.id IS NOT NULL AS exists, coalesce(o.epoch, 0) AS epoch, EXISTS (
+        SELECT FROM outbox WHERE organization_id = t.id AND published_at IS NULL) AS waits
+      FROM unnest(${ids}::text[]) AS t(id) LEFT JOIN organizations o ON o.id = t.id`
+    const seen = rows.map(({ id, epoch }) => ({ organizationId: id, epoch }))
+    for (const one of seen) if (one.epoch < (before.get(one.organizationId) ?? 0)) changes.goBack(one)
+    // A change that is committed and not yet told comes first.
+    yield* changes.follow(seen)
+    for (const id of ids) changes.heartbeat(id)
     const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
-    const commands: Array<Command> = []
-    for (const { id, epoch, waits } of rows) {
+    const commands = rows.flatMap(({ id, epoch, exists, waits }): ReadonlyArray<Command> => {
+      if (waits || !exists) return []
       const message = { previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp } as const
-      // A change that is committed and not yet announced comes first; its announcement is a sign of life too.
-      if ((changes.epoch(id) ?? epoch) >= epoch) changes.announce({ organizationId: id, message })
-      if (!waits) commands.push(["PUBLISH", options.names.epoch(id), encodeMessage(message)])
-    }
+      return [["PUBLISH", options.names.epoch(id), encodeMessage(message)]]
+    })
     if (commands.length > 0) yield* client.pipeline(commands)
   })
 

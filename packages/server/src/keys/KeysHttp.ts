@@ -2,6 +2,7 @@
 import { ApiError, Caller, type CreateApiKey } from "@agion/domain"
 import { Effect } from "effect"
 import { Tenancy } from "../organizations/Tenancy.ts"
+import { Subscribers } from "../stream/Subscribers.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import { Signing } from "./Signing.ts"
 
@@ -19,6 +20,7 @@ export const handlers = Effect.gen(function* () {
   const keys = yield* ApiKeys
   const signing = yield* Signing
   const tenancy = yield* Tenancy
+  const subscribers = yield* Subscribers
   return {
     createApiKey: Effect.fnUntraced(function* ({ payload }: { readonly payload: CreateApiKey }) {
       yield* operator
@@ -41,6 +43,7 @@ export const handlers = Effect.gen(function* () {
       const removed = yield* Effect.orDie(keys.remove(params.id, yield* tenancy.scope))
       if (!removed)
         return yield* new ApiError.NotFound({ message: `there is no key \`${params.id}\` in use` })
+      subscribers.close(params.id)
     }),
     signingKeys: () => Effect.succeed({ keys: signing.keys })
   }

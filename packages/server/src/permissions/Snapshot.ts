@@ -9,8 +9,9 @@
 import { type CheckRequest, isUuid, type Permission, type UsageTracking } from "@agion/domain"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import { type Announced, Changes } from "../changes/Changes.ts"
+import { Changes } from "../changes/Changes.ts"
 import { Feed } from "../changes/Feed.ts"
+import type { Announced } from "../changes/Order.ts"
 import { type Compiled, Policies } from "../policies/Policies.ts"
 import { dying } from "../sql/Failure.ts"
 import * as Store from "./SnapshotSql.ts"
@@ -111,6 +112,13 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
     if (newest === organization) newest = undefined
   }
 
+  /** Also whoever has it in hand must read again. */
+  const empty = (organization: Organization) => {
+    forget(organization)
+    organization.actors.clear()
+    organization.resources.clear()
+  }
+
   const hear = ({ organizationId, message }: Announced) => {
     if (message.kind === "heartbeat") return
     for (const reading of readings)
@@ -124,12 +132,12 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
     for (const id of message.kind === "resource" ? message.ids : []) owners.delete(id)
     const organization = organizations.get(organizationId)
     if (organization === undefined) return
-    if (message.kind === "organization" || message.ids.length === 0) return forget(organization)
+    if (message.kind === "organization" || message.ids.length === 0) return empty(organization)
     entries -= drop(organization, message.kind, message.ids)
   }
   yield* changes.listen(hear)
   feed.onGap(() => {
-    for (const organization of organizations.values()) forget(organization)
+    for (const organization of organizations.values()) empty(organization)
     owners.clear()
     for (const reading of readings) reading.stale = true
   })
@@ -190,6 +198,9 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
       const reading: Reading = { organizationId, ids, stale: false }
       readings.add(reading)
       const settings = kept?.settings ?? (yield* dying(store.settings(organizationId)))
+      // From here on every change that is not in what is read will be told.
+      if (kept === undefined && settings !== undefined && !changes.note(organizationId, settings.epoch))
+        reading.stale = true
       const [actors, resources] = yield* Effect.all(
         [
           actorIds.length === 0
@@ -221,7 +232,6 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
     }
     if (settings !== undefined && !organizations.has(organizationId)) {
       organizations.set(organizationId, organization)
-      changes.note(organizationId, settings.epoch)
     }
     const counted = entries
     keep(organization, actors)

@@ -6,7 +6,7 @@
 import { ApiError, type UsageTracking } from "@agion/domain"
 import { Cause, Clock, Effect, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
-import type { Announced } from "../changes/Changes.ts"
+import type { Announced } from "../changes/Order.ts"
 import { dying } from "../sql/Failure.ts"
 import * as Copies from "./Copies.ts"
 import type { Limits } from "./Limits.ts"

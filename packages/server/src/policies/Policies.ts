@@ -228,8 +228,8 @@ const compiledCache = Effect.fnUntraced(function* (store: Store.PoliciesSql, cha
       const active = yield* dying(store.active(organizationId))
       const set = yield* Effect.orDie(PolicySet.compile(StoredPolicy.toSetPolicies(active.policies)))
       const compiled: Compiled = { ...active, set, readsSpend: readsSpend(set) }
-      changes.note(organizationId, active.epoch)
-      if (generation(organizationId) !== began) return yield* load(organizationId)
+      const isFollowed = changes.note(organizationId, active.epoch)
+      if (!isFollowed || generation(organizationId) !== began) return yield* load(organizationId)
       if (cache.size >= maxCompiled) for (const oldest of cache.keys()) if (cache.delete(oldest)) break
       cache.set(organizationId, compiled)
       return compiled

@@ -3,7 +3,7 @@
  * `trust`, `policy` (each an `EpochMessage`; its id is the epoch), `approval`, `mission`.
  *
  * `Last-Event-ID` resumes after that epoch; when what came since is no longer known, the first event tells the
- * client to drop everything that it holds of the organization.
+ * client to drop everything that it holds of the organization. A stream ends when its key is removed.
  */
 import { ActorId, ApiError, Authentication, Caller, ErrorBodies, OrganizationId, Wire } from "@agion/domain"
 import { Effect, Layer, Schema, Stream } from "effect"
@@ -45,7 +45,7 @@ const handlers = HttpApiBuilder.group(
         const lastEpoch = epochOf(headers["last-event-id"])
         const frames = Stream.unwrap(
           Effect.map(
-            Effect.orDie(subscribers.subscribe({ organizationId, agentId, lastEpoch })),
+            Effect.orDie(subscribers.subscribe({ organizationId, agentId, lastEpoch, keyId: caller.keyId })),
             Stream.fromQueue
           )
         )

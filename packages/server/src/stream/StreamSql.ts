@@ -23,6 +23,16 @@ export const approvalsOf = (
     return new Map(rows.map(({ id, ...rest }) => [id, { permission_id: id, ...rest }]))
   })
 
+/** Those of some keys of the API that are not in use any more. */
+export const removedKeys = (keyIds: ReadonlyArray<string>): Sql<ReadonlySet<string>> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ id: string }>`
+      SELECT t.id FROM unnest(${keyIds}::text[]) AS t(id)
+      WHERE NOT EXISTS (SELECT FROM api_keys WHERE api_keys.id = t.id AND revoked_at IS NULL)`
+    return new Set(rows.map(({ id }) => id))
+  })
+
 /** A message and who is to hear of it. */
 export interface MissionNews {
   readonly seq: number

@@ -8,17 +8,20 @@
  * read is told, once it reads again, to drop everything, instead of holding up the others or filling memory.
  */
 import type { EpochMessage } from "@agion/domain"
-import { Clock, Context, Effect, Exit, Layer, Queue, type Scope } from "effect"
+import { type Cause, Clock, Context, Effect, Layer, Queue, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { epochFrame, frame, merged, permissionsOf, resetFrame, storedFrame } from "./Frames.ts"
-import { approvalsOf, type MissionNews, missionNews } from "./StreamSql.ts"
+import * as MissionMessages from "./MissionMessages.ts"
+import { approvalsOf, removedKeys } from "./StreamSql.ts"
 
 export interface Subscription {
   readonly organizationId: string
   readonly agentId: string
   /** The last epoch that the agent has seen; undefined: it begins. */
   readonly lastEpoch: number | undefined
+  /** The key by which it is there: without the key the connection ends. Null: none is needed. */
+  readonly keyId: string | null
 }
 
 export interface SubscribersOptions {
@@ -26,6 +29,8 @@ export interface SubscribersOptions {
   readonly capacity?: number
   /** How often mission messages are looked for while anybody listens, in milliseconds. Default: 250. */
   readonly missionsEvery?: number
+  /** How often the keys of connections are looked up, in milliseconds. Default: 500. */
+  readonly keysEvery?: number
 }
 
 export class Subscribers extends Context.Service<
@@ -34,7 +39,9 @@ export class Subscribers extends Context.Service<
     /** Frames for one connection, from its last epoch on, while the scope is open. */
     readonly subscribe: (
       subscription: Subscription
-    ) => Effect.Effect<Queue.Dequeue<Uint8Array>, SqlError.SqlError, Scope.Scope>
+    ) => Effect.Effect<Queue.Dequeue<Uint8Array, Cause.Done>, SqlError.SqlError, Scope.Scope>
+    /** Ends the connections that are there by a key, since it was removed. Other replicas find out within a second. */
+    readonly close: (keyId: string) => void
     /** How many listen now. */
     readonly count: () => number
   }
@@ -49,7 +56,10 @@ export class Subscribers extends Context.Service<
 interface Listener {
   readonly organizationId: string
   readonly agentId: string
-  readonly queue: Queue.Queue<Uint8Array>
+  readonly keyId: string | null
+  readonly queue: Queue.Queue<Uint8Array, Cause.Done>
+  /** The epoch that it was told when it came: older changes may still wait in its room. -1: none do. */
+  cameAt: number
   /** What came before the past was read; undefined afterwards. */
   early: Array<EpochMessage> | undefined
   /** The queue was full: everything must be dropped. */
@@ -66,9 +76,9 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
   const approvals = yield* Effect.acquireRelease(Queue.sliding<Asked>(4096), Queue.shutdown)
   const busy = yield* Effect.acquireRelease(Queue.unbounded<Room>(), Queue.shutdown)
 
-  yield* changes.listen(({ organizationId, message }) => {
+  yield* changes.listen(({ organizationId, message }, late) => {
     const room = rooms.get(organizationId)
-    if (room === undefined) return
+    if (room === undefined || late) return
     if (message.kind === "heartbeat") changes.touch(organizationId)
     room.waiting.push(message)
     if (room.waiting.length === 1) Queue.offerUnsafe(busy, room)
@@ -88,11 +98,41 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
     )
   )
   yield* Effect.forkScoped(answerApprovals(approvals))
-  yield* Effect.forkScoped(
-    followMissions(options.missionsEvery ?? 250, () =>
-      [...rooms.values()].flatMap(({ listeners }) => [...listeners])
-    )
+  const listening = () => [...rooms.values()].flatMap(({ listeners }) => [...listeners])
+  const missions = MissionMessages.make(
+    options.missionsEvery ?? 250,
+    () => rooms.size > 0,
+    (message) => {
+      const bytes = frame("mission", message.data)
+      for (const { agentId, queue } of rooms.get(message.organizationId)?.listeners ?? [])
+        if (message.recipients.includes(agentId)) Queue.offerUnsafe(queue, bytes)
+    }
   )
+  yield* Effect.forkScoped(missions.follow)
+
+  const close = (keyIds: ReadonlySet<string>) => {
+    for (const { keyId, queue } of listening())
+      if (keyId !== null && keyIds.has(keyId)) {
+        Queue.endUnsafe(queue)
+        Queue.shutdownUnsafe(queue)
+      }
+  }
+  const closeRemoved = Effect.gen(function* () {
+    const keyIds = new Set(listening().flatMap(({ keyId }) => keyId ?? []))
+    if (keyIds.size > 0) close(yield* removedKeys([...keyIds]))
+  }).pipe(Effect.catchTag("SqlError", (error) => Effect.logWarning("keys could not be looked up", error)))
+  yield* Effect.forkScoped(
+    Effect.forever(Effect.andThen(Effect.sleep(options.keysEvery ?? 500), closeRemoved))
+  )
+
+  /** What came before, once every later change is sure to be told. */
+  const past = Effect.fnUntraced(function* (organizationId: string, lastEpoch: number | undefined) {
+    const isFollowed = changes.epoch(organizationId) !== undefined
+    const first = yield* pastOf(organizationId, lastEpoch)
+    if (isFollowed) return first
+    changes.note(organizationId, first.epoch)
+    return yield* pastOf(organizationId, lastEpoch)
+  })
 
   const enter = (listener: Listener) =>
     Effect.sync(() => {
@@ -111,20 +151,33 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
     })
 
   return Subscribers.of({
-    subscribe: Effect.fnUntraced(function* ({ organizationId, agentId, lastEpoch }) {
-      const queue = yield* Queue.dropping<Uint8Array>(capacity)
-      const listener: Listener = { organizationId, agentId, queue, early: [], overflowed: false }
+    subscribe: Effect.fnUntraced(function* ({ organizationId, agentId, lastEpoch, keyId }) {
+      const queue = yield* Queue.dropping<Uint8Array, Cause.Done>(capacity)
+      const listener: Listener = {
+        organizationId,
+        agentId,
+        keyId,
+        queue,
+        cameAt: -1,
+        early: [],
+        overflowed: false
+      }
       yield* Effect.acquireRelease(enter(listener), () => leave(listener))
-      const past = yield* withSql(pastOf(organizationId, lastEpoch))
+      yield* withSql(missions.begin)
+      const { epoch, frames } = yield* withSql(past(organizationId, lastEpoch))
+      yield* changes.follow([{ organizationId, epoch }])
+      // A key that was removed meanwhile is believed for a second.
+      if (keyId !== null) close(yield* withSql(removedKeys([keyId])))
       const now = clock.currentTimeMillisUnsafe()
-      changes.note(organizationId, past.epoch)
-      for (const bytes of past.frames ?? [resetFrame(past.epoch, now)]) Queue.offerUnsafe(queue, bytes)
-      Queue.offerUnsafe(queue, epochFrame(heartbeatAt(past.epoch, now)))
-      for (const message of listener.early ?? [])
-        if (message.epoch > past.epoch) tell(listener, epochFrame(message), message.epoch, now)
+      for (const bytes of frames ?? [resetFrame(epoch, now)]) Queue.offerUnsafe(queue, bytes)
+      Queue.offerUnsafe(queue, epochFrame(heartbeatAt(epoch, now)))
+      for (const message of after(listener.early ?? [], epoch))
+        tell(listener, epochFrame(message), message.epoch, now)
       listener.early = undefined
+      listener.cameAt = epoch
       return queue
     }),
+    close: (keyId) => close(new Set([keyId])),
     count: () => [...rooms.values()].reduce((sum, { listeners }) => sum + listeners.size, 0)
   })
 })
@@ -145,11 +198,19 @@ const deliver = (room: Room, approvals: Queue.Enqueue<Asked>, now: number): void
   const moved = messages.filter((message) => message.kind === "permission")
   for (const listener of room.listeners) {
     if (listener.early !== undefined) listener.early.push(...messages)
-    else tell(listener, bytes, last.epoch, now)
+    else if (listener.cameAt >= 0) {
+      for (const message of after(messages, listener.cameAt))
+        tell(listener, epochFrame(message), message.epoch, now)
+      listener.cameAt = -1
+    } else tell(listener, bytes, last.epoch, now)
     const ids = moved.flatMap((message) => permissionsOf(message, listener.agentId))
     if (ids.length > 0) Queue.offerUnsafe(approvals, { listener, ids })
   }
 }
+
+/** What came after an epoch. Heartbeats, and orders to drop everything, are always news. */
+const after = (messages: ReadonlyArray<EpochMessage>, epoch: number): ReadonlyArray<EpochMessage> =>
+  messages.filter((message) => message.epoch > epoch || message.epoch === message.previous)
 
 /** Permissions of a listener's agent that have moved. */
 interface Asked {
@@ -179,8 +240,6 @@ const tell = (listener: Listener, bytes: Uint8Array, epoch: number, now: number)
 const pastOf = (organizationId: string, lastEpoch: number | undefined) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    // An organization in which nothing has happened yet has heartbeats too.
-    yield* sql`INSERT INTO organizations (id) VALUES (${organizationId}) ON CONFLICT DO NOTHING`
     const rows = yield* sql<{ current: number; epoch: number | null; payload: string | null }>`
       SELECT coalesce((SELECT epoch FROM organizations WHERE id = ${organizationId}), 0) AS current,
         o.epoch, o.payload
@@ -214,37 +273,3 @@ const answerApprovals = (asked: Queue.Dequeue<Asked>) =>
       }
     }).pipe(Effect.catchTag("SqlError", (error) => Effect.logWarning("approvals could not be told", error)))
   )
-
-/** Tells participants of new messages. */
-const followMissions = Effect.fnUntraced(function* (
-  everyMillis: number,
-  listening: () => ReadonlyArray<Listener>
-) {
-  let last: number | undefined
-  let seen: ReadonlySet<number> = new Set()
-  for (;;) {
-    yield* Effect.sleep(everyMillis)
-    const listeners = listening()
-    if (listeners.length === 0) {
-      last = undefined
-      continue
-    }
-    const read = yield* Effect.exit(missionNews(last))
-    if (Exit.isFailure(read)) {
-      yield* Effect.logWarning("mission messages could not be read", read.cause)
-      continue
-    }
-    const first = last === undefined
-    last = read.value.last
-    const fresh = first ? [] : read.value.news.filter((one) => !seen.has(one.seq))
-    seen = new Set(read.value.news.map((one) => one.seq))
-    for (const one of fresh) tellMission(listeners, one)
-  }
-})
-
-const tellMission = (listeners: ReadonlyArray<Listener>, one: MissionNews): void => {
-  const bytes = frame("mission", one.data)
-  for (const { organizationId, agentId, queue } of listeners)
-    if (organizationId === one.organizationId && one.recipients.includes(agentId))
-      Queue.offerUnsafe(queue, bytes)
-}

@@ -1,6 +1,7 @@
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Context, Effect, type Scope } from "effect"
+import { SqlClient } from "effect/sql"
 import { assertRefused, check, grant, type It, request, resource, unique } from "./words.ts"
 
 /** An event as it was sent. */
@@ -20,13 +21,19 @@ const parse = (frame: string): Sent => {
   return { id: field("id"), event: field("event") ?? "", data: JSON.parse(field("data") ?? "null") }
 }
 
-/** Listens as an agent; `next` waits for an event of a kind and leaves out the others. */
-const listen = (
+/** Listens as an agent, perhaps with a key; `next` waits for an event of a kind and leaves out the others. */
+export const listen = (
   agentId: string,
   organizationId: string,
-  lastEventId?: string
+  lastEventId?: string,
+  key?: string
 ): Effect.Effect<
-  { readonly next: (event: string) => Effect.Effect<Sent>; readonly all: ReadonlyArray<Sent> },
+  {
+    readonly next: (event: string) => Effect.Effect<Sent>
+    readonly all: ReadonlyArray<Sent>
+    /** Waits for the end of the stream. */
+    readonly end: Effect.Effect<void>
+  },
   never,
   Platform.Platform | Scope.Scope
 > =>
@@ -38,7 +45,10 @@ const listen = (
     const response = yield* Effect.promise(() =>
       fetch(url, {
         signal: controller.signal,
-        headers: lastEventId === undefined ? {} : { "last-event-id": lastEventId }
+        headers: {
+          ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
+          ...(key === undefined ? {} : { authorization: `Bearer ${key}` })
+        }
       })
     )
     assert.strictEqual(response.status, 200)
@@ -47,8 +57,10 @@ const listen = (
     const all: Array<Sent> = []
     let rest = ""
     let at = 0
+    let ended = false
     const read = Effect.promise(async () => {
-      const { value = "" } = (await reader?.read()) ?? {}
+      const { value = "", done = true } = (await reader?.read()) ?? {}
+      ended = done
       const frames = (rest + value).split("\n\n")
       rest = frames.pop() ?? ""
       all.push(...frames.map(parse))
@@ -65,7 +77,10 @@ const listen = (
           yield* read
         }
       }).pipe(Effect.timeout("10 seconds"), Effect.orDie)
-    return { next, all }
+    const end = Effect.gen(function* () {
+      while (!ended) yield* read
+    }).pipe(Effect.timeout("10 seconds"), Effect.orDie)
+    return { next, all, end }
   })
 
 export const stream = (it: It) => {
@@ -117,6 +132,20 @@ export const stream = (it: It) => {
       }).pipe(Effect.scoped)
   )
 
+  it.effect("FRESH-2 who listens to an organization that is not there hears heartbeats, and makes none", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const sql = Context.get(platform.services, SqlClient.SqlClient)
+      const [org, agent] = [unique("org"), unique("agent")]
+      const line = yield* listen(agent, org)
+      assert.deepInclude((yield* line.next("heartbeat")).data, { previous: 0, epoch: 0 })
+      assert.deepInclude((yield* line.next("heartbeat")).data, { previous: 0, epoch: 0 })
+      assert.deepStrictEqual(yield* Effect.orDie(sql`SELECT id FROM organizations WHERE id = ${org}`), [])
+      yield* resource(org)
+      assert.deepInclude((yield* line.next("invalidation")).data, { previous: 0, epoch: 1 })
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("Last-Event-ID resumes after that epoch; an unknown one tells the agent to drop everything", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
@@ -146,7 +175,6 @@ export const stream = (it: It) => {
       for (const participant_id of [agent, "other", "third"])
         yield* platform.post(`/missions/${mission}/join`, { participant_id, organization_id: org })
       const line = yield* listen(agent, org)
-      yield* line.next("heartbeat")
       yield* line.next("heartbeat")
       const send = (to: string | undefined, n: number) =>
         platform.post(`/missions/${mission}/messages`, {
