@@ -46,6 +46,193 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", exclu
       })
     )
 
+    it.effect("TRUST-3 an agent's key rates nobody: not itself, and no other with any worth", () =>
+      Effect.gen(function* () {
+        const org = unique("org")
+        const operator = yield* speaker(org)
+        const agent = yield* speaker(org, "agent-1")
+        const praise = (agent_id: string | undefined, more: object = {}) => ({
+          stream: "agion:events:feedback",
+          execution_id: unique("run"),
+          user_id: unique("user"),
+          feedback_type: "thumbs_up",
+          rating: 5,
+          agent_id,
+          ...more
+        })
+        const statuses = (body: { readonly results: ReadonlyArray<{ readonly status: string }> }) =>
+          body.results.map(({ status }) => status)
+        const tell = (events: ReadonlyArray<object>, by = agent) => by("POST", "/events", { events })
+        const score = (id: string) =>
+          Effect.map(operator("GET", `/trust/score/${id}?entity_type=agent`), ({ body }) => body.data.score)
+        const run = unique("run")
+        yield* tell([success("agent-1", { event_type: "user_feedback", context: { execution_id: run } })])
+        const self = yield* tell([praise("agent-1"), praise(undefined, { execution_id: run })])
+        assert.deepStrictEqual(statuses(self.body), ["refused", "refused"])
+        assert.include(self.body.results[0].reason, "cannot rate itself")
+        // Not told yet whose execution it is: it waits, and is refused then.
+        const later = unique("run")
+        assert.deepStrictEqual(statuses((yield* tell([praise(undefined, { execution_id: later })])).body), [
+          "accepted"
+        ])
+        yield* tell([success("agent-1", { event_type: "user_feedback", context: { execution_id: later } })])
+        assert.strictEqual(yield* score("agent-1"), 40)
+        const listed = (path: string) => Effect.map(operator("GET", path), ({ body }) => body.total)
+        assert.strictEqual(yield* listed("/feedback?agent_id=agent-1"), 0)
+        const peer = yield* tell([praise("agent-2")])
+        assert.deepStrictEqual(statuses(peer.body), ["accepted"])
+        const given = { response_id: "r", agent_id: "agent-2", user_id: "u", organization_id: org }
+        const down = yield* agent("POST", "/feedback/submit", { ...given, is_helpful: false })
+        assert.strictEqual(down.body.feedback.trust_impact_calculated, 0)
+        assert.strictEqual(yield* listed("/feedback?agent_id=agent-2"), 2)
+        assert.strictEqual(yield* score("agent-2"), 40)
+        yield* operator("PUT", `/organizations/${org}`, { event_signature: "required" })
+        yield* tell([praise("agent-2"), praise(undefined, { execution_id: unique("run") })], operator)
+        assert.strictEqual(yield* score("agent-2"), 42)
+      })
+    )
+
+    it.effect("TRUST-6 feedback that an operator's key brings waits for its execution and counts then", () =>
+      Effect.gen(function* () {
+        const [org, run] = [unique("org"), unique("run")]
+        const operator = yield* speaker(org)
+        const agent = yield* speaker(org, "agent-1")
+        yield* operator("PUT", `/organizations/${org}`, { event_signature: "required" })
+        const praise = {
+          stream: "agion:events:feedback",
+          execution_id: run,
+          user_id: "user-1",
+          feedback_type: "thumbs_up",
+          rating: 5
+        }
+        yield* operator("POST", "/events", { events: [praise] })
+        yield* agent("POST", "/events", { events: [success("agent-1", { context: { execution_id: run } })] })
+        const score = yield* operator("GET", "/trust/score/agent-1?entity_type=agent")
+        assert.strictEqual(score.body.data.score, 42)
+      })
+    )
+
+    it.effect(
+      "TRUST-6 a decision counts for one outcome; one that observing let through counts for none",
+      () =>
+        Effect.gen(function* () {
+          const org = unique("org")
+          const operator = yield* speaker(org)
+          const agent = yield* speaker(org, "agent-1")
+          const resource = (yield* operator("POST", "/resources", {
+            organization_id: org,
+            resource_type: "ai_model",
+            name: "m",
+            resource_data: {},
+            created_by: "operator"
+          })).body
+          const asked = {
+            organization_id: org,
+            actor_id: "agent-1",
+            actor_type: "agent",
+            resource_id: resource.id,
+            permission_type: "use",
+            context: {}
+          }
+          yield* operator("PUT", `/organizations/${org}`, {
+            event_signature: "required",
+            enforcement: "observe"
+          })
+          const decided = Effect.map(agent("POST", "/permissions/check", asked), ({ body }) => {
+            assert.isTrue(body.allowed)
+            return body.metadata.decision_id
+          })
+          const succeeds = (decision_id: string, times: number) =>
+            agent("POST", "/events", {
+              events: Array.from({ length: times }, () => success("agent-1", { context: { decision_id } }))
+            })
+          const score = Effect.map(
+            operator("GET", "/trust/score/agent-1?entity_type=agent"),
+            ({ body }) => body.data.score
+          )
+          yield* succeeds(yield* decided, 1)
+          assert.strictEqual(yield* score, 40)
+          const wanted = { ...asked, purpose: "to work" }
+          const { id } = (yield* operator("POST", "/permissions", wanted)).body
+          yield* operator("POST", `/permissions/${id}/approve`, { approved_by: "boss" })
+          const allowed = yield* decided
+          yield* succeeds(allowed, 30)
+          yield* succeeds(allowed, 1)
+          assert.strictEqual(yield* score, 42)
+          yield* succeeds(yield* decided, 1)
+          assert.strictEqual(yield* score, 44)
+        })
+    )
+
+    it.effect("MISSION-1 messages of who takes no part are refused as events, too", () =>
+      Effect.gen(function* () {
+        const [org, mission] = [unique("org"), unique("mission")]
+        const agent = yield* speaker(org, "agent-1")
+        const message = (event_id: string) => ({
+          stream: `agion:missions:${mission}:messages`,
+          event_id,
+          mission_id: mission,
+          from_participant: "agent-1",
+          to_participant: null,
+          message_type: "note",
+          content: {}
+        })
+        const tell = (...events: ReadonlyArray<object>) =>
+          Effect.map(agent("POST", "/events", { events }), ({ body }) => body.results)
+        const join = {
+          stream: "agion:events:missions",
+          event_type: "joined",
+          mission_id: mission,
+          participant_id: "agent-1"
+        }
+        const [refused] = yield* tell(message("one"))
+        assert.strictEqual(refused.status, "refused")
+        assert.include(refused.reason, "join it first")
+        assertRefused(yield* agent("GET", `/missions/${mission}`), 404)
+        const taken = yield* tell(join, message("one"), { ...join, event_type: "left" }, message("two"))
+        assert.deepStrictEqual(
+          taken.map((one: { status: string }) => one.status),
+          ["accepted", "accepted", "accepted", "refused"]
+        )
+        const { messages } = (yield* agent("GET", `/missions/${mission}/messages`)).body
+        assert.strictEqual(messages.length, 1)
+      })
+    )
+
+    it.effect(
+      "MISSION-2 an agent's key reads what is for everyone, to it or from it; ids are their sender's",
+      () =>
+        Effect.gen(function* () {
+          const [org, mission] = [unique("org"), unique("mission")]
+          const operator = yield* speaker(org)
+          const speakers = { a: yield* speaker(org, "a"), b: yield* speaker(org, "b") }
+          for (const [participant_id, speak] of Object.entries(speakers))
+            yield* speak("POST", `/missions/${mission}/join`, { participant_id })
+          const send = (from: "a" | "b", to_participant: string | undefined, n: number, event_id?: string) =>
+            speakers[from]("POST", `/missions/${mission}/messages`, {
+              from_participant: from,
+              to_participant,
+              message_type: "note",
+              content: { n },
+              event_id
+            })
+          const secret = yield* send("a", "a", 1, "same")
+          yield* send("a", undefined, 2)
+          const other = yield* send("b", "a", 3, "same")
+          assert.deepStrictEqual([other.status, other.body.content], [201, { n: 3 }])
+          assert.strictEqual((yield* send("a", "a", 1, "same")).body.sequence, secret.body.sequence)
+          assertRefused(yield* send("a", undefined, 1, "same"), 409)
+          assertRefused(yield* send("a", "a", 4, "same"), 409)
+          const read = (speak: typeof operator) =>
+            Effect.map(speak("GET", `/missions/${mission}/messages`), ({ body }) =>
+              body.messages.map((one: { content: { n: number } }) => one.content.n)
+            )
+          assert.deepStrictEqual(yield* read(speakers.a), [1, 2, 3])
+          assert.deepStrictEqual(yield* read(speakers.b), [2, 3])
+          assert.deepStrictEqual(yield* read(operator), [1, 2, 3])
+        })
+    )
+
     it.effect("what only an operator may do is refused to an agent's key", () =>
       Effect.gen(function* () {
         const org = unique("org")

@@ -33,6 +33,7 @@ export const bury = (
     const fresh = yield* claim(
       dead.map((one) => ({
         organizationId: organizationIn(one),
+        agentId: "",
         eventId: `dead/${one.raw.stream}/${one.raw.entryId}`,
         stream: parts.names.deadLetter
       }))

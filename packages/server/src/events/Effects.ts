@@ -6,6 +6,7 @@ import type { Execution, Waiting } from "../feedback/FeedbackSql.ts"
 import type { Outcome, ScoreEvent } from "../trust/TrustSql.ts"
 import type { NewInteraction } from "../usage/LlmSql.ts"
 import { executionOf, type Understood } from "./Incoming.ts"
+import type { Bearer } from "./Placing.ts"
 
 /** An event of one kind in its organization. */
 export type Of<K extends Understood["kind"]> = {
@@ -34,7 +35,7 @@ export const scoreEventOf = (
 ): ScoreEvent => {
   const { agentId, eventType, severity, confidence } = event.value
   const context = event.value.context ?? {}
-  const worth = Trust.worth(model, eventType, context)
+  const worth = worthOf(event, model)
   const impact = worth > 0 && !mayGain ? 0 : worth
   return {
     organizationId,
@@ -49,6 +50,10 @@ export const scoreEventOf = (
     occurredAt: event.occurredAt
   }
 }
+
+/** Points that an event is worth by a model. */
+export const worthOf = (event: Of<"trust">["event"], model: TrustModel): number =>
+  Trust.worth(model, event.value.eventType, event.value.context ?? {})
 
 /** The decision that an outcome names. */
 export const decisionOf = (event: Of<"trust">["event"]): string => {
@@ -146,8 +151,12 @@ export const starsOf = (rating: number | null | undefined): number | null | unde
   return Number.isInteger(rating) && rating >= 1 && rating <= 5 ? rating : undefined
 }
 
-/** Feedback of the stream on a known execution. */
-export const feedbackOf = ({ event, organizationId }: Of<"feedback">, agentId: string): GivenFeedback => ({
+/** Feedback of the stream on a known execution. What an agent's key brings is kept and counts for nothing. */
+export const feedbackOf = (
+  { event, organizationId }: Of<"feedback">,
+  agentId: string,
+  bearer: Bearer | null
+): GivenFeedback => ({
   organizationId,
   responseId: event.value.executionId,
   conversationId: null,
@@ -159,15 +168,18 @@ export const feedbackOf = ({ event, organizationId }: Of<"feedback">, agentId: s
   feedbackCategory: null,
   responseMetadata: {},
   userMetadata: {},
-  eventId: event.eventId
+  eventId: event.eventId,
+  counts: bearer === null || bearer.agentId === null
 })
 
 /** Feedback that waits until its execution is known. */
 export const waitingOf = (
   event: Extract<Understood, { readonly kind: "feedback" }>,
-  organizationId: string | null
+  organizationId: string | null,
+  bearer: Bearer | null
 ): Waiting => ({
   organizationId,
+  bearer,
   eventId: event.eventId,
   executionId: event.value.executionId,
   stream: event.raw.stream,

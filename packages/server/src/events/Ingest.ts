@@ -25,9 +25,11 @@ import { modelsOf, TrustScores } from "../trust/TrustScores.ts"
 import type { ScoreEvent } from "../trust/TrustSql.ts"
 import * as LlmSql from "../usage/LlmSql.ts"
 import { bury } from "./DeadLetters.ts"
+import * as Earned from "./Earned.ts"
 import * as Effects from "./Effects.ts"
 import { type Misunderstood, printable, type RawEntry, type StreamKind } from "./Incoming.ts"
-import { type Outcome, type Placed, place, type Submission } from "./Placing.ts"
+import { refuseOutsiders } from "./Members.ts"
+import { keyOf, type Outcome, type Placed, place, type Submission } from "./Placing.ts"
 import * as Processed from "./Processed.ts"
 
 /** What became of an entry. */
@@ -182,7 +184,7 @@ const applyBatch = Effect.fnUntraced(function* <E>(
   options: IngestOptions<E>
 ) {
   if (options.guard !== undefined) yield* options.guard
-  const outcomes = (yield* place(parts, batch)).map(checkRating)
+  const outcomes = yield* refuseOutsiders((yield* place(parts, batch)).map(checkRating))
   const fresh = yield* freshOf(outcomes)
   yield* applyFresh(parts, fresh)
   const refused = outcomes.flatMap((outcome) => (Result.isFailure(outcome) ? [outcome.failure] : []))
@@ -210,13 +212,7 @@ const checkRating = (outcome: Outcome): Outcome => {
 /** Claims the ids of what was understood; what was there before is left out. */
 const freshOf = Effect.fnUntraced(function* (outcomes: ReadonlyArray<Outcome>) {
   const placed = outcomes.flatMap((outcome) => (Result.isSuccess(outcome) ? [outcome.success] : []))
-  const fresh = yield* Processed.claim(
-    placed.map(({ event, organizationId }) => ({
-      organizationId: organizationId ?? "",
-      eventId: event.eventId,
-      stream: event.raw.stream
-    }))
-  )
+  const fresh = yield* Processed.claim(placed.map(keyOf))
   return placed.filter((_, i) => fresh[i] === true)
 })
 
@@ -249,24 +245,27 @@ const scoreEvents = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyA
   const events = ofKind(placed, "trust")
   if (events.length === 0) return []
   const models = yield* modelsOf([...new Set(events.map((event) => event.organizationId))])
+  const modelOf = (organizationId: string) => models.get(organizationId) ?? Trust.defaultModel
   const demanding = new Set(placed.flatMap((one) => (one.settings.signed ? [one.organizationId] : [])))
-  return events.map((one): ScoreEvent => {
-    const { organizationId } = one
-    const mayGain =
-      !demanding.has(organizationId) ||
-      parts.signing.isAllowed(Effects.decisionOf(one.event), organizationId, one.event.value.agentId)
-    return Effects.scoreEventOf(one, models.get(organizationId) ?? Trust.defaultModel, mayGain)
+  const gaining = events.filter(({ event, organizationId }) => {
+    return demanding.has(organizationId) && Effects.worthOf(event, modelOf(organizationId)) > 0
   })
+  const earned = yield* Earned.claim(parts.signing, gaining)
+  const idle = new Set(gaining.filter((_, i) => earned[i] !== true))
+  return events.map(
+    (one): ScoreEvent => Effects.scoreEventOf(one, modelOf(one.organizationId), !idle.has(one))
+  )
 })
 
 /** Feedback on known executions is stored; on others it waits. */
 const applyFeedback = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
   const known = []
   const waiting = []
-  for (const { event, organizationId, agentId } of placed) {
+  for (const { event, organizationId, agentId, bearer } of placed) {
     if (event.kind !== "feedback") continue
-    if (organizationId === null || agentId === null) waiting.push(Effects.waitingOf(event, organizationId))
-    else known.push(Effects.feedbackOf({ event, organizationId }, agentId))
+    if (organizationId === null || agentId === null)
+      waiting.push(Effects.waitingOf(event, organizationId, bearer))
+    else known.push(Effects.feedbackOf({ event, organizationId }, agentId, bearer))
   }
   yield* FeedbackSql.insertWaiting(waiting)
   return yield* parts.feedback.record(known)
@@ -311,11 +310,15 @@ const takeKnown = Effect.fnUntraced(function* (parts: Parts) {
   const known = yield* FeedbackSql.takeKnown(batchOfWaiting)
   if (known.length === 0) return []
   const outcomes = yield* place(parts, known.map(submissionOf))
+  yield* bury(
+    parts,
+    outcomes.flatMap((outcome) => (Result.isFailure(outcome) ? [outcome.failure] : []))
+  )
   const given = outcomes.flatMap((outcome) => {
     if (Result.isFailure(outcome)) return []
-    const { event, organizationId, agentId } = outcome.success
+    const { event, organizationId, agentId, bearer } = outcome.success
     if (event.kind !== "feedback" || organizationId === null || agentId === null) return []
-    return [Effects.feedbackOf({ event, organizationId }, agentId)]
+    return [Effects.feedbackOf({ event, organizationId }, agentId, bearer)]
   })
   return yield* parts.feedback.record(given)
 })
@@ -325,9 +328,12 @@ const submissionOf = (waiting: FeedbackSql.Waiting): Submission => ({
     kind: "feedback",
     stream: waiting.stream,
     entryId: waiting.entryId,
-    fields: JSON.parse(waiting.fields)
+    fields: {
+      ...(waiting.organizationId === null ? {} : { organization_id: waiting.organizationId }),
+      ...JSON.parse(waiting.fields)
+    }
   },
-  bearer: null
+  bearer: waiting.bearer
 })
 
 const settle = Effect.fnUntraced(function* (parts: Parts, waitMillis: number) {

@@ -8,9 +8,13 @@ import { findExecutions } from "../feedback/FeedbackSql.ts"
 import type { Secrets } from "../keys/Secrets.ts"
 import type { Tenancy } from "../organizations/Tenancy.ts"
 import { agentOf, type Misunderstood, type RawEntry, type Understood, understand } from "./Incoming.ts"
+import * as Processed from "./Processed.ts"
 import { agentName, eventKeysOf, isSigned } from "./Signatures.ts"
 
-/** Who brought an entry over HTTP; null: it came over Redis. */
+/**
+ * Who brought an entry over HTTP; null: it came over Redis. Without an organization: authentication is off. Without
+ * an agent: an operator's key.
+ */
 export interface Bearer {
   readonly organizationId: string | null
   readonly agentId: string | null
@@ -33,8 +37,9 @@ export interface Placed {
   readonly event: Understood
   readonly organizationId: string | null
   readonly settings: EventSettings
-  /** The agent that feedback is about, when its execution is known. */
+  /** The agent that it is of or, of feedback, about, when its execution is known. */
   readonly agentId: string | null
+  readonly bearer: Bearer | null
 }
 
 export type Outcome = Result.Result<Placed, Misunderstood>
@@ -62,20 +67,56 @@ export const place = (
     const places = new Map(events.map((event) => [event, placeOf(event, executions, homes)] as const))
     const settings = yield* settingsOf([...places.values()])
     const keys = yield* signersOf(parts.secrets, places, settings)
-    return understood.map((result, i): Outcome => {
+    const outcomes = understood.map((result, i): Outcome => {
       if (Result.isFailure(result)) return Result.fail(result.failure)
       const event = result.success
       const { organizationId, agentId } = places.get(event) ?? { organizationId: null, agentId: null }
       const own = (organizationId === null ? undefined : settings.get(organizationId)) ?? noSettings
-      const bound = submissions[i]?.bearer?.organizationId != null
-      if (own.signed && !bound && !isGenuine(event, organizationId, agentId, keys))
-        return refuse(
-          event,
-          "the organization demands signed events and this signature is missing or not valid"
-        )
-      return Result.succeed({ event, organizationId, agentId, settings: own })
+      const bearer = submissions[i]?.bearer ?? null
+      if (event.kind === "feedback" && bearer?.agentId != null && bearer.agentId === agentId)
+        return refuse(event, "an agent cannot rate itself; the user's side does")
+      return Result.succeed({ event, organizationId, agentId, settings: own, bearer })
+    })
+    return yield* refuseUnsigned(outcomes, keys)
+  })
+
+/**
+ * Refuses what its organization demands a signature of and which has none. What was applied before is let through
+ * as the repetition that it is: the platform's own entries come back unsigned.
+ */
+const refuseUnsigned = (outcomes: ReadonlyArray<Outcome>, keys: ReadonlyMap<string, string>) =>
+  Effect.gen(function* () {
+    const unsigned = outcomes.flatMap((outcome) =>
+      Result.isSuccess(outcome) && needsSignature(outcome.success) && !isGenuine(outcome.success, keys)
+        ? [outcome.success]
+        : []
+    )
+    if (unsigned.length === 0) return outcomes
+    const known = yield* Processed.known(unsigned.map(keyOf))
+    const refused = new Set(unsigned.filter((_, i) => known[i] !== true))
+    return outcomes.map((outcome): Outcome => {
+      if (Result.isFailure(outcome) || !refused.has(outcome.success)) return outcome
+      const { event } = outcome.success
+      return refuse(
+        event,
+        event.kind === "feedback"
+          ? "the organization demands signed events, and an agent's signature is no user's word: send feedback with an operator's key"
+          : "the organization demands signed events and this signature is missing or not valid"
+      )
     })
   })
+
+/** By what an event's repetition is known. */
+export const keyOf = ({ event, organizationId, agentId }: Placed): Processed.EventKey => ({
+  organizationId: organizationId ?? "",
+  agentId: agentId ?? "",
+  eventId: event.eventId,
+  stream: event.raw.stream
+})
+
+/** A key of the organization says who speaks. */
+const needsSignature = ({ settings, bearer }: Placed): boolean =>
+  settings.signed && bearer?.organizationId == null
 
 /** What a key may not speak for is refused; what names no organization gets the key's. */
 const bear = (
@@ -167,13 +208,12 @@ const signersOf = (
     )
   )
 
+/** An agent rates nobody: feedback is never an agent's word. */
 const isGenuine = (
-  event: Understood,
-  organizationId: string | null,
-  agentId: string | null,
+  { event, organizationId, agentId }: Placed,
   keys: ReadonlyMap<string, string>
 ): boolean => {
-  if (organizationId === null || agentId === null) return false
+  if (event.kind === "feedback" || organizationId === null || agentId === null) return false
   const key = keys.get(agentName({ organizationId, agentId }))
   return key !== undefined && isSigned(key, event.raw.stream, event.raw.fields)
 }

@@ -41,7 +41,7 @@ export const decodeTrustFields = (fields: Streams.Fields): Streams.TrustEvent | 
   for (const [field, key] of names) {
     const text = fields[field]
     if (text === undefined) continue
-    if (!isName(text)) return undefined
+    if (!isName(text) || text === "*") return undefined
     event[key] = text
   }
   for (const [field, key] of texts) {

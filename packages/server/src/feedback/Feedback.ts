@@ -15,6 +15,8 @@ import * as FeedbackSql from "./FeedbackSql.ts"
 export type GivenFeedback = Omit<NewFeedback, "id" | "impact" | "trustEventId"> & {
   /** The event that brought it; absent: one is made. */
   readonly eventId?: string
+  /** False for what an agent's key brings: it is kept, and worth nothing. A name of a user in it proves nothing. */
+  readonly counts: boolean
 }
 
 export class Feedback extends Context.Service<
@@ -58,7 +60,8 @@ const make = Effect.gen(function* () {
   const store = Effect.fnUntraced(function* (given: GivenFeedback) {
     const now = yield* Clock.currentTimeMillis
     const model = yield* trust.model(given.organizationId)
-    const impact = Trust.feedbackWorth(model, { helpful: given.isHelpful, stars: given.starRating })
+    const worth = Trust.feedbackWorth(model, { helpful: given.isHelpful, stars: given.starRating })
+    const impact = given.counts ? worth : 0
     const trustEventId = given.eventId ?? uuidv7(now)
     const row = yield* withSql(
       FeedbackSql.insertFeedback({ ...given, id: uuidv7(now), impact, trustEventId })

@@ -29,7 +29,8 @@ export const layer = HttpApiBuilder.group(
           return yield* new ApiError.BadRequest({
             message: "one of `is_helpful` and `star_rating` is required; send at least one of them"
           })
-        if ((yield* Caller).agentId === payload.agentId)
+        const caller = yield* Caller
+        if (caller.agentId === payload.agentId)
           return yield* new ApiError.Forbidden({
             message: "an agent cannot rate itself; the user's side does"
           })
@@ -46,7 +47,8 @@ export const layer = HttpApiBuilder.group(
             feedbackText: payload.feedbackText ?? null,
             feedbackCategory: payload.feedbackCategory ?? null,
             responseMetadata: payload.responseMetadata ?? {},
-            userMetadata: payload.userMetadata ?? {}
+            userMetadata: payload.userMetadata ?? {},
+            counts: caller.agentId === null
           })
         )
         if (row === undefined) return yield* heardAlready(payload.userId, payload.responseId)

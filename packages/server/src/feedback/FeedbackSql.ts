@@ -191,6 +191,8 @@ export const findExecutions = (executionIds: ReadonlyArray<string>): Sql<Readonl
 /** Feedback that waits for its execution. */
 export interface Waiting {
   readonly organizationId: string | null
+  /** Who brought it over HTTP. */
+  readonly bearer: { readonly organizationId: string | null; readonly agentId: string | null } | null
   readonly eventId: string
   readonly executionId: string
   readonly stream: string
@@ -204,13 +206,17 @@ export const insertWaiting = (waiting: ReadonlyArray<Waiting>): Sql<void> =>
     if (waiting.length === 0) return
     const sql = yield* SqlClient.SqlClient
     yield* sql`
-      INSERT INTO pending_feedback (organization_id, event_id, execution_id, stream, entry_id, fields)
-      SELECT organization_id, event_id, execution_id, stream, entry_id, fields FROM unnest(
+      INSERT INTO pending_feedback (organization_id, event_id, execution_id, stream, entry_id, fields, with_key,
+        key_agent_id)
+      SELECT organization_id, event_id, execution_id, stream, entry_id, fields, with_key, key_agent_id FROM unnest(
         ${array(waiting.map((one) => one.organizationId))}::text[],
         ${waiting.map((one) => one.eventId)}::text[], ${waiting.map((one) => one.executionId)}::text[],
         ${waiting.map((one) => one.stream)}::text[], ${waiting.map((one) => one.entryId)}::text[],
-        ${waiting.map((one) => one.fields)}::text[]
-      ) WITH ORDINALITY AS t (organization_id, event_id, execution_id, stream, entry_id, fields, n) ORDER BY n`
+        ${waiting.map((one) => one.fields)}::text[],
+        ${waiting.map((one) => one.bearer?.organizationId != null)}::boolean[],
+        ${array(waiting.map((one) => one.bearer?.agentId ?? null))}::text[]
+      ) WITH ORDINALITY AS t (organization_id, event_id, execution_id, stream, entry_id, fields, with_key,
+        key_agent_id, n) ORDER BY n`
   })
 
 interface WaitingRow {
@@ -221,10 +227,13 @@ interface WaitingRow {
   readonly stream: string
   readonly entry_id: string
   readonly fields: string
+  readonly with_key: boolean
+  readonly key_agent_id: string | null
 }
 
 const toWaiting = (row: WaitingRow): Waiting => ({
   organizationId: row.organization_id,
+  bearer: row.with_key ? { organizationId: row.organization_id, agentId: row.key_agent_id } : null,
   eventId: row.event_id,
   executionId: row.execution_id,
   stream: row.stream,

@@ -45,16 +45,20 @@ export class Missions extends Context.Service<
     readonly heartbeat: (key: MissionKey, participantId: string) => Sql<boolean>
     readonly leave: (key: MissionKey, participantId: string) => Sql<boolean>
     /**
-     * Appends a member's message and passes it on to agents with Redis; the same event id appends once. Undefined
-     * when there is no such mission.
+     * Appends a member's message and passes it on to agents with Redis; a sender's same event id appends once, and
+     * is a conflict when the messages differ. Undefined when there is no such mission.
      */
-    readonly send: (message: NewMessage) => Sql<MessageRow | Outsider | undefined>
-    /** Messages after a number, or after the participant's cursor; moves the cursor to the number asked from. */
+    readonly send: (message: NewMessage) => Sql<MessageRow | Outsider | "conflict" | undefined>
+    /**
+     * Messages after a number, or after the participant's cursor; moves the cursor to the number asked from. A
+     * reader sees what is for everyone, to it or from it, and moves no cursor.
+     */
     readonly messages: (
       key: MissionKey,
       query: {
         readonly after: number | undefined
         readonly participantId: string | undefined
+        readonly readerId: string | null
         readonly limit: number
       }
     ) => Sql<ReadonlyArray<MessageRow>>
@@ -101,7 +105,9 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
     const now = yield* Clock.currentTimeMillis
     const eventId = uuidv7(now)
     // Known already when it comes back over the stream.
-    yield* Processed.claim([{ organizationId: key.organizationId, eventId, stream: names.missions }])
+    yield* Processed.claim([
+      { organizationId: key.organizationId, agentId: participantId, eventId, stream: names.missions }
+    ])
     const fields = Streams.toFields({
       event_id: eventId,
       organization_id: key.organizationId,
@@ -116,6 +122,7 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
 
   const send = Effect.fnUntraced(function* (message: NewMessage) {
     const appended = yield* MissionsSql.appendMessage(message)
+    if (appended === "conflict") return appended
     if (appended?.fresh === true)
       yield* changes.publish(message.organizationId, [messageEntry(names, message, appended.row)])
     return appended?.row
@@ -216,12 +223,13 @@ const messages = Effect.fnUntraced(function* (
   query: {
     readonly after: number | undefined
     readonly participantId: string | undefined
+    readonly readerId: string | null
     readonly limit: number
   }
 ) {
   const { participantId } = query
   if (participantId === undefined)
-    return yield* MissionsSql.messagesAfter(key, query.after ?? 0, null, query.limit)
+    return yield* MissionsSql.messagesAfter(key, query.after ?? 0, query.readerId, query.limit)
   yield* MissionsSql.seeParticipant(key, participantId, { hasLeft: false, cursor: query.after ?? 0 })
   const after = query.after ?? (yield* MissionsSql.cursorOf(key, participantId))
   return yield* MissionsSql.messagesAfter(key, after, participantId, query.limit)

@@ -144,16 +144,22 @@ export const layer = HttpApiBuilder.group(
             content: payload.content
           })
         )
+        if (row === "conflict")
+          return yield* new ApiError.Conflict({
+            message: `\`${payload.fromParticipant}\` has sent another message with this \`event_id\`; give each its own`
+          })
         if (typeof row === "string") return yield* outsider(row, payload.fromParticipant, params.id)
         return row === undefined ? yield* missing(params.id) : toMessage(row)
       }),
       messages: Effect.fnUntraced(function* ({ params, query }) {
-        yield* speaksFor(yield* Caller, query.participantId)
+        const caller = yield* Caller
+        yield* speaksFor(caller, query.participantId)
         const mission = yield* find(params.id)
         const rows = yield* Effect.orDie(
           missions.messages(keyOf(mission), {
             after: query.after,
             participantId: query.participantId,
+            readerId: caller.agentId,
             limit: query.limit ?? 100
           })
         )

@@ -131,12 +131,12 @@ export interface NewMessage extends MissionKey {
 }
 
 /**
- * Appends a message: its number is the next of its mission. The same event id gives the message that is there,
- * with `fresh` false; undefined when there is no such mission.
+ * Appends a message: its number is the next of its mission. A sender's same event id gives the message that is
+ * there, with `fresh` false, or "conflict" when that is another message; undefined when there is no such mission.
  */
 export const appendMessage = (
   message: NewMessage
-): Sql<{ readonly row: MessageRow; readonly fresh: boolean } | undefined> =>
+): Sql<{ readonly row: MessageRow; readonly fresh: boolean } | "conflict" | undefined> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { organizationId, missionId, eventId } = message
@@ -145,10 +145,13 @@ export const appendMessage = (
       WHERE organization_id = ${organizationId} AND id = ${missionId} FOR UPDATE`
     const last = locked[0]
     if (last === undefined) return undefined
-    const known = yield* sql<MessageRow>`
-      SELECT * FROM mission_messages
-      WHERE organization_id = ${organizationId} AND mission_id = ${missionId} AND event_id = ${eventId}`
-    if (known[0] !== undefined) return { row: known[0], fresh: false }
+    const known = yield* sql<MessageRow & { readonly is_same: boolean }>`
+      SELECT *, to_participant IS NOT DISTINCT FROM ${message.toParticipant}
+          AND message_type = ${message.messageType} AND content = ${json(message.content)}::jsonb AS is_same
+      FROM mission_messages
+      WHERE organization_id = ${organizationId} AND mission_id = ${missionId} AND event_id = ${eventId}
+        AND from_participant = ${message.fromParticipant}`
+    if (known[0] !== undefined) return known[0].is_same ? { row: known[0], fresh: false } : "conflict"
     yield* sql`
       UPDATE missions SET last_sequence = last_sequence + 1, updated_at = clock_timestamp()
       WHERE organization_id = ${organizationId} AND id = ${missionId}`

@@ -114,7 +114,9 @@ const make = Effect.gen(function* () {
     const now = clock.currentTimeMillisUnsafe()
     const facts = factsOf(known, asked, usage, call, now)
     const decision = PermissionCheck.decide(facts, { policies: policyJudge(known, asked), content })
-    const decisionId = signing.decisionId(known.organizationId, asked.actorId, decision.allowed, now)
+    // What observing let through was denied: it earns nothing (TRUST-6, POLICY-8).
+    const allowed = decision.allowed && decision.observed?.allowed !== false
+    const decisionId = signing.decisionId(known.organizationId, asked.actorId, allowed, now)
     const signed = signing.trustAt(
       known.organizationId,
       known.epoch,

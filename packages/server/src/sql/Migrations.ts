@@ -10,6 +10,7 @@ import { usageVersions } from "./migrations/0003_usage_versions.ts"
 import { signingVoucher } from "./migrations/0004_signing_voucher.ts"
 import { eventAge } from "./migrations/0005_event_age.ts"
 import { usedTogether } from "./migrations/0006_used_together.ts"
+import { eventOwners } from "./migrations/0007_event_owners.ts"
 
 const loader = Migrator.fromRecord({
   "0001_core": core,
@@ -17,7 +18,8 @@ const loader = Migrator.fromRecord({
   "0003_usage_versions": usageVersions,
   "0004_signing_voucher": signingVoucher,
   "0005_event_age": eventAge,
-  "0006_used_together": usedTogether
+  "0006_used_together": usedTogether,
+  "0007_event_owners": eventOwners
 })
 
 /** Brings the database to the present schema; answers with the migrations that were missing. */

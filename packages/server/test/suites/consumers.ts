@@ -1,7 +1,7 @@
 import { Streams } from "@agion/domain"
 import { RedisStream } from "@agion/redis"
 import { assert, type Vitest } from "@effect/vitest"
-import { Effect, type Layer, Schema } from "effect"
+import { Clock, Effect, type Layer, Schema } from "effect"
 import type { Redis } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { Consumers } from "../../src/events/Consumers.ts"
@@ -219,17 +219,14 @@ export const consumers = (it: It) => {
       const [organizationId, agent] = [unique("org"), unique("agent")]
       const agents = yield* Agents
       const signing = yield* Signing
-      const sql = yield* SqlClient.SqlClient
       const { eventKey = "" } = yield* agents.register({
         agentId: agent,
         keyOrganizationId: null,
         organizationId,
         fields: nothing
       })
-      yield* sql`
-        INSERT INTO organizations (id, event_signature) VALUES (${organizationId}, 'required')
-        ON CONFLICT (id) DO UPDATE SET event_signature = 'required'`
-      const now = Date.parse("2026-01-01T00:00:00Z")
+      yield* demandSignatures(organizationId)
+      const now = yield* Clock.currentTimeMillis
       const success = (decisionId: string, key = eventKey) => {
         const fields = trustEvent(agent, "task_completed", {
           event_id: unique("event"),
@@ -239,19 +236,104 @@ export const consumers = (it: It) => {
         return { ...fields, signature: signatureOf(key, names.trust, fields) }
       }
       const allowed = signing.decisionId(organizationId, agent, true, now)
+      const stale = signing.decisionId(organizationId, agent, true, now - 25 * 3_600_000)
       yield* append(
         names.trust,
         success("none"),
         success(signing.decisionId(organizationId, agent, false, now)),
         success(signing.decisionId(organizationId, "another", true, now)),
+        success(stale),
         success(allowed, "a key of somebody else"),
         { ...success(allowed), agent_id: agent, confidence: "0.5" },
+        success(allowed),
         success(allowed)
       )
       yield* reaches(agent, 42, organizationId)
       const counts = yield* settled(names.trust)
       assert.isAtLeast(counts.refused, 2)
+      yield* append(names.trust, success(allowed))
+      yield* settled(names.trust)
       assert.strictEqual(yield* score(agent, organizationId), 42)
+      const next = signing.decisionId(organizationId, agent, true, now)
+      yield* append(names.trust, success(next))
+      yield* reaches(agent, 44, organizationId)
+    })
+  )
+
+  it.effect("TRUST-6 where signed events are demanded, no agent's signature makes its praise count", () =>
+    Effect.gen(function* () {
+      const [organizationId, agent] = [unique("org"), unique("agent")]
+      const { eventKey = "" } = yield* (yield* Agents).register({
+        agentId: agent,
+        keyOrganizationId: null,
+        organizationId,
+        fields: nothing
+      })
+      yield* demandSignatures(organizationId)
+      const praise = {
+        agent_id: agent,
+        execution_id: unique("run"),
+        user_id: "a user, it says",
+        feedback_type: "thumbs_up",
+        rating: "5",
+        organization_id: organizationId,
+        timestamp: "2026-01-01T00:00:00Z"
+      }
+      yield* append(names.feedback, { ...praise, signature: signatureOf(eventKey, names.feedback, praise) })
+      yield* settled(names.feedback)
+      const letters = yield* eventually(
+        "set aside",
+        Effect.map(entriesOf(names.deadLetter), (all) =>
+          all.filter((one) => (one["fields"] ?? "").includes(praise.execution_id))
+        ),
+        (all) => all.length > 0
+      )
+      assert.include(letters[0]?.["reason"], "operator's key")
+      assert.strictEqual(yield* score(agent, organizationId), 40)
+    })
+  )
+
+  it.effect("EVENT-5 the platform's own entries of missions come back as known, signed or not", () =>
+    Effect.gen(function* () {
+      const [mission, organizationId] = [unique("mission"), unique("org")]
+      yield* demandSignatures(organizationId)
+      const missions = yield* Missions
+      const key = { organizationId, missionId: mission }
+      yield* missions.join(key, "a", null)
+      yield* missions.putState(key, 0, { n: 1 }, "a")
+      yield* missions.leave(key, "a")
+      const mine = Effect.map(entriesOf(names.missions), (all) =>
+        all.filter((one) => one["mission_id"] === mission)
+      )
+      yield* eventually("told", mine, (all) => all.length === 3)
+      yield* append(names.missions, {
+        mission_id: mission,
+        event_type: "joined",
+        participant_id: "forged",
+        organization_id: organizationId
+      })
+      yield* settled(names.missions)
+      const letters = yield* eventually(
+        "the forged one set aside",
+        Effect.map(entriesOf(names.deadLetter), (all) =>
+          all.filter((one) => (one["fields"] ?? "").includes(mission))
+        ),
+        (all) => all.length > 0
+      )
+      assert.deepStrictEqual(
+        letters.map((one) => JSON.parse(one["fields"] ?? "").participant_id),
+        ["forged"]
+      )
+    })
+  )
+
+  it.effect("EVENT-5 an id is its agent's: another agent's event with it counts, too", () =>
+    Effect.gen(function* () {
+      const [one, other, id] = [unique("agent"), unique("agent"), unique("event")]
+      yield* append(names.trust, trustEvent(one, "task_completed", { event_id: id }))
+      yield* reaches(one, 42)
+      yield* append(names.trust, trustEvent(other, "policy_violation", { event_id: id }))
+      yield* reaches(other, 35)
     })
   )
 
@@ -326,6 +408,14 @@ export const consumers = (it: It) => {
   )
 }
 
+const demandSignatures = (organizationId: string) =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`
+      INSERT INTO organizations (id, event_signature) VALUES (${organizationId}, 'required')
+      ON CONFLICT (id) DO UPDATE SET event_signature = 'required'`
+  )
+
 const nothing = {
   containerId: null,
   name: null,
@@ -337,5 +427,6 @@ const nothing = {
   capabilities: null,
   endpoints: null,
   metadata: null,
-  status: null
+  status: null,
+  bySelf: false
 }
