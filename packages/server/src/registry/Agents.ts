@@ -36,7 +36,10 @@ export class Agents extends Context.Service<
       registration: Registration
     ) => Sql<{ readonly agent: AgentRow; readonly eventKey: string | undefined }>
     readonly find: (agentId: string, organizationId: string | null) => Sql<AgentRow | undefined>
-    /** Changes a record; undefined when there is none. */
+    /**
+     * Changes a record; undefined when there is none. The kill switch works on an agent that has never registered,
+     * too: it makes a suspended record.
+     */
     readonly update: (
       agentId: string,
       organizationId: string | null,
@@ -91,7 +94,14 @@ const make = Effect.gen(function* () {
     if (home !== undefined)
       yield* ensureScores([{ organizationId: home, entityType: "agent", entityId: agentId }])
     if (before === undefined || isDecisive(before, agent)) yield* tell(agent, isSwitched(before, agent))
-    return { agent, eventKey: agent.fresh ? eventKey : undefined }
+    return { agent, eventKey: agent.keyed ? eventKey : undefined }
+  })
+
+  const suspendUnseen = Effect.fnUntraced(function* (agentId: string, organizationId: string | null) {
+    const scope = organizationId ?? AgentsSql.everywhere
+    const agent = yield* AgentsSql.insertSuspended(scope, agentId, organizationId)
+    if (agent !== undefined) yield* tell(agent, true)
+    return agent
   })
 
   return Agents.of({
@@ -101,7 +111,10 @@ const make = Effect.gen(function* () {
       within(
         Effect.gen(function* () {
           const found = yield* AgentsSql.findAgent(agentId, organizationId)
-          if (found === undefined) return undefined
+          if (found === undefined)
+            return fields.status === AgentsSql.suspended
+              ? yield* suspendUnseen(agentId, organizationId)
+              : undefined
           const agent = yield* AgentsSql.updateAgent(found.scope, agentId, fields)
           if (agent !== undefined && isDecisive(found, agent)) yield* tell(agent, isSwitched(found, agent))
           return agent

@@ -75,8 +75,8 @@ const jsonOrNull = (value: unknown): string | null =>
   value === null || value === undefined ? null : json(value)
 
 /**
- * Registers an agent or refreshes its record; a status that was set by hand stays. `fresh`: there was none.
- * The event key is only written with a new record.
+ * Registers an agent or refreshes its record; a status that was set by hand stays.
+ * The event key is only written where there is none; `keyed`: it was.
  */
 export const upsertAgent = (
   scope: string,
@@ -84,10 +84,10 @@ export const upsertAgent = (
   organizationId: string | null,
   fields: AgentFields,
   eventKey: Uint8Array
-): Sql<AgentRow & { readonly fresh: boolean }> =>
+): Sql<AgentRow & { readonly keyed: boolean }> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<AgentRow & { fresh: boolean }>`
+    const rows = yield* sql<AgentRow & { keyed: boolean }>`
       INSERT INTO agents (scope, agent_id, organization_id, container_id, name, type, version, framework, model,
         owner, capabilities, endpoints, status, metadata, event_key, last_seen_at)
       VALUES (${scope}, ${agentId}, ${organizationId}, ${fields.containerId}, ${fields.name ?? agentId},
@@ -108,8 +108,9 @@ export const upsertAgent = (
         endpoints = coalesce(${jsonOrNull(fields.endpoints)}::jsonb, agents.endpoints),
         status = CASE WHEN agents.status_set THEN agents.status ELSE coalesce(${fields.status}, agents.status) END,
         metadata = coalesce(${metadataOf(fields)}::jsonb || ${kept(sql, fields)}, agents.metadata),
+        event_key = coalesce(agents.event_key, excluded.event_key),
         last_seen_at = clock_timestamp(), updated_at = clock_timestamp()
-      RETURNING ${columns(sql)}, (xmax = 0) AS fresh`
+      RETURNING ${columns(sql)}, event_key = ${eventKey} AS keyed`
     return yield* one(rows)
   })
 
@@ -155,6 +156,24 @@ export const updateAgent = (
       RETURNING ${columns(sql)}`
     const [row] = rows
     return row === undefined ? undefined : { ...row, old_status: before[0]?.status ?? row.status }
+  })
+
+/** Makes a suspended record of an agent that has none; undefined when there is one by now. */
+export const insertSuspended = (
+  scope: string,
+  agentId: string,
+  organizationId: string | null
+): Sql<AgentRow | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<AgentRow>`
+      INSERT INTO agents (scope, agent_id, organization_id, name, type, version, capabilities, endpoints, status,
+        status_set, metadata)
+      VALUES (${scope}, ${agentId}, ${organizationId}, ${agentId}, 'agent', '0.0.0', '[]', '{}', ${suspended}, true,
+        '{}')
+      ON CONFLICT DO NOTHING
+      RETURNING ${columns(sql)}`
+    return rows[0]
   })
 
 /** Deletes a record unless its agent is suspended by then; tells whether it did. */

@@ -85,6 +85,30 @@ export const agents = (it: It) => {
       })
   )
 
+  it.effect(
+    "the kill switch holds for an agent that has never registered, and registering does not lift it",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const [org, agent] = [unique("org"), unique("agent")]
+        const { id } = yield* resource(org)
+        yield* grant(agent, id)
+        assert.isTrue((yield* check(org, agent, id)).allowed)
+        const off = yield* platform.put(`/agents/${agent}`, { status: "suspended" })
+        assert.strictEqual(off.status, 200, off.text)
+        assert.deepInclude(off.body, { agent_id: agent, status: "suspended", last_seen_at: null })
+        assert.strictEqual((yield* check(org, agent, id)).reason, "Agent is suspended")
+        const body = { agent_id: agent, version: "1.1", status: "active" }
+        const registered = yield* platform.post("/agents/register", body)
+        assert.deepInclude(registered.body, { status: "suspended", version: "1.1" })
+        assert.isString(registered.body.event_key)
+        assert.isUndefined((yield* platform.post("/agents/register", body)).body.event_key)
+        assert.strictEqual((yield* check(org, agent, id)).reason, "Agent is suspended")
+        yield* platform.put(`/agents/${agent}`, { status: "active" })
+        assert.isTrue((yield* check(org, agent, id)).allowed)
+      })
+  )
+
   it.effect("agents are listed, changed and removed", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
@@ -101,7 +125,8 @@ export const agents = (it: It) => {
       assert.strictEqual(listed.body.agents[0].agent_id, agent)
       assert.strictEqual((yield* platform.delete(`/agents/${agent}`)).status, 204)
       assertRefused(yield* platform.get(`/agents/${agent}`), 404)
-      assertRefused(yield* platform.put(`/agents/${agent}`, { status: "suspended" }), 404)
+      for (const body of [{ status: "active" }, { version: "2" }, {}])
+        assertRefused(yield* platform.put(`/agents/${agent}`, body), 404)
       assertRefused(yield* platform.delete(`/agents/${agent}`), 404)
     })
   )
