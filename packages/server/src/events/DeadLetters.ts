@@ -1,18 +1,34 @@
-/** Entries that could not be understood: set aside with their reason, and told (EVENT-6). */
+/**
+ * Entries that could not be understood: set aside with their reason, and told (EVENT-6). A letter holds no more of a
+ * conversation than its organization keeps.
+ */
 import { defaultOrganization, Streams, Wire } from "@agion/domain"
+import type { Dlp } from "@agion/policy"
 import { Clock, Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import type { Changes, Outgoing } from "../changes/Changes.ts"
 import { alertRaised } from "../changes/Governance.ts"
+import type { Tenancy } from "../organizations/Tenancy.ts"
 import { meters } from "../telemetry/Meters.ts"
 import * as Alerts from "./Alerts.ts"
+import * as Content from "./Content.ts"
 import { type Misunderstood, printable } from "./Incoming.ts"
+import { settingsOf } from "./Placing.ts"
 import { claim } from "./Processed.ts"
 
-/** The organization that an entry names, if that can be told at all. */
-const organizationIn = (dead: Misunderstood): string => {
+const isUsable = (name: string): boolean => name !== "" && name.length <= 170 && Wire.isStorable(name)
+
+/** The organization that an entry names, else that of its agent, if that can be told at all. */
+const organizationIn = (dead: Misunderstood, homes: ReadonlyMap<string, string>): string => {
   const named = dead.raw.fields["organization_id"] ?? ""
-  return named !== "" && named.length <= 170 && Wire.isStorable(named) ? named : defaultOrganization
+  return isUsable(named) ? named : (homes.get(dead.raw.fields["agent_id"] ?? "") ?? defaultOrganization)
+}
+
+const homesOf = (tenancy: Tenancy["Service"], dead: ReadonlyArray<Misunderstood>) => {
+  const agents = dead.map((one) => one.raw.fields["agent_id"] ?? "").filter(isUsable)
+  return agents.length === 0
+    ? Effect.succeed(new Map<string, string>())
+    : tenancy.organizationsOf([...new Set(agents)])
 }
 
 /**
@@ -24,26 +40,41 @@ export const bury = (
     readonly changes: Changes["Service"]
     readonly sql: SqlClient.SqlClient
     readonly names: Streams.StreamNames
+    readonly tenancy: Tenancy["Service"]
+    readonly dlp: Dlp.Dlp
   },
   dead: ReadonlyArray<Misunderstood>
 ): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     if (dead.length === 0) return
     const now = yield* Clock.currentTimeMillis
+    const homes = yield* homesOf(parts.tenancy, dead)
     const fresh = yield* claim(
       dead.map((one) => ({
-        organizationId: organizationIn(one),
+        organizationId: organizationIn(one, homes),
         agentId: "",
         eventId: `dead/${one.raw.stream}/${one.raw.entryId}`,
         stream: parts.names.deadLetter
       }))
     )
     const buried = dead.filter((_, i) => fresh[i] === true)
+    const settings = yield* settingsOf(
+      buried
+        .filter((one) => Content.hasContent(one.raw.fields))
+        .map((one) => ({ organizationId: organizationIn(one, homes) }))
+    )
     const alerts: Array<Alerts.Alert> = []
     for (const one of buried) {
-      const alert = alertOf(one)
+      const organizationId = organizationIn(one, homes)
+      const alert = alertOf(one, organizationId)
       alerts.push(alert)
-      const letter: Outgoing = { _tag: "Stream", name: parts.names.deadLetter, fields: letterOf(one, now) }
+      const keep = settings.get(organizationId)?.llmContent ?? "full"
+      const kept = Content.keptFields(parts.dlp, one.raw.fields, keep)
+      const letter: Outgoing = {
+        _tag: "Stream",
+        name: parts.names.deadLetter,
+        fields: letterOf(one, kept, now)
+      }
       yield* parts.changes.publish(alert.organizationId, [letter, alertRaised(parts.names, now, alert)])
     }
     const { count } = yield* meters
@@ -53,17 +84,17 @@ export const bury = (
     yield* parts.sql.afterCommit(Effect.andThen(counted, Alerts.log(alerts)))
   })
 
-const letterOf = (dead: Misunderstood, now: number): Streams.Fields =>
+const letterOf = (dead: Misunderstood, kept: Streams.Fields, now: number): Streams.Fields =>
   Streams.toFields({
     stream: dead.raw.stream,
     entry_id: dead.raw.entryId,
     reason: dead.reason,
-    fields: JSON.stringify(dead.raw.fields),
+    fields: JSON.stringify(kept),
     timestamp: Wire.timestamp(now)
   })
 
-const alertOf = (dead: Misunderstood): Alerts.Alert => ({
-  organizationId: organizationIn(dead),
+const alertOf = (dead: Misunderstood, organizationId: string): Alerts.Alert => ({
+  organizationId,
   severity: "warning",
   kind: "dead_letter",
   subject: printable(dead.raw.fields["agent_id"] ?? dead.raw.stream),

@@ -93,14 +93,6 @@ export const auditOf = ({ event, organizationId }: Of<"decisions">): NewAuditEve
 
 const whole = (value: number | null | undefined): number | null => (value == null ? null : Math.round(value))
 
-/** What was said in a conversation, by the field that holds it. */
-export const contentFields = [
-  "system_prompt",
-  "user_prompt",
-  "conversation_history",
-  "response_text"
-] as const
-
 /** A conversation as it is stored; `content` is what the organization keeps of it. */
 export const interactionOf = (
   { event, organizationId }: Of<"llmInteractions">,

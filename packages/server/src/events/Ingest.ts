@@ -24,6 +24,7 @@ import { continued } from "../telemetry/Spans.ts"
 import { modelsOf, TrustScores } from "../trust/TrustScores.ts"
 import type { ScoreEvent } from "../trust/TrustSql.ts"
 import * as LlmSql from "../usage/LlmSql.ts"
+import * as Content from "./Content.ts"
 import { bury } from "./DeadLetters.ts"
 import * as Earned from "./Earned.ts"
 import * as Effects from "./Effects.ts"
@@ -275,33 +276,20 @@ const applyInteractions = Effect.fnUntraced(function* (parts: Parts, placed: Rea
   const rows: Array<LlmSql.NewInteraction> = []
   for (const { event, organizationId, settings } of placed) {
     if (event.kind !== "llmInteractions" || organizationId === null) continue
-    const content = contentOf(parts.dlp, event.raw.fields, settings.llmContent)
+    const content = Content.contentOf(parts.dlp, event.raw.fields, settings.llmContent)
     rows.push(Effects.interactionOf({ event, organizationId }, content))
     const fields: Record<string, string> = {
-      ...event.raw.fields,
+      ...Content.keptFields(parts.dlp, event.raw.fields, settings.llmContent),
       event_id: event.eventId,
       organization_id: organizationId
     }
     delete fields["signature"]
-    for (const name of Effects.contentFields) delete fields[name]
-    Object.assign(fields, content)
     yield* parts.changes.publish(organizationId, [
       { _tag: "Stream", name: parts.names.llmInteractionLogs, fields }
     ])
   }
   yield* LlmSql.insertInteractions(rows)
 })
-
-/** What the organization keeps of what was said, by field; null: nothing. */
-const contentOf = (dlp: Dlp.Dlp, fields: Streams.Fields, keep: Placed["settings"]["llmContent"]) => {
-  if (keep === "none") return null
-  const content: Record<string, string> = {}
-  for (const name of Effects.contentFields) {
-    const text = fields[name]
-    if (text !== undefined) content[name] = keep === "redacted" ? dlp.redact(text) : text
-  }
-  return content
-}
 
 const batchOfWaiting = 1000
 

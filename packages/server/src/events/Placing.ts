@@ -7,6 +7,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 import { findExecutions } from "../feedback/FeedbackSql.ts"
 import type { Secrets } from "../keys/Secrets.ts"
 import type { Tenancy } from "../organizations/Tenancy.ts"
+import type { Keep } from "./Content.ts"
 import { agentOf, type Misunderstood, type RawEntry, type Understood, understand } from "./Incoming.ts"
 import * as Processed from "./Processed.ts"
 import { agentName, eventKeysOf, isSigned } from "./Signatures.ts"
@@ -29,7 +30,7 @@ export interface Submission {
 /** Settings of an organization that events depend on. */
 export interface EventSettings {
   readonly signed: boolean
-  readonly llmContent: "full" | "redacted" | "none"
+  readonly llmContent: Keep
 }
 
 /** An event with its organization; null: it is not known yet (feedback on an unknown execution). */
@@ -170,7 +171,8 @@ const placeOf = (
   return { organizationId: named ?? known?.organizationId ?? null, agentId: known?.agentId ?? null }
 }
 
-const settingsOf = (places: ReadonlyArray<{ readonly organizationId: string | null }>) =>
+/** The settings of organizations; of those that there are. */
+export const settingsOf = (places: ReadonlyArray<{ readonly organizationId: string | null }>) =>
   Effect.gen(function* () {
     const ids = [
       ...new Set(places.flatMap((one) => (one.organizationId === null ? [] : [one.organizationId])))

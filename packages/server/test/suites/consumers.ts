@@ -371,6 +371,50 @@ export const consumers = (it: It) => {
     })
   )
 
+  it.effect("EVENT-6 a dead letter holds no more of a conversation than the organization keeps", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const address = ["someone", "example.org"].join("@")
+      const kept: Record<string, ReadonlyArray<string>> = {}
+      for (const keep of ["full", "redacted", "none"]) {
+        const [organizationId, agent] = [unique("org"), unique("agent")]
+        yield* sql`INSERT INTO organizations (id, llm_content) VALUES (${organizationId}, ${keep})`
+        yield* (yield* Agents).register({
+          agentId: agent,
+          keyOrganizationId: null,
+          organizationId,
+          fields: nothing
+        })
+        const poison = {
+          execution_id: "run",
+          agent_id: agent,
+          interaction_id: unique("talk"),
+          model: "m",
+          provider: "p",
+          system_prompt: `you write to ${address}`,
+          conversation_history: JSON.stringify([address]),
+          response_text: `wrote to ${address}`,
+          total_tokens: "many"
+        }
+        yield* append(names.llmInteractions, poison, { ...poison, organization_id: organizationId })
+        const letters = yield* eventually(
+          "set aside",
+          Effect.map(entriesOf(names.deadLetter), (all) =>
+            all.filter((one) => (one["fields"] ?? "").includes(agent))
+          ),
+          (all) => all.length >= 2
+        )
+        kept[keep] = letters.map((one) => one["fields"] ?? "")
+      }
+      for (const fields of kept["full"] ?? []) assert.include(fields, `wrote to ${address}`)
+      for (const fields of kept["redacted"] ?? []) {
+        assert.include(fields, "wrote to [email")
+        assert.notInclude(fields, address)
+      }
+      for (const fields of kept["none"] ?? []) assert.notInclude(fields, "wrote to")
+    })
+  )
+
   it.effect("a conversation is stored and passed on with no more of it than the organization keeps", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
