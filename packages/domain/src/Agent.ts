@@ -1,6 +1,6 @@
 /** The registry's record of an agent, and the kill switch in it. */
 import { Schema } from "effect"
-import { ActorId } from "./Id.ts"
+import { ActorId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 /** An agent as it is stored and answered. */
@@ -44,7 +44,7 @@ export const RegisterAgent = Wire.struct({
   framework: Wire.optional(Wire.Text),
   model: Wire.optional(Wire.Text),
   endpoints: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type RegisterAgent = typeof RegisterAgent.Type
 

@@ -1,5 +1,6 @@
 /** Keys of the API: shown once, stored hashed. */
 import { Schema } from "effect"
+import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 export const ApiKey = Wire.struct({
@@ -17,7 +18,7 @@ export type ApiKey = typeof ApiKey.Type
 
 export const CreateApiKey = Wire.struct({
   name: Wire.Name,
-  organizationId: Wire.optional(Wire.Name),
+  organizationId: Wire.optional(OrganizationName),
   agentId: Wire.optional(Wire.Name)
 })
 export type CreateApiKey = typeof CreateApiKey.Type

@@ -1,5 +1,6 @@
 /** What happened, for those who answer for agents. */
 import { Schema } from "effect"
+import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 /** A line of the audit log. */
@@ -22,7 +23,7 @@ export type AuditEvent = typeof AuditEvent.Type
 export const LogAuditEvent = Wire.struct({
   eventType: Wire.Name,
   eventId: Wire.optional(Wire.Name),
-  organizationId: Wire.optional(Wire.Name),
+  organizationId: Wire.optional(OrganizationName),
   entityId: Wire.optional(Wire.Name),
   entityType: Wire.optional(Wire.Text),
   action: Wire.optional(Wire.Text),

@@ -1,6 +1,6 @@
 /** What people say of an agent's answers. */
 import { Schema } from "effect"
-import { ActorId } from "./Id.ts"
+import { ActorId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 export const feedbackCategories = ["accuracy", "relevance", "clarity", "safety", "speed"] as const
@@ -38,7 +38,7 @@ export const SubmitFeedback = Wire.struct({
   responseId: Wire.Name,
   agentId: ActorId,
   userId: Wire.Name,
-  organizationId: Wire.Name,
+  organizationId: OrganizationName,
   conversationId: Wire.optional(Wire.Text),
   isHelpful: Wire.optional(Schema.Boolean),
   starRating: Wire.optional(Stars),

@@ -6,8 +6,15 @@ const uuid = Schema.String.check(
   Schema.isPattern(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/)
 )
 
+/** The name of an organization. `*` is none: it stands for all of them. */
+export const OrganizationName = Wire.Name.check(
+  Schema.makeFilter<string>((id) =>
+    id === "*" ? "an organization other than `*`, which stands for all of them" : undefined
+  )
+)
+
 /** An organization: the tenant that owns rows. */
-export const OrganizationId = Wire.Name.pipe(Schema.brand("OrganizationId"))
+export const OrganizationId = OrganizationName.pipe(Schema.brand("OrganizationId"))
 export type OrganizationId = typeof OrganizationId.Type
 
 /** Who acts: an agent, a user or a service. */

@@ -1,11 +1,12 @@
 /** `POST /events`: what agents without Redis send, and what the platform says of each. */
 import { Schema } from "effect"
+import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 /** Each event is an object: its `stream` by its default name, and its fields; it is decoded by itself. */
 export const IngestEvents = Wire.struct({
   events: Schema.Array(Schema.Unknown).check(Schema.isMaxLength(1000)),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type IngestEvents = typeof IngestEvents.Type
 

@@ -1,6 +1,6 @@
 /** Several agents at one piece of work: who takes part, what they tell each other, what they share. */
 import { Schema } from "effect"
-import { MissionId } from "./Id.ts"
+import { MissionId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 export const missionEventTypes = ["joined", "left", "state_updated", "message_sent"] as const
@@ -30,7 +30,7 @@ export const CreateMission = Wire.struct({
   id: Wire.optional(MissionId),
   name: Wire.optional(Wire.Text),
   metadata: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type CreateMission = typeof CreateMission.Type
 
@@ -38,7 +38,7 @@ export type CreateMission = typeof CreateMission.Type
 export const MissionMember = Wire.struct({
   participantId: Wire.Name,
   role: Wire.optional(Wire.Text),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type MissionMember = typeof MissionMember.Type
 

@@ -1,25 +1,9 @@
 /** An organization and its settings: the tenant that owns rows. */
 import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { OrganizationId } from "./Id.ts"
+import { TimeZone } from "./TimeZone.ts"
 import { TrustModelSettings } from "./Trust.ts"
 import * as Wire from "./Wire.ts"
-
-const TimeZone = Wire.Name.check(
-  Schema.makeFilter<string>((zone) => (isTimeZone(zone) ? undefined : "a time zone of the IANA database"), {
-    // Tests make such zones.
-    arbitraryConstraint: { patterns: [{ source: "^(UTC|Europe/Berlin|America/New_York)$", flags: "" }] }
-  })
-)
-
-/** True for a zone that this runtime knows. */
-export const isTimeZone = (zone: string): boolean => {
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: zone })
-    return true
-  } catch {
-    return false
-  }
-}
 
 export const enforcementModes = ["enforce", "observe"] as const
 /** `observe` decides and records everything and blocks nothing (POLICY-8). */
@@ -78,7 +62,7 @@ export const Organization = Wire.struct({
 })
 export type Organization = typeof Organization.Type
 
-/** `PUT /organizations/{id}`; what is absent stays. */
+/** `PUT /organizations/{id}`; what is absent or null stays, but a `budget_limit` of null takes the limit away. */
 export const UpdateOrganization = Wire.struct({
   name: Wire.optional(settings.name),
   timeZone: Wire.optional(settings.timeZone),

@@ -1,5 +1,6 @@
 /** Policies as they are stored, listed and handed to agents. */
 import { Schema } from "effect"
+import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 export const policyLanguages = ["cel", "json"] as const
@@ -102,7 +103,7 @@ export const CreatePolicy = Wire.struct({
   enforcementLevel: Wire.optional(EnforcementLevel),
   scope: Wire.optional(PolicyScope),
   status: Wire.optional(PolicyStatus),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type CreatePolicy = typeof CreatePolicy.Type
 

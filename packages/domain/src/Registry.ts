@@ -1,5 +1,6 @@
 /** What agents look up by purpose: prompts, models, resource configurations. */
 import { Schema } from "effect"
+import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
 const list = Wire.optional(Schema.Array(Wire.Text))
@@ -24,7 +25,7 @@ export const CreatePrompt = Wire.struct({
   content: Wire.Text,
   variables: list,
   metadata: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type CreatePrompt = typeof CreatePrompt.Type
 export const UpdatePrompt = Wire.struct({
@@ -59,7 +60,7 @@ export const CreateModel = Wire.struct({
   parameters: Wire.optional(Wire.JsonObject),
   credentials: Wire.optional(Wire.JsonObject),
   metadata: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type CreateModel = typeof CreateModel.Type
 export const UpdateModel = Wire.struct({
@@ -94,7 +95,7 @@ export const CreateResourceConfig = Wire.struct({
   credentials: Wire.optional(Wire.JsonObject),
   config: Wire.optional(Wire.JsonObject),
   metadata: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(Wire.Name)
+  organizationId: Wire.optional(OrganizationName)
 })
 export type CreateResourceConfig = typeof CreateResourceConfig.Type
 export const UpdateResourceConfig = Wire.struct({

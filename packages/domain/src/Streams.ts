@@ -5,6 +5,7 @@
  * therefore a record of strings with snake_case keys, and decoding refuses what is not of the form (EVENT-6).
  */
 import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { OrganizationName } from "./Id.ts"
 import { missionEventTypes } from "./Mission.ts"
 import { severities, trustEventTypes } from "./Trust.ts"
 import * as Wire from "./Wire.ts"
@@ -87,7 +88,7 @@ export const StreamTime = Schema.String.pipe(
 /** What our own SDK adds to every entry that it writes. */
 const envelope = {
   eventId: Schema.optional(Wire.Name),
-  organizationId: Schema.optional(Wire.Name),
+  organizationId: Schema.optional(OrganizationName),
   /** The stable id of the installation that wrote it. */
   producer: Schema.optional(Wire.Name),
   /** Random at each start of the producer. */

@@ -19,6 +19,7 @@ export * from "./Resource.ts"
 export * from "./Shared.ts"
 export * from "./Signed.ts"
 export * as Streams from "./Streams.ts"
+export { isTimeZone, timeZoneFault } from "./TimeZone.ts"
 export * as Trust from "./Trust.ts"
 export {
   EvaluateTrust,

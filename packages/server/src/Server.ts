@@ -92,7 +92,10 @@ export class Server extends Context.Service<
   }
 }
 
-const migrated = Layer.effectDiscard(Effect.orDie(migrate))
+/** Only what its operator can mend is told as an error. */
+const migrated = Layer.effectDiscard(
+  Effect.catch(migrate, (error) => (error._tag === "DatabaseTooNew" ? Effect.fail(error) : Effect.die(error)))
+)
 
 /** What the handlers need, each built once. Each line needs what stands below it. */
 const services = (options: ServerOptions) =>

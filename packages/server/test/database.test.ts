@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { PostgresServer, Template } from "@agion/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, References } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../src/sql/Database.ts"
 import { take } from "../src/sql/DirectoryLock.ts"
@@ -49,6 +49,33 @@ describe("a directory of PGlite", () => {
     60_000
   )
 })
+
+it.live(
+  "a database that a newer version has used is left alone, and a zone that is not known becomes UTC",
+  () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* migrate
+      yield* sql`INSERT INTO organizations (id, time_zone) VALUES ('a', 'US/Pacific-New'), ('b', '+05:30'),
+        ('c', 'Europe/Berlin')`
+      assert.deepStrictEqual(yield* migrate, [])
+      const zones = yield* sql<{ time_zone: string }>`
+        SELECT time_zone FROM organizations WHERE id IN ('a', 'b', 'c') ORDER BY id`
+      assert.deepStrictEqual(
+        zones.map((row) => row.time_zone),
+        ["UTC", "UTC", "Europe/Berlin"]
+      )
+      yield* sql`INSERT INTO schema_migrations (migration_id, name) VALUES (9000, 'later')`
+      const refused = yield* Effect.flip(migrate)
+      assert.strictEqual(refused._tag, "DatabaseTooNew")
+      assert.include(refused.message, "`9000_later`")
+      assert.include(refused.message, "start that version or a later one")
+    }).pipe(
+      Effect.provide(Layer.unwrap(Effect.map(Template.memory, Database.layer))),
+      Effect.provideService(References.MinimumLogLevel, "None")
+    ),
+  60_000
+)
 
 it.live("a lock that a dead process left is taken over by one of many that see it at once", () =>
   Effect.gen(function* () {

@@ -1,6 +1,6 @@
 import { Platform } from "@agion/testing"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect } from "effect"
+import { Clock, Context, Effect } from "effect"
 import { ApiKeys } from "../src/keys/ApiKeys.ts"
 import { listen } from "./suites/stream.ts"
 import { assertRefused, nowhere, question, unique } from "./suites/words.ts"
@@ -150,7 +150,10 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "60 seconds", exclu
           (yield* agent("POST", `/permissions/${own.id}/revoke`, { revoked_by: "a", reason: "" })).status,
           200
         )
-        assertRefused(yield* agent("PUT", `/organizations/${organization}`, { name: "mine" }), 403)
+        const asked = yield* Clock.currentTimeMillis
+        const refused = yield* agent("PUT", `/organizations/${organization}`, { name: "mine" })
+        assertRefused(refused, 403)
+        assert.isAtLeast(Date.parse(refused.body.timestamp), asked)
       })
     )
 

@@ -11,16 +11,17 @@ import { SqlClient } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import { json } from "../sql/Database.ts"
 import { dying } from "../sql/Failure.ts"
+import * as TimeZones from "./TimeZones.ts"
 
 export class Organizations extends Context.Service<
   Organizations,
   {
     readonly get: (id: string) => Effect.Effect<Organization, ApiError.NotFound>
-    /** Makes the organization where there is none. */
+    /** Makes the organization where there is none; refuses a time zone that the database does not know. */
     readonly update: (
       id: string,
       change: UpdateOrganization
-    ) => Effect.Effect<Organization, ApiError.NotFound>
+    ) => Effect.Effect<Organization, ApiError.BadRequest | ApiError.NotFound>
   }
 >()("@agion/server/Organizations") {
   static readonly layer = (): Layer.Layer<Organizations, never, SqlClient.SqlClient | Changes> =>
@@ -49,6 +50,7 @@ const maxMicroUsd = 9_000_000_000_000_000
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const changes = yield* Changes
+  const withSql = Effect.provideService(SqlClient.SqlClient, sql)
 
   const one = (id: string) => (rows: ReadonlyArray<OrganizationRow>) =>
     rows[0] === undefined
@@ -60,6 +62,7 @@ const make = Effect.gen(function* () {
       dying(Effect.flatMap(sql<OrganizationRow>`SELECT * FROM organizations WHERE id = ${id}`, one(id))),
     update: (id, change) =>
       Effect.gen(function* () {
+        if (change.timeZone != null) yield* withSql(TimeZones.ensureKnown(change.timeZone))
         yield* changes.record({ organizationId: id, kind: "organization", ids: [] })
         const budget =
           change.budgetLimit == null ? null : Math.min(Math.round(change.budgetLimit * 1e6), maxMicroUsd)
@@ -72,7 +75,7 @@ const make = Effect.gen(function* () {
             enforcement = coalesce(${change.enforcement ?? null}, enforcement),
             event_signature = coalesce(${change.eventSignature ?? null}, event_signature),
             llm_content = coalesce(${change.llmContent ?? null}, llm_content),
-            budget_limit_micro = coalesce(${budget}::int8, budget_limit_micro),
+            budget_limit_micro = CASE WHEN ${change.budgetLimit === undefined} THEN budget_limit_micro ELSE ${budget}::int8 END,
             retention = coalesce(${change.retention == null ? null : json(change.retention)}::jsonb, retention),
             updated_at = now()
           WHERE id = ${id} RETURNING *`

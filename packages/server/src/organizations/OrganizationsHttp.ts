@@ -17,10 +17,6 @@ export const layer = HttpApiBuilder.group(
     const keys = yield* KeysHttp.handlers
     const usage = yield* UsageHttp.summary
 
-    const mayNot = new ApiError.Forbidden({
-      message: "an agent's key cannot change settings; use an operator's"
-    })
-
     return handlers.handleAll({
       ...keys,
       usage,
@@ -31,7 +27,10 @@ export const layer = HttpApiBuilder.group(
       update: Effect.fnUntraced(function* ({ params, payload }) {
         yield* tenancy.owns(params.id, () => missing(params.id))
         const caller = yield* Caller
-        if (caller.agentId !== null) return yield* mayNot
+        if (caller.agentId !== null)
+          return yield* new ApiError.Forbidden({
+            message: "an agent's key cannot change settings; use an operator's"
+          })
         return yield* organizations.update(params.id, payload)
       })
     })

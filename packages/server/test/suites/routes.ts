@@ -59,8 +59,65 @@ export const routes = (it: It) => {
         allowed: false,
         reason: "Trust score too low: 40 < 90"
       })
-      assertRefused(yield* platform.put(`/organizations/${organization}`, { time_zone: "Mars/Olympus" }), 400)
       assertRefused(yield* platform.put(`/organizations/${organization}`, { budget_limit: -1 }), 400)
+      const renamed = yield* platform.put(`/organizations/${organization}`, { name: "n", time_zone: null })
+      assert.deepInclude(renamed.body, { time_zone: "Asia/Tokyo", budget_limit: 12.5 })
+      const unlimited = yield* platform.put(`/organizations/${organization}`, { budget_limit: null })
+      assert.deepInclude(unlimited.body, { name: "n", budget_limit: null })
+    })
+  )
+
+  it.effect(
+    "LIMIT-4 a time zone is one that the database knows by the same name; else 400 says which was meant",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const organization = unique("org")
+        yield* resource(organization)
+        const set = (time_zone: string) => platform.put(`/organizations/${organization}`, { time_zone })
+        for (const zone of ["UTC", "Asia/Kolkata", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
+          assert.strictEqual((yield* set(zone)).body.time_zone, zone)
+        for (const zone of [
+          "Mars/Olympus",
+          "+05:30",
+          "US/Pacific-New",
+          "EST5EDT",
+          "Europe/BERLIN",
+          "Asia/Tokio"
+        ])
+          assertRefused(yield* set(zone), 400)
+        assert.include((yield* set("Asia/Tokio")).text, "did you mean `Asia/Tokyo`?")
+        assert.include((yield* set("Europe/BERLIN")).text, "did you mean `Europe/Berlin`?")
+        assert.strictEqual(
+          (yield* platform.get(`/organizations/${organization}`)).body.time_zone,
+          "Etc/GMT+5"
+        )
+      })
+  )
+
+  it.effect("no organization is called `*`, which stands for all of them", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const named = { organization_id: "*" }
+      const agent = unique("agent")
+      for (const [method, path, body] of [
+        [
+          "POST",
+          "/resources",
+          { ...named, resource_type: "tool", name: "x", resource_data: {}, created_by: "x" }
+        ],
+        ["POST", "/api-keys", { ...named, name: "k" }],
+        ["POST", "/agents/register", { ...named, agent_id: agent }],
+        ["POST", "/missions", named],
+        ["POST", "/events", { ...named, events: [] }],
+        ["POST", "/audit/events", { ...named, event_type: "x" }],
+        ["PUT", "/organizations/*", { name: "all" }],
+        ["GET", "/resources?organization_id=*", undefined]
+      ] as const)
+        assertRefused(yield* platform.request(method, path, body), 400)
+      const event = { stream: "agion:events:trust", agent_id: agent, event_type: "task_completed", ...named }
+      const { results } = (yield* platform.post("/events", { events: [event] })).body
+      assert.strictEqual(results[0].status, "refused")
     })
   )
 
