@@ -141,7 +141,7 @@ const make = Effect.gen(function* () {
   const take = (announced: ReadonlyArray<Order.Announced>): Effect.Effect<void> =>
     Effect.suspend(() => {
       const ahead = announced.filter((one) => !order.take(one))
-      Queue.offerUnsafe(signal, undefined)
+      if (announced.length > 0) Queue.offerUnsafe(signal, undefined)
       if (ahead.length === 0) return Effect.void
       return Effect.andThen(
         catchUp(ahead.map((one) => one.organizationId)),
@@ -165,7 +165,13 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const committed = (announced: ReadonlyArray<Order.Announced>) => sql.afterCommit(take(announced))
+  const committed = (announced: ReadonlyArray<Order.Announced>) =>
+    sql.afterCommit(
+      Effect.suspend(() => {
+        Queue.offerUnsafe(signal, undefined)
+        return take(announced)
+      })
+    )
 
   const record = Effect.fnUntraced(function* (change: Change) {
     const [row] = yield* sql<{ epoch: number }>`

@@ -1,7 +1,8 @@
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
-import { Context, Effect, type Scope } from "effect"
+import { Context, Effect, Queue, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
+import * as MissionMessages from "../../src/stream/MissionMessages.ts"
 import { assertRefused, check, grant, type It, request, resource, unique } from "./words.ts"
 
 /** An event as it was sent. */
@@ -191,6 +192,39 @@ export const stream = (it: It) => {
         heard.map(({ data }) => data.content.n),
         [2, 3]
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("MISSION-2 the first who listens hears of what is sent as soon as it is connected, once", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, mission] = [unique("org"), unique("mission")]
+      for (const participant_id of ["one", "two"])
+        yield* platform.post(`/missions/${mission}/join`, { participant_id, organization_id: org })
+      const send = (n: number) =>
+        platform.post(`/missions/${mission}/messages`, {
+          from_participant: "one",
+          message_type: "note",
+          content: { n }
+        })
+      const heard = yield* Queue.unbounded<unknown>()
+      const messages = MissionMessages.make(
+        20,
+        () => true,
+        ({ data, organizationId }) => {
+          if (organizationId === org) Queue.offerUnsafe(heard, JSON.parse(data).content.n)
+        }
+      )
+      yield* send(1)
+      yield* Effect.gen(function* () {
+        yield* messages.begin
+        yield* send(2)
+        yield* Effect.forkScoped(messages.follow)
+        assert.strictEqual(yield* Queue.take(heard), 2)
+        yield* messages.begin
+        yield* send(3)
+        assert.strictEqual(yield* Queue.take(heard), 3)
+      }).pipe(Effect.provide(platform.services), Effect.timeout("10 seconds"), Effect.orDie)
     }).pipe(Effect.scoped)
   )
 }
