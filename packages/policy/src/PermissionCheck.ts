@@ -188,8 +188,23 @@ export const needsReservation = (constraints: Constraints): boolean =>
   constraints.tokenLimitPerDay != null ||
   constraints.costLimitPerDayUsd != null
 
-/** US dollars as micro-dollars. */
-export const microUsd = (usd: number): number => Math.round(usd * 1_000_000)
+/** The whole number that an amount is but for what multiplying lost; undefined: it lies between two. */
+const wholeOf = (micro: number): number | undefined => {
+  const whole = Math.round(micro)
+  return Math.abs(micro - whole) <= whole * 4 * Number.EPSILON ? whole : undefined
+}
+
+/** US dollars of a call as micro-dollars: rounded up, so that nothing that costs counts as nothing. */
+export const microUsd = (usd: number): number => {
+  const micro = usd * 1_000_000
+  return wholeOf(micro) ?? Math.ceil(micro)
+}
+
+/** US dollars of a limit as micro-dollars: rounded down. */
+export const limitMicroUsd = (usd: number): number => {
+  const micro = usd * 1_000_000
+  return wholeOf(micro) ?? Math.floor(micro)
+}
 
 /** What is left of the limits; absent where there is none. */
 export const remaining = (constraints: Constraints, usage: Usage): Remaining => {
@@ -202,7 +217,7 @@ export const remaining = (constraints: Constraints, usage: Usage): Remaining => 
     left.remainingTokensToday = Math.max(0, constraints.tokenLimitPerDay - usage.dayTokens)
   if (constraints.costLimitPerDayUsd != null)
     left.remainingBudgetToday =
-      Math.max(0, microUsd(constraints.costLimitPerDayUsd) - usage.dayCostMicroUsd) / 1e6
+      Math.max(0, limitMicroUsd(constraints.costLimitPerDayUsd) - usage.dayCostMicroUsd) / 1e6
   return left
 }
 
@@ -289,7 +304,7 @@ const ofTokens = (facts: Facts, permission: PermissionFacts): Refusal | null => 
 const ofCost = (facts: Facts, permission: PermissionFacts): Refusal | null => {
   const usd = permission.constraints.costLimitPerDayUsd
   if (usd == null) return null
-  const limit = microUsd(usd)
+  const limit = limitMicroUsd(usd)
   if (!exceeds(limit, facts.usage.dayCostMicroUsd, facts.call.costMicroUsd)) return null
   const asked =
     facts.call.costMicroUsd === null ? "an unknown amount" : `${facts.call.costMicroUsd / 1e6} USD`

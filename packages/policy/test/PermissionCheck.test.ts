@@ -295,3 +295,25 @@ it("CHECK-1 what a call brings and nobody could read is refused, not skipped; nu
     assert.isTrue(decide(facts({ call: call({ context: { [name]: null } }) }), judges).allowed)
   }
 })
+
+describe("micro-dollars", () => {
+  it("LIMIT-4 a cost is rounded up and a limit down, and what multiplying lost is neither", () => {
+    const { limitMicroUsd, microUsd } = PermissionCheck
+    assert.deepStrictEqual([1e-7, 1e-6, 1.2e-6, 0].map(microUsd), [1, 1, 2, 0])
+    assert.deepStrictEqual([1e-7, 1e-6, 1.8e-6, 0].map(limitMicroUsd), [0, 1, 1, 0])
+    // 0.07 * 1e6 is 70000.00000000001, 0.000029 * 1e6 is 28.999999999999996.
+    for (let micro = 0; micro < 100_000; micro += 7) {
+      assert.strictEqual(microUsd(micro / 1e6), micro)
+      assert.strictEqual(limitMicroUsd(micro / 1e6), micro)
+    }
+  })
+
+  it("LIMIT-4 the least of costs does not pass a limit that is used up", () => {
+    const spent = {
+      ...facts({ usage: { ...PermissionCheck.noUsage, dayCostMicroUsd: 1_000_000 } }),
+      permission: { id: "p1", status: "approved", constraints: { costLimitPerDayUsd: 1 } }
+    }
+    const asked = { ...spent, call: { ...spent.call, costMicroUsd: PermissionCheck.microUsd(1e-7) } }
+    assert.strictEqual(decide(asked, { policies: null, content: null }).denial?.step, "cost")
+  })
+})
