@@ -40,6 +40,7 @@ import {
   refused,
   release
 } from "./internal/Outcome.ts"
+import { checked } from "./internal/PriceCheck.ts"
 import { PermissionCache } from "./PermissionCache.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { Prices } from "./Prices.ts"
@@ -390,6 +391,10 @@ const faultLog = (context: Context.Context<never>) => (error: unknown) => {
   Effect.runForkWith(context)(Effect.logWarning(said, Cause.die(error)))
 }
 
+const warn = (context: Context.Context<never>) => (message: string) => {
+  Effect.runForkWith(context)(Effect.logWarning(message))
+}
+
 const noOptions: GovernedOptions<unknown> = {}
 
 const make = Effect.gen(function* () {
@@ -402,7 +407,7 @@ const make = Effect.gen(function* () {
     cache: yield* PermissionCache,
     trust: yield* TrustTracker,
     events: yield* EventBuffer,
-    priceOf: yield* Prices,
+    priceOf: checked(yield* Prices, warn(yield* Effect.context<never>())),
     scope: yield* Effect.scope,
     wallNow,
     newId: EventId.make(wallNow),

@@ -239,11 +239,11 @@ describe("functions of the program's that throw", () => {
   }
   const limited = { tokenLimitPerDay: 1000, costLimitPerDayUsd: 10 }
   const estimate = { tokens: 500, costUsd: 2 }
-  const logged = (lines: Array<string>) => {
+  const logged = (lines: Array<string>, prices = Prices.layer(throwing)) => {
     const logger = Logger.make(({ cause, message }) => {
       lines.push(`${String(message)} ${Cause.pretty(cause)}`)
     })
-    return Layer.merge(Logger.layer([logger]), Prices.layer(throwing))
+    return Layer.merge(Logger.layer([logger]), prices)
   }
 
   it.effect("GOVERN-2 a typed failure outlives prices that throw, is settled once and leaves a line", () => {
@@ -264,6 +264,40 @@ describe("functions of the program's that throw", () => {
       assert.match(lines[0] ?? "", /charged by its estimate.*no such model/s)
     }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
   })
+
+  it.effect.each([Number.NaN, -1, Number.POSITIVE_INFINITY])(
+    "GOVERN-7 a price of %s is no price, as if none were known, with one line for all of them",
+    (usd) => {
+      const lines: Array<string> = []
+      const usage = () => ({ tokens: 7 })
+      const call = Effect.void.pipe(governed("chat", model, { estimate, usage }))
+      return Effect.gen(function* () {
+        const platform = yield* ready(limited)
+        yield* Effect.andThen(call, call)
+        yield* flush
+        assert.deepStrictEqual(
+          [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
+          [
+            ["settled", 7, 0],
+            ["settled", 7, 0]
+          ]
+        )
+        assert.lengthOf(lines, 1)
+        assert.match(lines[0] ?? "", /taken as not said/)
+      }).pipe(
+        Effect.provide(
+          AgionTest.layer().pipe(
+            Layer.provide(
+              logged(
+                lines,
+                Prices.layer(() => usd)
+              )
+            )
+          )
+        )
+      )
+    }
+  )
 
   it.effect("GOVERN-2 a success outlives a `usage` that throws, and is charged by its estimate", () => {
     const lines: Array<string> = []
