@@ -53,6 +53,23 @@ describe("policies in the agent", () => {
     }).pipe(fresh())
   )
 
+  it.effect(
+    "POLICY-7 a version that comes again with other policies is refused, and the set in force stays",
+    () =>
+      Effect.gen(function* () {
+        const { engine, platform, sync } = yield* parts
+        platform.setPolicies([noRefunds])
+        assert.strictEqual(yield* sync.sync, 1)
+        platform.setPolicies([policy({ name: "All", expr: "true" })])
+        platform.policyVersion = 1
+        assert.strictEqual(yield* sync.sync, 1)
+        const state = yield* sync.state
+        assert.deepInclude(state, { version: 1, refused: 1 })
+        assert.include(state.problem ?? "", "other content")
+        assert.isFalse((yield* engine.check({ action: "refund" })).allowed)
+      }).pipe(fresh())
+  )
+
   it.effect("OUTAGE-5 a bundle that another key signed is refused", () =>
     Effect.gen(function* () {
       const { engine, keys, platform, sync } = yield* parts

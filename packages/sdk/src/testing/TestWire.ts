@@ -1,4 +1,5 @@
 /** The test platform's side of the wire: requests in, answers of the contract out. */
+import { createHash } from "node:crypto"
 import {
   ActorId,
   Agent,
@@ -59,7 +60,7 @@ const reserve = (platform: Platform, body: unknown): Answer => {
   const reserved = {
     id: platform.nextId(),
     permissionId: permission?.id ?? "",
-    requests: amounts.requests ?? 1,
+    requests: Math.max(1, amounts.requests ?? 1),
     tokens: amounts.tokens ?? 0,
     costUsd: amounts.costUsd ?? 0,
     state: "held" as const
@@ -101,10 +102,11 @@ const release = (platform: Platform, id: string): Answer => {
 const toJson = Schema.decodeUnknownSync(Schema.Json)
 
 const bundle = (platform: Platform, asked: Asked): Answer => {
-  const etag = `"${platform.policyVersion}"`
-  if (asked.headers["if-none-match"] === etag) return { status: 304 }
   const policies = platform.policies.map((policy) => toJson(Schema.encodeSync(Policy)(policy)))
-  const value = { version: platform.policyVersion, digest: "", policies }
+  const digest = createHash("sha256").update(JSON.stringify(policies)).digest("hex")
+  const etag = `"${platform.policyVersion}-${digest.slice(0, 32)}"`
+  if (asked.headers["if-none-match"] === etag) return { status: 304 }
+  const value = { version: platform.policyVersion, digest, policies }
   const signed = platform.sign("bundle", value)
   return {
     status: 200,
@@ -112,7 +114,7 @@ const bundle = (platform: Platform, asked: Asked): Answer => {
     body: Schema.encodeSync(PolicyBundle)({
       version: platform.policyVersion,
       policies: platform.policies,
-      digest: "",
+      digest,
       ...signed,
       epoch: platform.epoch,
       organizationId: platform.organizationId
