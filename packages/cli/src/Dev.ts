@@ -5,8 +5,8 @@
  * **Gotchas**: without `--data` everything is in memory and gone at the end. Logs go to standard error, so that
  * standard output with `--json` is one line.
  */
-import { join } from "node:path"
-import { Config, Effect, FileSystem, Option, Redacted, Schema } from "effect"
+import { dirname, join, resolve } from "node:path"
+import { Config, Effect, FileSystem, Option, type PlatformError, Redacted, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { secretKeys } from "./Keys.ts"
 import { CommandFailed } from "./Platform.ts"
@@ -47,21 +47,34 @@ const start = (options: RunOptions) =>
 const chooseRedisPort = (wanted: Option.Option<number>) =>
   Option.match(wanted, {
     onSome: (port) => Effect.succeed(port),
-    onNone: () => Effect.map(Ports.isFree(defaultRedisPort), (free) => (free ? defaultRedisPort : 0))
+    onNone: () => Effect.map(Ports.isTaken(defaultRedisPort), (taken) => (taken ? 0 : defaultRedisPort))
   })
 
-const makeFolder = Effect.fnUntraced(function* (path: string) {
-  const fs = yield* FileSystem.FileSystem
-  yield* fs
-    .makeDirectory(path, { recursive: true })
-    .pipe(
-      Effect.catch((error) =>
-        Effect.fail(
-          new CommandFailed({ message: `cannot use the data folder \`${path}\`: ${error.message}` })
-        )
-      )
-    )
-})
+const makeFolder = (path: string) =>
+  Effect.mapError(
+    makeBelow(resolve(path)),
+    (error) =>
+      new CommandFailed({
+        message: `cannot use the data folder \`${path}\`: ${error.message}; name one that can be written with --data`
+      })
+  )
+
+/**
+ * Makes a folder and what it stands in, one by one: asked for all of them at once, Node tries for ever where a folder
+ * takes no others, as in `/proc`.
+ */
+const makeBelow = (
+  path: string
+): Effect.Effect<void, PlatformError.PlatformError | CommandFailed, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    if (yield* fs.exists(path)) {
+      if ((yield* fs.stat(path)).type === "Directory") return yield* fs.access(path, { writable: true })
+      return yield* new CommandFailed({ message: `\`${path}\` is no folder` })
+    }
+    if (dirname(path) !== path) yield* makeBelow(dirname(path))
+    yield* fs.makeDirectory(path)
+  })
 
 /** `agion dev`. */
 export const dev = Command.make(

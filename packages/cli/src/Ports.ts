@@ -3,13 +3,15 @@
 import { createServer } from "node:net"
 import { Effect } from "effect"
 
-/** True when nobody listens on a loopback port. */
-export const isFree = (port: number): Effect.Effect<boolean> =>
+/** True when somebody listens on a port of an address. What else keeps it from being used is not told here. */
+export const isTaken = (port: number, host = "127.0.0.1"): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     const server = createServer()
-    server.once("error", () => resume(Effect.succeed(false)))
-    server.listen(port, "127.0.0.1", () => {
-      server.close(() => resume(Effect.succeed(true)))
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      resume(Effect.succeed(error.code === "EADDRINUSE"))
+    })
+    server.listen(port, host, () => {
+      server.close(() => resume(Effect.succeed(false)))
     })
     return Effect.sync(() => {
       server.close()

@@ -5,6 +5,7 @@ import { RedisMemory } from "@agion/redis-memory"
 import { Server, type ServerOptions } from "@agion/server"
 import { Config, Console, Context, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { CommandFailed, explain, Platform } from "./Platform.ts"
+import * as Ports from "./Ports.ts"
 import * as Seed from "./Seed.ts"
 import * as Telemetry from "./Telemetry.ts"
 
@@ -60,7 +61,9 @@ const redisOf = (redis: RunOptions["redis"]): Layer.Layer<Redis.Services | Redis
 
 /** Starts it, seeds it, says that it is ready, and runs until it is interrupted. */
 export const run = Effect.fnUntraced(function* (options: RunOptions) {
-  // A fault in the seed is told before anything is started.
+  // What can be told before anything is started is told then: a database is neither opened nor changed for nothing.
+  if (options.port !== 0 && (yield* Ports.isTaken(options.port, options.host)))
+    return yield* taken(options.port)
   const seed = Option.isSome(options.seed) ? yield* Seed.read(options.seed.value) : null
   const shares = yield* Config.Boolean("AGION_SHARED_CACHE").pipe(Config.withDefault(true))
   return yield* running(options, seed, shares && options.redis._tag === "Real")
@@ -99,12 +102,16 @@ const notStarted = (options: RunOptions, error: unknown): CommandFailed => {
   if (error instanceof CommandFailed) return error
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const message = cause instanceof Error ? cause.message : String(cause)
+  if (message.includes("EADDRINUSE")) return taken(options.port)
   return new CommandFailed({
-    message: message.includes("EADDRINUSE")
-      ? `port ${options.port} is taken; choose another with --port, or --port 0 for a free one`
-      : `the platform did not start: ${message}`
+    message: `the platform did not start: ${message}`
   })
 }
+
+const taken = (port: number) =>
+  new CommandFailed({
+    message: `port ${port} is taken; choose another with --port, or --port 0 for a free one`
+  })
 
 const announceSeed = (seeded: Seed.Seeded, json: boolean) =>
   json

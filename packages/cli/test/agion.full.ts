@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -221,7 +221,7 @@ describe("agion dev", () => {
     const bad = await agion(["approve", "not-an-id", "--url", url()])
     assert.deepInclude(bad, { code: 1 })
     assert.include(bad.err, "agion: `not-an-id` is no id of a permission")
-    const nobody = await agion(["agents", "suspend", "nobody", "--url", url()])
+    const nobody = await agion(["agents", "resume", "nobody", "--url", url()])
     assert.strictEqual(nobody.code, 1)
     assert.match(nobody.err, /^agion: .*nobody/)
     const away = await agion(["approvals", "--url", "http://127.0.0.1:1"])
@@ -239,6 +239,24 @@ describe("agion dev", () => {
     const second = await agion(["dev", "--port", taken, "--redis-port", "0"])
     assert.strictEqual(second.code, 1)
     assert.include(second.err, `port ${taken} is taken; choose another with --port`)
+  })
+
+  it("a data folder that cannot be made is named at once", async () => {
+    const inFile = join(file("plain", ""), "data")
+    for (const path of [inFile, "/dev/null/data", ...(process.platform === "linux" ? ["/proc/nope"] : [])]) {
+      const { code, err } = await agion(["dev", "--port", "0", "--redis-port", "0", "--data", path])
+      assert.strictEqual(code, 1)
+      assert.include(err, `cannot use the data folder \`${path}\``)
+      assert.include(err, "--data")
+    }
+  })
+
+  it("a port that is taken is told before the data folder's database is made", async () => {
+    const taken = new URL(url()).port
+    const untouched = join(folder, "untouched")
+    const { err } = await agion(["dev", "--port", taken, "--redis-port", "0", "--data", untouched])
+    assert.include(err, `port ${taken} is taken; choose another with --port`)
+    assert.isFalse(existsSync(join(untouched, "database")))
   })
 
   it("--seed names the place of a fault and starts nothing", async () => {

@@ -77,6 +77,13 @@ it.live(
   60_000
 )
 
+it.live.runIf(process.platform === "linux")("a folder that cannot be made fails at once", () =>
+  Effect.gen(function* () {
+    const refused = yield* Effect.exit(Effect.tryPromise(() => take("/proc/nope/deeper")))
+    assert.isTrue(Exit.isFailure(refused))
+  })
+)
+
 it.live("a lock that a dead process left is taken over by one of many that see it at once", () =>
   Effect.gen(function* () {
     for (let round = 0; round < 10; round++) {

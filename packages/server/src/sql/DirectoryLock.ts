@@ -7,9 +7,9 @@
  * or its file overtaken, and looks again.
  */
 import { randomUUID } from "node:crypto"
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { link, mkdir, readdir, rm, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 
 /** The lock is ours until `release`, or another process's. */
 export type Taken =
@@ -27,7 +27,7 @@ const numbers = async (path: string): Promise<ReadonlyArray<number>> =>
 
 /** Takes the lock, or tells which process holds it. */
 export const take = async (path: string): Promise<Taken> => {
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await makeFolder(path)
   for (;;) {
     const last = (await numbers(path)).at(-1) ?? 0
     const holder = last === 0 ? undefined : readHolder(fileOf(path, last))
@@ -41,6 +41,20 @@ export const take = async (path: string): Promise<Taken> => {
       return { _tag: "Taken", release: () => writeFile(file, "0") }
     }
     await rm(file, { force: true })
+  }
+}
+
+/**
+ * Makes a folder and what it stands in, one by one: asked for all of them at once, Node tries for ever where a folder
+ * takes no others, as in `/proc`.
+ */
+const makeFolder = async (path: string): Promise<void> => {
+  const parent = dirname(path)
+  if (parent !== path && !existsSync(parent)) await makeFolder(parent)
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    if (!isCode(error, "EEXIST")) throw error
   }
 }
 
