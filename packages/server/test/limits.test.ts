@@ -57,6 +57,16 @@ const callOf = (id: string, call: typeof Call.Type, enforce = true): Limits.Rese
   enforce
 })
 
+/** As if everything had happened a day earlier. */
+const ageOneDay = Effect.fnUntraced(function* (id: string) {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`UPDATE permission_usage SET day = day - 1, last_used_at = last_used_at - interval '1 day'
+    WHERE permission_id = ${id}`
+  yield* sql`UPDATE reservations SET day = day - 1, created_at = created_at - interval '1 day'
+    WHERE permission_id = ${id}`
+  yield* sql`UPDATE usage_ledger SET recorded_at = recorded_at - interval '1 day' WHERE permission_id = ${id}`
+})
+
 const reserveOne = (limits: Limits.Limits, call: Limits.ReserveCall) =>
   Effect.map(limits.reserve([call]), ([outcome]) => outcome ?? assert.fail("an answer for each call"))
 
@@ -114,7 +124,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
         for (const call of calls) {
           const expected = twin(id, call, books)
           const outcome = yield* reserveOne(limits, callOf(id, call))
-          if (outcome._tag === "Missing" || outcome._tag === "KeyClosed")
+          if (outcome._tag === "Missing" || outcome._tag === "KeyUsed")
             return assert.fail("the permission is there, and no key was used")
           assert.deepStrictEqual(outcome.before, books)
           assert.strictEqual(outcome._tag === "Refused" ? outcome.limit : undefined, expected)
@@ -195,7 +205,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
         ...callOf(id, { requests: 1, tokens: 3, cost: 1, rateLimit: null, tokenLimit: null, costLimit: null })
       })
       assert.deepInclude((yield* limits.read([id])).get(id)?.counted, { dayTokens: 8, dayCostMicroUsd: 8 })
-      yield* sql`UPDATE permission_usage SET day = day - 1 WHERE permission_id = ${id}`
+      yield* ageOneDay(id)
       const read = (yield* limits.read([id])).get(id)
       assert.deepInclude(read?.counted, { dayTokens: 0, dayCostMicroUsd: 0, dayRequests: 0 })
       assert.deepInclude(read?.state, { totalTokens: 5, dayTokens: 0 })
@@ -210,6 +220,76 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
     })
   )
 
+  it.effect("LIMIT-4 another date by another time zone loses nothing that was used since its midnight", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id, organization } = yield* permission
+      const hold = (tokens: number) => ({
+        ...callOf(id, { requests: 1, tokens, cost: 1, rateLimit: null, tokenLimit: 100, costLimit: null })
+      })
+      const used = { requests: 1, tokens: 5, costMicroUsd: 7, eventId: null, occurredAt: null }
+      yield* limits.charge(id, used, anybody)
+      const [open, settled, released] = [
+        yield* reserveOne(limits, hold(10)),
+        yield* reserveOne(limits, hold(20)),
+        yield* reserveOne(limits, hold(40))
+      ]
+      if (open._tag !== "Reserved" || settled._tag !== "Reserved" || released._tag !== "Reserved")
+        return assert.fail("there is room for all")
+      yield* limits.settle(settled.held.id, { tokens: 21, costMicroUsd: null }, anybody)
+      yield* limits.release(released.held.id, anybody)
+      const books = { dayRequests: 3, dayTokens: 36, dayCostMicroUsd: 9 }
+      const seen = Effect.map(limits.read([id]), (read) => read.get(id)?.counted)
+      assert.deepInclude(yield* seen, books)
+      // Where it was midnight less than a minute ago the calls may have been before it.
+      const zones = yield* sql<{ zone: string }>`
+        SELECT zone FROM unnest(ARRAY['Pacific/Kiritimati', 'Pacific/Niue', 'UTC', 'Asia/Tokyo', 'Pacific/Niue'])
+          WITH ORDINALITY AS z(zone, n)
+        WHERE (clock_timestamp() AT TIME ZONE zone)::time > '00:01' ORDER BY n`
+      for (const { zone } of zones) {
+        yield* sql`UPDATE organizations SET time_zone = ${zone} WHERE id = ${organization}`
+        // Read as it is, then as it is written: nothing is counted by a call that is refused.
+        assert.deepInclude(yield* seen, books, zone)
+        const [spend] = yield* limits.spends([{ organizationId: organization, actorId: "a" }])
+        assert.deepInclude(spend?.sum, { requests: 3 }, zone)
+        assert.strictEqual((yield* reserveOne(limits, hold(65)))._tag, "Refused", zone)
+        yield* limits.charge(id, { ...used, requests: 0, tokens: 0, costMicroUsd: 0 }, anybody)
+        assert.deepInclude(yield* seen, books, zone)
+      }
+      // What is open still counts on the day, and is replaced there.
+      yield* limits.settle(open.held.id, { tokens: 11, costMicroUsd: null }, anybody)
+      assert.deepInclude(yield* seen, { ...books, dayTokens: 37 })
+    })
+  )
+
+  it.effect("LIMIT-3 a key with other amounts or of an expired reservation is told apart", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id } = yield* permission
+      const keyed = (tokens: number) => ({
+        ...callOf(id, {
+          requests: 1,
+          tokens,
+          cost: null,
+          rateLimit: null,
+          tokenLimit: 1000,
+          costLimit: null
+        }),
+        idempotencyKey: "K"
+      })
+      const first = yield* reserveOne(limits, keyed(1))
+      assert.strictEqual(first._tag, "Reserved")
+      assert.deepInclude(yield* reserveOne(limits, keyed(900)), { _tag: "KeyUsed", why: "other" })
+      assert.strictEqual((yield* reserveOne(limits, keyed(1)))._tag, "Existing")
+      yield* sql`UPDATE reservations SET expires_at = now() - interval '1 second' WHERE permission_id = ${id}`
+      assert.deepInclude(yield* reserveOne(limits, keyed(1)), { _tag: "KeyUsed", why: "expired" })
+      if (first._tag === "Reserved") yield* limits.release(first.held.id, anybody)
+      assert.deepInclude(yield* reserveOne(limits, keyed(1)), { _tag: "KeyUsed", why: "closed" })
+    })
+  )
+
   it.effect("LIMIT-3 a late settlement is charged to the totals, not to the new day", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -221,8 +301,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       // Expired, and still charged as estimated.
       yield* sql`UPDATE reservations SET expires_at = now() - interval '1 hour' WHERE id = ${outcome.held.id}`
       assert.strictEqual((yield* limits.read([id])).get(id)?.counted.dayTokens, 10)
-      yield* sql`UPDATE permission_usage SET day = day - 1 WHERE permission_id = ${id}`
-      yield* sql`UPDATE reservations SET day = day - 1 WHERE id = ${outcome.held.id}`
+      yield* ageOneDay(id)
       yield* limits.settle(outcome.held.id, { tokens: 30, costMicroUsd: null }, anybody)
       const read = (yield* limits.read([id])).get(id)
       assert.deepInclude(read?.state, { totalTokens: 30, totalCostMicroUsd: 10, dayTokens: 0 })

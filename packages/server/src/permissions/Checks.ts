@@ -241,12 +241,10 @@ const make = Effect.gen(function* () {
     const outcome = yield* dying(take(limitedCall(known, known.permission, call, options, first.now)))
     if (outcome._tag === "Missing")
       return yield* refused(decide({ ...known, permission: null }, asked, before.usage, call))
-    if (outcome._tag === "KeyClosed")
-      return yield* new ApiError.Conflict({
-        message: "the idempotency key belongs to a reservation that is settled or released; use a new key"
-      })
-    if (outcome._tag === "Existing") return yield* reserved(first, outcome.held)
+    if (outcome._tag === "KeyUsed") return yield* new ApiError.Conflict({ message: keyUsed(outcome) })
     const usage = { ...before.usage, ...outcome.before }
+    if (outcome._tag === "Existing")
+      return yield* reserved(withRemaining(first, known.permission, usage), outcome.held)
     const second = decide(known, asked, usage, call)
     if (outcome._tag === "Refused") return yield* refused(second)
     const shown = write(known.organizationId, known.permission, outcome.state)
@@ -493,6 +491,9 @@ const maxMicroUsd = 9_000_000_000_000_000
 const microOrNull = (usd: number | null | undefined): number | null =>
   usd == null ? null : Math.min(PermissionCheck.microUsd(usd), maxMicroUsd)
 
+const limitMicroOrNull = (usd: number | null | undefined): number | null =>
+  usd == null ? null : Math.min(PermissionCheck.limitMicroUsd(usd), maxMicroUsd)
+
 const callOf = (asked: Asked): PermissionCheck.Call => {
   const context = asked.context ?? noContext
   return {
@@ -508,9 +509,31 @@ const reserveCall = (asked: Asked, amounts: Amounts): PermissionCheck.Call => {
   const call = callOf(asked)
   return {
     ...call,
-    requests: amounts.requests ?? 1,
+    // Whatever it takes, it is a call.
+    requests: Math.max(1, amounts.requests ?? 1),
     tokens: amounts.tokens ?? call.tokens,
     costMicroUsd: microOrNull(amounts.costUsd) ?? call.costMicroUsd
+  }
+}
+
+/** What was decided, with what is left as of a usage: a reservation that is answered again is in it. */
+const withRemaining = (
+  decided: Answer.Decided,
+  permission: Permission,
+  usage: PermissionCheck.Usage
+): Answer.Decided => ({
+  ...decided,
+  decision: { ...decided.decision, remaining: PermissionCheck.remaining(permission.constraints, usage) }
+})
+
+const keyUsed = ({ why, held }: Limits.KeyUsed): string => {
+  switch (why) {
+    case "closed":
+      return "the idempotency key belongs to a reservation that is settled or released; use a new key"
+    case "expired":
+      return `the idempotency key belongs to reservation \`${held.id}\`, which has expired and stays charged as estimated; settle or release it, and use a new key for another call`
+    case "other":
+      return `the idempotency key belongs to reservation \`${held.id}\` of ${held.requests} requests, ${held.tokens} tokens and ${held.costMicroUsd / 1e6} USD; ask for the same amounts again or use a new key`
   }
 }
 
@@ -529,7 +552,7 @@ const limitedCall = (
   costMicroUsd: call.costMicroUsd,
   rateLimit: permission.constraints.rateLimitRpm ?? null,
   tokenLimit: permission.constraints.tokenLimitPerDay ?? null,
-  costLimitMicroUsd: microOrNull(permission.constraints.costLimitPerDayUsd),
+  costLimitMicroUsd: limitMicroOrNull(permission.constraints.costLimitPerDayUsd),
   ttlMs: options.ttlMs ?? defaultTtl,
   enforce: known.settings.enforcement === "enforce"
 })
@@ -567,7 +590,7 @@ const crossed = (
 ): "token" | "cost" | undefined => {
   const { tokenLimitPerDay: tokens, costLimitPerDayUsd: usd } = constraints
   if (tokens != null && before.dayTokens < tokens && after.dayTokens >= tokens) return "token"
-  const cost = microOrNull(usd)
+  const cost = limitMicroOrNull(usd)
   if (cost !== null && before.dayCostMicroUsd < cost && after.dayCostMicroUsd >= cost) return "cost"
   return undefined
 }

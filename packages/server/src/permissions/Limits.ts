@@ -61,6 +61,13 @@ export interface Held {
   readonly expiresAt: number
 }
 
+/** The key was used before: its reservation was settled or released, has expired, or is of other amounts. */
+export interface KeyUsed {
+  readonly _tag: "KeyUsed"
+  readonly why: "closed" | "expired" | "other"
+  readonly held: Held
+}
+
 export type Reserved =
   | {
       readonly _tag: "Reserved"
@@ -70,8 +77,7 @@ export type Reserved =
     }
   /** The key was used before: the same reservation. */
   | { readonly _tag: "Existing"; readonly before: Counted; readonly held: Held }
-  /** The key was used before, and its reservation was settled or released. */
-  | { readonly _tag: "KeyClosed" }
+  | KeyUsed
   | { readonly _tag: "Refused"; readonly limit: "rate" | "tokens" | "cost"; readonly before: Counted }
   | { readonly _tag: "Missing" }
 
@@ -188,7 +194,9 @@ const toReserved = (row: ReservedRow, state: UsageState): Reserved => {
     case "existing":
       return { _tag: "Existing", before, held: held() }
     case "closed":
-      return { _tag: "KeyClosed" }
+    case "expired":
+    case "other":
+      return { _tag: "KeyUsed", why: row.outcome, held: held() }
     case "rate":
     case "tokens":
     case "cost":

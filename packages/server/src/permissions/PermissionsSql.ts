@@ -137,12 +137,10 @@ const constraintsJson = (constraints: Constraints): string =>
 
 /** Permissions with their usage of today, as a FROM item. */
 const withUsage = `(SELECT p.*, u.total_requests, u.total_tokens, u.total_cost_micro, u.last_used_at,
-  CASE WHEN u.day = agion_today(p.organization_id) THEN u.day_requests ELSE 0 END AS day_requests,
-  CASE WHEN u.day = agion_today(p.organization_id) THEN u.day_tokens ELSE 0 END AS day_tokens,
-  CASE WHEN u.day = agion_today(p.organization_id) THEN u.day_cost_micro ELSE 0 END AS day_cost_micro,
-  CASE WHEN u.day = agion_today(p.organization_id) THEN u.day::timestamp AT TIME ZONE coalesce(
-    (SELECT time_zone FROM organizations o WHERE o.id = p.organization_id), 'UTC') END AS day_start
-  FROM permissions p JOIN permission_usage u ON u.permission_id = p.id) permission`
+  u.day_requests, u.day_tokens, u.day_cost_micro,
+  CASE WHEN used.day = u.day THEN u.day::timestamp AT TIME ZONE agion_zone(p.organization_id) END AS day_start
+  FROM permissions p JOIN permission_usage used ON used.permission_id = p.id
+  CROSS JOIN LATERAL agion_usage_today(used) u) permission`
 
 type Query<A> = Effect.Effect<A, SqlError.SqlError>
 

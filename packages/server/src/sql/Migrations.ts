@@ -12,6 +12,7 @@ import { signingVoucher } from "./migrations/0004_signing_voucher.ts"
 import { eventAge } from "./migrations/0005_event_age.ts"
 import { usedTogether } from "./migrations/0006_used_together.ts"
 import { eventOwners } from "./migrations/0007_event_owners.ts"
+import { daysKept } from "./migrations/0008_days_kept.ts"
 
 const migrations = {
   "0001_core": core,
@@ -20,7 +21,8 @@ const migrations = {
   "0004_signing_voucher": signingVoucher,
   "0005_event_age": eventAge,
   "0006_used_together": usedTogether,
-  "0007_event_owners": eventOwners
+  "0007_event_owners": eventOwners,
+  "0008_days_kept": daysKept
 }
 
 /** The database has been brought further than this version can follow. */

@@ -184,6 +184,35 @@ export const checks = (it: It) => {
     })
   )
 
+  it.effect("LIMIT-1 a reservation is a call, whatever it takes: of no requests too", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { rate_limit_rpm: 2 } })
+      const none = platform.post(
+        "/permissions/reserve",
+        reserveBody(s, { amounts: { requests: 0, tokens: 1 } })
+      )
+      assert.strictEqual((yield* none).body.reservation.amounts.requests, 1)
+      assert.isTrue((yield* none).body.allowed)
+      assert.strictEqual((yield* none).body.reason, "Rate limit exceeded: 2 RPM")
+    })
+  )
+
+  it.effect("LIMIT-3 a key answers again with what is left now, and with other amounts is a conflict", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
+      const reserve = (tokens: number) =>
+        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens }, idempotency_key: "K" }))
+      const first = (yield* reserve(1)).body
+      assertRefused(yield* reserve(900), 409)
+      yield* platform.post(`/permissions/${s.permission.id}/usage`, { token_count: 5000 })
+      const again = (yield* reserve(1)).body
+      assert.deepStrictEqual(again.reservation, first.reservation)
+      assert.deepInclude(again.constraints, { remaining_tokens_today: 0 })
+    })
+  )
+
   it.effect("LIMIT-3 64 concurrent reservers never get past a limit", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform

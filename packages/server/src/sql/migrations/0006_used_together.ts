@@ -7,8 +7,26 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
+/** What of the statement a later migration says anew. */
+interface ReserveParts {
+  readonly create: "CREATE" | "CREATE OR REPLACE"
+  /** Brings the usage `u` to the date `today` of its `zone`. */
+  readonly begin: string
+  /** The outcomes of a key whose open reservation is `held`. */
+  readonly existing: string
+}
+
+const beginEmpty = `IF u.day IS DISTINCT FROM today THEN
+          u.day := today;
+          u.day_requests := 0;
+          u.day_tokens := 0;
+          u.day_cost_micro := 0;
+          u.reserved_tokens := 0;
+          u.reserved_cost_micro := 0;
+        END IF;`
+
 /** Locks the usage row of the call \`c\` as \`u\`: on today's date, with the window's requests in \`windowed\`. */
-const open = `
+const open = (begin: string) => `
       SELECT * INTO u FROM permission_usage p WHERE p.permission_id = c.permission FOR UPDATE;
       there := FOUND;
       IF there THEN
@@ -19,14 +37,7 @@ const open = `
           zone := coalesce((SELECT o.time_zone FROM organizations o WHERE o.id = organization), 'UTC');
         END IF;
         today := (moment AT TIME ZONE zone)::date;
-        IF u.day IS DISTINCT FROM today THEN
-          u.day := today;
-          u.day_requests := 0;
-          u.day_tokens := 0;
-          u.day_cost_micro := 0;
-          u.reserved_tokens := 0;
-          u.reserved_cost_micro := 0;
-        END IF;
+        ${begin}
         SELECT coalesce(sum(b % 1000000), 0), coalesce(array_agg(b), '{}') INTO windowed, u.rate_window
           FROM unnest(u.rate_window) AS b WHERE b >= (second - 60) * 1000000;
         added := 0;
@@ -71,7 +82,7 @@ const close = `
  *
  * A line for each call, numbered from 1; \`state\` stands in the last line of a permission that changed.
  */
-const reserve = `CREATE FUNCTION agion_reserve_all(
+export const reserveAll = (parts: ReserveParts): string => `${parts.create} FUNCTION agion_reserve_all(
   permissions uuid[], ids uuid[], keys text[], all_requests bigint[], all_tokens bigint[], all_costs bigint[],
   rate_limits bigint[], token_limits bigint[], cost_limits bigint[], ttls_ms bigint[], enforced boolean[]
 ) RETURNS TABLE (
@@ -105,7 +116,7 @@ BEGIN
     call := c.n;
     state := NULL;
     held := NULL;
-    IF c.is_first THEN${open}
+    IF c.is_first THEN${open(parts.begin)}
     END IF;
     IF NOT there THEN
       outcome := 'missing';
@@ -119,7 +130,7 @@ BEGIN
       END IF;
       outcome := CASE
         WHEN held.status <> 'open' THEN 'closed'
-        WHEN held.id IS NOT NULL THEN 'existing'
+        ${parts.existing}
         WHEN NOT c.enforce THEN 'reserved'
         WHEN windowed + c.requests > c.rate_limit THEN 'rate'
         WHEN CASE WHEN c.tokens IS NULL THEN used_tokens >= c.token_limit
@@ -164,5 +175,7 @@ END $$`
 
 export const usedTogether = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  for (const statement of [reserve]) yield* sql.unsafe(statement)
+  yield* sql.unsafe(
+    reserveAll({ create: "CREATE", begin: beginEmpty, existing: "WHEN held.id IS NOT NULL THEN 'existing'" })
+  )
 })
