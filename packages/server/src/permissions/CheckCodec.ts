@@ -23,6 +23,12 @@ import {
 } from "@agion/domain"
 import { Schema } from "effect"
 
+/** Whether a body says that it is JSON, or says nothing; the router refuses all others (415). */
+export const isJsonType = (contentType: string | undefined): boolean =>
+  contentType === undefined ||
+  contentType === "application/json" ||
+  contentType.split(";", 1)[0]?.trim().toLowerCase() === "application/json"
+
 const isOneOf = <const Values extends ReadonlyArray<string>>(values: Values) => {
   const known: ReadonlySet<unknown> = new Set(values)
   return (value: unknown): value is Values[number] => known.has(value)

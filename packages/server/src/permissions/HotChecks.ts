@@ -35,6 +35,7 @@ export const layer = (identify: Identify) =>
       return (httpEffect) =>
         Effect.flatMap(HttpServerRequest.HttpServerRequest, (request): typeof httpEffect => {
           if (request.url !== path || request.method !== "POST") return httpEffect
+          if (!CheckCodec.isJsonType(request.headers["content-type"])) return httpEffect
           return Effect.flatMap(
             Effect.catchCause(Effect.zipWith(identify(request), request.text, answer), () =>
               Effect.succeed(undefined)

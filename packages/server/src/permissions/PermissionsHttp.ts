@@ -57,6 +57,8 @@ export const layer = HttpApiBuilder.group(
     const withBatch = handlers.handleRaw(
       "checkBatch",
       Effect.fnUntraced(function* ({ request }) {
+        if (!CheckCodec.isJsonType(request.headers["content-type"]))
+          return HttpServerResponse.empty({ status: 415 })
         const text = yield* Effect.orDie(request.text)
         const plain = CheckCodec.decodeBatch(text)
         if (plain !== undefined) return yield* batch(plain.checks, plain.fields)

@@ -9,7 +9,7 @@ import { type Compiled, Policies } from "./Policies.ts"
 export interface Packed {
   /** The JSON text of `PolicyBundle`. */
   readonly text: string
-  /** Changes when the policies change or are signed anew. */
+  /** Of the version, the policies and the key that signs: the same at every replica, whoever signed when. */
   readonly etag: string
 }
 
@@ -71,7 +71,8 @@ const make = Effect.gen(function* () {
         epoch,
         organizationId
       })
-      return { text: JSON.stringify(bundle), etag: `"${sha256(signed.signature).slice(0, 32)}"` }
+      const tag = sha256(JSON.stringify([organizationId, compiled.version, digest, signed.keyId]))
+      return { text: JSON.stringify(bundle), etag: `"${tag.slice(0, 32)}"` }
     })
   })
 })

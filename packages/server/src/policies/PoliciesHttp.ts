@@ -44,7 +44,7 @@ export const layer = HttpApiBuilder.group(
         const { text, etag } = yield* bundle.of(organizationId)
         const known = headers["if-none-match"]
           ?.split(",")
-          .some((tag) => tag.trim().replace(/^W\//, "") === etag)
+          .some((tag) => ["*", etag].includes(tag.trim().replace(/^W\//, "")))
         return known === true
           ? HttpServerResponse.empty({ status: 304, headers: { etag } })
           : HttpServerResponse.text(text, { contentType: "application/json", headers: { etag } })

@@ -27,6 +27,18 @@ export const badInput = (it: It) => {
           yield* platform.request("POST", "/resources", "a=b", { "content-type": "text/plain" }),
           415
         )
+        // A check that is answered from memory, one that is not, and many.
+        const asked = question("o", "a", nowhere)
+        yield* platform.post("/permissions/check", asked)
+        for (const [path, body] of [
+          ["/permissions/check", asked],
+          ["/permissions/check", question("o", unique("agent"), nowhere)],
+          ["/permissions/check/batch", { checks: [asked] }]
+        ] as const) {
+          const typed = (type: string) => platform.request("POST", path, body, { "content-type": type })
+          assertRefused(yield* typed("text/plain"), 415)
+          assert.strictEqual((yield* typed("Application/JSON; charset=utf-8")).status, 200, path)
+        }
         assertRefused(yield* platform.get("/no/such/route"), 404)
         assertRefused(yield* platform.request("PATCH", "/resources", {}), 404)
         assert.strictEqual((yield* platform.get("/policies")).status, 200)

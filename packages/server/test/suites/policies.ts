@@ -133,6 +133,10 @@ export const policies = (it: It) => {
       const etag = headers.get("etag") ?? ""
       const again = yield* platform.request("GET", path, undefined, { "if-none-match": etag })
       assert.deepStrictEqual([again.status, again.text], [304, ""])
+      assert.strictEqual(
+        (yield* platform.request("GET", path, undefined, { "if-none-match": "*" })).status,
+        304
+      )
       yield* platform.delete(`/policies/${made.body.id}`)
       assert.strictEqual(
         (yield* platform.request("GET", path, undefined, { "if-none-match": etag })).status,
