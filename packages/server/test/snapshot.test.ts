@@ -2,7 +2,7 @@ import { RedisMemory } from "@agion/redis-memory"
 import { Server } from "@agion/server"
 import { Template } from "@agion/testing"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Exit, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Changes } from "../src/changes/Changes.ts"
 import { Feed } from "../src/changes/Feed.ts"
@@ -103,6 +103,26 @@ layer(server, { timeout: "60 seconds", excludeTestServices: true })("the snapsho
           })
       )
     })
+  )
+
+  it.effect("a reading that fails leaves nothing behind, and the next one reads", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      let failures = 1
+      const failing = new Proxy(sql, {
+        apply: (target, self, given) =>
+          failures-- > 0 ? Effect.die(new Error("away")) : Reflect.apply(target, self, given)
+      })
+      const built = yield* Layer.build(
+        Snapshot.layer().pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, failing)))
+      )
+      const snapshot = Context.get(built, Snapshot)
+      const question = yield* seed("failing")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(snapshot.know("failing", [question]))))
+      assert.deepStrictEqual(snapshot.size(), { organizations: 0, entries: 0, readings: 0 })
+      const [known] = yield* snapshot.know("failing", [question])
+      assert.strictEqual(known?.permission?.status, "approved")
+    }).pipe(Effect.scoped)
   )
 
   it.effect("an organization that is not there yet is not kept", () =>

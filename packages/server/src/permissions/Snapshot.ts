@@ -61,8 +61,12 @@ export class Snapshot extends Context.Service<
     readonly ownerOf: (resourceId: string) => Effect.Effect<string | undefined>
     /** What a permission shows of its usage has changed; its decision has not. */
     readonly used: (organizationId: string, permission: Grant, usage: UsageTracking) => void
-    /** How much is kept. */
-    readonly size: () => { readonly organizations: number; readonly entries: number }
+    /** How much is kept, and how many readings are under way. */
+    readonly size: () => {
+      readonly organizations: number
+      readonly entries: number
+      readonly readings: number
+    }
   }
 >()("@agion/server/Snapshot") {
   static readonly layer = (
@@ -196,23 +200,30 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
       )
       const ids = new Set<string>([...actorIds, ...resourceIds])
       const reading: Reading = { organizationId, ids, stale: false }
-      readings.add(reading)
-      const settings = kept?.settings ?? (yield* dying(store.settings(organizationId)))
-      // From here on every change that is not in what is read will be told.
-      if (kept === undefined && settings !== undefined && !changes.note(organizationId, settings.epoch))
-        reading.stale = true
-      const [actors, resources] = yield* Effect.all(
-        [
-          actorIds.length === 0
-            ? Effect.succeed([])
-            : dying(store.actors(organizationId, actorIds, settings?.budgetLimit ?? null)),
-          resourceIds.length === 0
-            ? Effect.succeed(new Map<string, Store.KnownResource>())
-            : dying(store.resources(organizationId, resourceIds.filter(isUuid))),
-          policies.compiled(organizationId)
-        ],
-        { concurrency: 3 }
-      ).pipe(Effect.ensuring(Effect.sync(() => readings.delete(reading))))
+      const parts = Effect.gen(function* () {
+        readings.add(reading)
+        const settings = kept?.settings ?? (yield* dying(store.settings(organizationId)))
+        // From here on every change that is not in what is read will be told.
+        if (kept === undefined && settings !== undefined && !changes.note(organizationId, settings.epoch))
+          reading.stale = true
+        const [actors, resources] = yield* Effect.all(
+          [
+            actorIds.length === 0
+              ? Effect.succeed([])
+              : dying(store.actors(organizationId, actorIds, settings?.budgetLimit ?? null)),
+            resourceIds.length === 0
+              ? Effect.succeed(new Map<string, Store.KnownResource>())
+              : dying(store.resources(organizationId, resourceIds.filter(isUuid))),
+            policies.compiled(organizationId)
+          ],
+          { concurrency: 3 }
+        )
+        return { settings, actors, resources }
+      })
+      const { settings, actors, resources } = yield* Effect.ensuring(
+        parts,
+        Effect.sync(() => readings.delete(reading))
+      )
       if (reading.stale) return yield* read(organizationId, questions)
       return place(organizationId, settings, actors, resourceIds, resources)
     })
@@ -279,7 +290,7 @@ const make = Effect.fnUntraced(function* (options: SnapshotOptions) {
       const kept = byType?.get(key)
       if (kept?.id === permission.id) byType?.set(key, { ...kept, usageTracking: usage })
     },
-    size: () => ({ organizations: organizations.size, entries })
+    size: () => ({ organizations: organizations.size, entries, readings: readings.size })
   })
 })
 
