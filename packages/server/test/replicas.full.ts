@@ -57,6 +57,21 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())("replicas o
     }).pipe(Effect.scoped)
   )
 
+  it.live("POLICY-7 a bundle has one ETag at every replica, whichever signed it", () =>
+    Effect.gen(function* () {
+      const { all } = yield* replicas(2)
+      const [one, two] = all
+      if (one === undefined || two === undefined) return assert.fail("two replicas")
+      const path = `/policies/bundle?organization_id=${unique("org")}`
+      const [here, there] = [yield* one.get(path), yield* two.get(path)]
+      assert.strictEqual(there.body.digest, here.body.digest)
+      const etag = here.headers.get("etag") ?? ""
+      assert.strictEqual(there.headers.get("etag"), etag)
+      const known = { "if-none-match": etag }
+      assert.strictEqual((yield* two.request("GET", path, undefined, known)).status, 304)
+    }).pipe(Effect.scoped)
+  )
+
   it.live(
     "FRESH-1 what was used at one counts in checks there at once, and at the other within a second",
     () =>
