@@ -301,7 +301,10 @@ export const ReserveRequest = Wire.struct({
   amounts: Amounts,
   /** How long the estimate is held, 1 second to 1 day. */
   ttlMs: Wire.optional(Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 86_400_000 }))),
-  /** The same key answers with the same reservation. */
+  /**
+   * The same key and the same amounts answer with the same reservation of the permission; other amounts, or a
+   * reservation that is closed or has expired, are a conflict.
+   */
   idempotencyKey: Wire.optional(Wire.Name)
 })
 export type ReserveRequest = typeof ReserveRequest.Type
