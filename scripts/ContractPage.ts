@@ -77,7 +77,7 @@ const words: { readonly [group: string]: { readonly [name: string]: string } } =
     register: "an agent says that it is there; repeating it is fine",
     list: "list agents",
     get: "one agent",
-    update: "change it; status `suspended` is the kill switch",
+    update: "change it; status `suspended` is the kill switch, for an agent that never registered, too",
     remove: "delete it"
   },
   registry: {
@@ -112,7 +112,7 @@ const words: { readonly [group: string]: { readonly [name: string]: string } } =
   },
   organizations: {
     get: "an organization's settings",
-    update: "change its settings",
+    update: "change its settings; what is null stays, but `budget_limit` null takes the limit away",
     usage: "what was used, by agent, model, day",
     createApiKey: "make a key; only this answer shows it",
     listApiKeys: "list keys, without their secrets",

@@ -1,5 +1,5 @@
 /** The routes of organizations: their settings, what they used, the keys that speak for them. */
-import { Api, ApiError, Caller } from "@agion/domain"
+import { Api, ApiError } from "@agion/domain"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import * as KeysHttp from "../keys/KeysHttp.ts"
@@ -26,11 +26,6 @@ export const layer = HttpApiBuilder.group(
       }),
       update: Effect.fnUntraced(function* ({ params, payload }) {
         yield* tenancy.owns(params.id, () => missing(params.id))
-        const caller = yield* Caller
-        if (caller.agentId !== null)
-          return yield* new ApiError.Forbidden({
-            message: "an agent's key cannot change settings; use an operator's"
-          })
         return yield* organizations.update(params.id, payload)
       })
     })
