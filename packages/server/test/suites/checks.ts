@@ -1,6 +1,6 @@
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { assertRefused, check, grant, type It, nowhere, policy, question, resource, unique } from "./words.ts"
 
 /** A resource with a permission for an agent, all new. */
@@ -182,6 +182,34 @@ export const checks = (it: It) => {
         "Rate limit exceeded: 4 RPM"
       )
     })
+  )
+
+  it.effect(
+    "LIMIT-4 a limit that is used up stays so in a time zone with another date, and on the way back",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const s = yield* setting({ constraints: { token_limit_per_day: 100 } })
+        yield* platform.post(`/permissions/${s.permission.id}/usage`, { token_count: 100 })
+        const hour = new Date(yield* Clock.currentTimeMillis).getUTCHours()
+        // Yesterday until 11:00 UTC; tomorrow from 10:00 UTC.
+        const other = hour < 10 ? "Pacific/Pago_Pago" : "Pacific/Kiritimati"
+        for (const time_zone of [other, "UTC"]) {
+          assert.strictEqual(
+            (yield* platform.put(`/organizations/${s.organization}`, { time_zone })).status,
+            200
+          )
+          const asked = { amounts: { tokens: 1 }, context: { request_tokens: 1 } }
+          for (const path of ["/permissions/check", "/permissions/reserve"])
+            assert.deepInclude(
+              (yield* platform.post(path, reserveBody(s, asked))).body,
+              { allowed: false, reason: "Token limit would be exceeded" },
+              `${path} ${time_zone}`
+            )
+          const { usage_tracking } = (yield* platform.get(`/permissions/${s.permission.id}`)).body
+          assert.deepInclude(usage_tracking, { current_day_tokens: 100 })
+        }
+      })
   )
 
   it.effect("LIMIT-1 a reservation is a call, whatever it takes: of no requests too", () =>
