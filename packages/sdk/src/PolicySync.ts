@@ -13,7 +13,7 @@
  */
 import { Policy, type PolicyBundle, type Signed } from "@agion/domain"
 import { PolicySet, StoredPolicy } from "@agion/policy"
-import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema, Semaphore } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import * as KeptPolicies from "./KeptPolicies.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
@@ -209,6 +209,8 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   }
   const stateUnsafe = () => viewOf(state, clock.currentTimeMillisUnsafe(), maxAgeMs)
   const wake = yield* Queue.sliding<void>(1)
+  // Who asks waits for what is under way: two would keep two bundles under one name.
+  const turn = yield* Semaphore.make(1)
   let etag: string | undefined
 
   const fetched = Effect.gen(function* () {
@@ -223,7 +225,7 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
       yield* install(engine, state, signedOf(bundle), keys.open)
       etag = response.headers["etag"]
       if (file !== null && state.mark !== undefined)
-        yield* KeptPolicies.keep(file, signedOf(bundle), state.mark)
+        yield* Effect.uninterruptible(KeptPolicies.keep(file, signedOf(bundle), state.mark))
     }
     state.syncedAt = yield* Clock.currentTimeMillis
     state.problem = null
@@ -237,13 +239,15 @@ const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
       Effect.suspend(() => {
         const isNew = state.problem !== error.message
         state.problem = error.message
-        if (!(error instanceof BundleRefused)) return Effect.void
+        // The same bundle is refused each time that it is asked for: it counts once.
+        if (!(error instanceof BundleRefused && isNew)) return Effect.void
         state.refused++
-        return isNew ? Effect.logWarning(error.message) : Effect.void
+        return Effect.logWarning(error.message)
       })
     ),
     Effect.andThen(Effect.suspend(() => tellAge(state, stateUnsafe()))),
-    Effect.map(() => state.version)
+    Effect.map(() => state.version),
+    turn.withPermits(1)
   )
   if (file !== null) {
     const kept = yield* KeptPolicies.load(file)
