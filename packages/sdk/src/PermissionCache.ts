@@ -27,7 +27,7 @@ import { addSpend, type CacheEntry } from "./internal/CacheEntry.ts"
 import { takeAnswer } from "./internal/CacheJudgement.ts"
 import { outage } from "./internal/CacheOutage.ts"
 import { find, keyOf, type Parts } from "./internal/CacheParts.ts"
-import { expiring, holdResources, refetch, renew, renewAtOnce } from "./internal/CacheRenewal.ts"
+import { expiring, holdResources, isMissing, refetch, renew, renewAtOnce } from "./internal/CacheRenewal.ts"
 import {
   type CacheState,
   type Counters,
@@ -163,7 +163,7 @@ const follow = (parts: Parts, renewals: Queue.Enqueue<ReadonlyArray<CacheEntry>>
       if (push._tag !== "Epoch") return
       const dropped = takePush(parts.state, push.organizationId, push.message, parts.now())
       const used = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
-      if (used.length > 0) Queue.offerUnsafe(renewals, used)
+      if (used.length > 0 || isMissing(parts.state)) Queue.offerUnsafe(renewals, used)
     })
   })
 
@@ -199,6 +199,8 @@ const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
     Effect.forkScoped
   )
   yield* Effect.suspend(() => renew(parts, expiring(parts))).pipe(
+    // What could not be fetched when it was dropped.
+    Effect.andThen(Effect.suspend(() => refetch(parts))),
     Effect.repeat(Schedule.spaced("1 second")),
     Effect.forkScoped
   )

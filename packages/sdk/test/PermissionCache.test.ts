@@ -310,6 +310,23 @@ describe("outages", () => {
     }).pipe(fresh())
   )
 
+  it.effect("OUTAGE-3 a record to be held that a missed push dropped is fetched again at once", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.trust(agent, 72)
+      yield* cache.holdResources([model])
+      yield* cache.check({ resourceId: testUuid(9) })
+      platform.pushing = false
+      platform.revoke(agent, testUuid(9))
+      platform.pushing = true
+      platform.heartbeat()
+      yield* TestClock.adjust("100 millis")
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.notInclude((yield* checked(cache, { resourceId: model })).rule ?? "", "excluded")
+    }).pipe(fresh())
+  )
+
   it.effect("OUTAGE-4 without a warm approval an agent at 64 is refused", () =>
     Effect.gen(function* () {
       const { cache } = yield* away(64, false)

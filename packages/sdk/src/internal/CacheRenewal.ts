@@ -5,6 +5,7 @@ import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { nameOf, type Parts } from "./CacheParts.ts"
+import type { CacheState } from "./CacheState.ts"
 
 /** Asks again for what was dropped or is about to expire; an outage leaves things as they are. */
 export const renew = (parts: Parts, entries: ReadonlyArray<CacheEntry>): Effect.Effect<void> =>
@@ -59,8 +60,14 @@ export const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.
 
 const isResourceId = Schema.is(ResourceId)
 
+const missingOf = ({ resources, wanted }: CacheState): ReadonlyArray<string> =>
+  wanted.size === 0 ? [] : [...wanted].filter((id) => !resources.has(id))
+
+/** True while a record that was to be held is not. */
+export const isMissing = (state: CacheState): boolean => missingOf(state).length > 0
+
 /** Records that were to be held and were dropped are fetched again. */
 export const refetch = (parts: Parts): Effect.Effect<void> => {
-  const missing = [...parts.state.wanted].filter((id) => !parts.state.resources.has(id))
+  const missing = missingOf(parts.state)
   return missing.length === 0 ? Effect.void : holdResources(parts, missing)
 }
