@@ -671,9 +671,10 @@ class Walk:
         whole("an event of an actor that only the stream knows", events[0], objects.HISTORY_EVENT)
         words = self.trust(actor, context={"repeated": RUN})
         before = self.score(actor)
+        told = lambda: len(self.http("GET", "/trust/history/%s?entity_type=agent" % actor)[1]["data"]["events"])
         self.redis.pipeline(words, words, words)
         self.redis(*self.trust(actor, event_type="task_failed"))
-        until(lambda: self.score(actor) == before)
+        until(lambda: told() >= len(events) + 2)
         same("an entry without event_id that is repeated counts once", self.score(actor), before)
         same("the list of policies is answered at any rate", {self.http("GET", "/governance/policies")[0] for _ in range(20)}, {200})
 
