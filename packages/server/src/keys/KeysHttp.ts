@@ -1,19 +1,10 @@
 /** Handlers of keys, for the group `organizations`: keys of the API and the platform's public keys. */
-import { ApiError, Caller, type CreateApiKey } from "@agion/domain"
+import { ApiError, type CreateApiKey } from "@agion/domain"
 import { Effect } from "effect"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import { Subscribers } from "../stream/Subscribers.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import { Signing } from "./Signing.ts"
-
-/** Keys are an operator's business. */
-const operator = Effect.flatMap(Caller, (caller) =>
-  caller.agentId === null
-    ? Effect.succeed(caller)
-    : Effect.fail(
-        new ApiError.Forbidden({ message: "an agent's key cannot manage keys; use an operator's key" })
-      )
-)
 
 /** `createApiKey`, `listApiKeys`, `removeApiKey`, `signingKeys`. */
 export const handlers = Effect.gen(function* () {
@@ -23,7 +14,6 @@ export const handlers = Effect.gen(function* () {
   const subscribers = yield* Subscribers
   return {
     createApiKey: Effect.fnUntraced(function* ({ payload }: { readonly payload: CreateApiKey }) {
-      yield* operator
       const organizationId = yield* tenancy.of(payload.organizationId)
       return yield* Effect.orDie(
         keys.create({ organizationId, name: payload.name, agentId: payload.agentId ?? null })
@@ -34,12 +24,10 @@ export const handlers = Effect.gen(function* () {
     }: {
       readonly query: { readonly organizationId?: string | undefined }
     }) {
-      yield* operator
       const organizationId = yield* tenancy.filter(query.organizationId)
       return { keys: yield* Effect.orDie(keys.list(organizationId)) }
     }),
     removeApiKey: Effect.fnUntraced(function* ({ params }: { readonly params: { readonly id: string } }) {
-      yield* operator
       const removed = yield* Effect.orDie(keys.remove(params.id, yield* tenancy.scope))
       if (!removed)
         return yield* new ApiError.NotFound({ message: `there is no key \`${params.id}\` in use` })

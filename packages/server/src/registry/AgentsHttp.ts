@@ -146,10 +146,6 @@ export const layer = HttpApiBuilder.group(
         return toAgent(agent)
       }),
       remove: Effect.fnUntraced(function* ({ params }) {
-        if ((yield* Caller).agentId !== null)
-          return yield* new ApiError.Forbidden({
-            message: "an agent's key cannot remove agents; ask an operator"
-          })
         const removed = yield* Effect.orDie(agents.remove(params.agentId, yield* tenancy.scope))
         if (removed === "missing") return yield* missing(params.agentId)
         if (removed === "suspended")

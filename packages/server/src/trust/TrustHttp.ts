@@ -1,5 +1,5 @@
 /** The routes of trust: scores, their history, and an operator's changes of them. */
-import { ActorId, Api, ApiError, Caller, type TrustHistoryEvent, type TrustScore, Wire } from "@agion/domain"
+import { ActorId, Api, ApiError, type TrustHistoryEvent, type TrustScore, Wire } from "@agion/domain"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Changes } from "../changes/Changes.ts"
@@ -91,10 +91,6 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       evaluate: Effect.fnUntraced(function* ({ payload }) {
         const { entityId, entityType } = payload
-        if ((yield* Caller).agentId !== null)
-          return yield* new ApiError.Forbidden({
-            message: "an agent's key cannot change scores; ask an operator"
-          })
         const organizationId = yield* tenancy.ofActor(payload.organizationId, entityId)
         const event = {
           organizationId,
