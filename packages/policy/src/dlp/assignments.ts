@@ -99,18 +99,41 @@ const readBraced = (view: View, report: Report, at: number, name: string): void 
   report.add(view, "db-settings", from, to, text.slice(from, to))
 }
 
+/** Where the name that ends at `at` begins; a parameter's begins with the sign before it. */
+const nameStart = (text: string, at: number): number => {
+  const least = Math.max(0, at - 40)
+  let from = at
+  while (from > least && isNamePart(text.charCodeAt(from - 1))) from--
+  const sign = from > least ? text.charCodeAt(from - 1) : 0
+  return sign === 63 || sign === 38 ? from - 1 : from
+}
+
+/** `[\w.$-]`. */
+const isNamePart = (unit: number): boolean =>
+  (unit >= 97 && unit <= 122) ||
+  (unit >= 65 && unit <= 90) ||
+  (unit >= 48 && unit <= 57) ||
+  unit === 95 ||
+  unit === 45 ||
+  unit === 46 ||
+  unit === 36
+
 /** Looks at the name whose last letter stands before `at`: is a secret assigned to it? */
 export const readAssignment = (view: View, report: Report, at: number): void => {
   const { text } = view
   if (at < report.namesFrom) return
   QUOTED.lastIndex = VALUE.lastIndex = at
   const match = QUOTED.exec(text) ?? VALUE.exec(text)
-  const name = /[?&]?[\w.$-]*$/.exec(text.slice(Math.max(0, at - 40), at))?.[0] ?? ""
   if (match === null) {
+    const unit = text.charCodeAt(at)
+    // A flag's value and a setting's stand behind a space or a sign; most words go on with a letter.
+    if (unit !== 32 && unit !== 9 && unit !== 61) return
+    const name = text.slice(nameStart(text, at), at)
     readFlag(view, report, at, name)
     readBraced(view, report, at, name)
     return
   }
+  const name = text.slice(nameStart(text, at), at)
   const foreign = FOREIGN.test(text.slice(Math.max(0, at - 16), at))
   if (!foreign && (!NAME.test(name) || NO_NAME.test(name))) return
   const value = match[3] ?? ""
