@@ -4,7 +4,7 @@
  * Method, path, success and errors come from the API's value; only the words that say what a route does stand here.
  * A route without words, or words without a route, is a fault.
  */
-import { Api } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { HttpApi } from "effect/http-api"
 
 /** One route as the page shows it. */

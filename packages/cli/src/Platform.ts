@@ -1,5 +1,5 @@
 /** The platform that commands talk to: where it is, who asks, and its typed client. */
-import { Api } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Config, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"

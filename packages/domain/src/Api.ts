@@ -1,4 +1,9 @@
-/** The HTTP contract: every route that the platform answers, with what it takes, gives and refuses. */
+/**
+ * The HTTP contract, `@agion/domain/api`: every route that the platform answers, with what it takes, gives and
+ * refuses, and who asks.
+ *
+ * It stands beside the package's index, so that a program that imports the words does not load `effect/http-api`.
+ */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Agent, RegisterAgent, UpdateAgent } from "./Agent.ts"
@@ -81,6 +86,8 @@ import { SigningKeys } from "./Signed.ts"
 import { EvaluateTrust, TrustHistoryAnswer, TrustScoreAnswer } from "./Trust.ts"
 import { Ledger, UsageSummary } from "./Usage.ts"
 import * as Wire from "./Wire.ts"
+
+export * from "./Caller.ts"
 
 const maxOffset = 2_147_483_647
 const limit = Schema.optional(Wire.queryInt(1, 1000))

@@ -1,10 +1,12 @@
-/** The words that agents and platform share: schemas, ids, errors, the HTTP contract, streams, trust. */
+/**
+ * The words that agents and platform share: schemas, ids, errors, streams, trust.
+ *
+ * **Gotchas**: the HTTP contract is not here but in `@agion/domain/api`, which loads `effect/http-api`.
+ */
 export * from "./Agent.ts"
-export * from "./Api.ts"
 export * as ApiError from "./ApiError.ts"
 export * from "./ApiKey.ts"
 export * from "./Audit.ts"
-export * from "./Caller.ts"
 export { type ContextFault, contextFault } from "./CheckContext.ts"
 export * from "./Epoch.ts"
 export * from "./Feedback.ts"

@@ -15,13 +15,13 @@
  * **Gotchas**: a time-out says nothing about whether the platform acted.
  */
 import {
-  type Api,
   type CheckRequest,
   type CheckResult,
   epochHeader,
   type ReserveRequest,
   type ReserveResult
 } from "@agion/domain"
+import type { Api } from "@agion/domain/api"
 import { Clock, Context, Duration, Effect, Layer, Random, Redacted, Schema } from "effect"
 import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import type { HttpApiClient } from "effect/http-api"

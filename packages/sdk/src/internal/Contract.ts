@@ -3,7 +3,7 @@
  *
  * It calls through the `Line` of whoever calls.
  */
-import { Api } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Context, Effect } from "effect"
 import { HttpClient, type HttpClientError } from "effect/http"
 import { HttpApiClient } from "effect/http-api"

@@ -1,5 +1,6 @@
 /** The routes of the audit log: writing a line, finding lines, a report for one entity. */
-import { Api, ApiError, type AuditEvent, Caller, Wire } from "@agion/domain"
+import { ApiError, type AuditEvent, Wire } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"

@@ -1,5 +1,6 @@
 /** `POST /events`: what agents without Redis tell. It ends in the same tables as what comes over Redis. */
-import { Api, Caller, type IngestResult, Streams, Wire } from "@agion/domain"
+import { type IngestResult, Streams, Wire } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Names, uuidv7 } from "../changes/Governance.ts"

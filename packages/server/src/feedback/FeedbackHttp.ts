@@ -1,13 +1,6 @@
 /** The routes of feedback. */
-import {
-  ActorId,
-  Api,
-  ApiError,
-  Caller,
-  type Feedback as FeedbackAnswer,
-  feedbackCategories,
-  Wire
-} from "@agion/domain"
+import { ActorId, ApiError, type Feedback as FeedbackAnswer, feedbackCategories, Wire } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"

@@ -5,7 +5,8 @@
  * Routes that an agent may use for itself alone (its own permissions, its own record) are guarded where they are
  * handled, since that takes the row.
  */
-import { ApiError, type CallerInfo } from "@agion/domain"
+import { ApiError } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain/api"
 import { Effect } from "effect"
 
 const operators: { readonly [group: string]: ReadonlyArray<string> } = {

@@ -1,5 +1,6 @@
 /** Who asks: by key, or anybody while authentication is off. */
-import { ApiError, Authentication, Caller, type CallerInfo, ErrorBodies } from "@agion/domain"
+import { ApiError } from "@agion/domain"
+import { Authentication, Caller, type CallerInfo, ErrorBodies } from "@agion/domain/api"
 import { Effect, Layer } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { Changes } from "../changes/Changes.ts"

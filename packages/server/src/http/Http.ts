@@ -3,7 +3,7 @@
  *
  * A capability gives `XHttp.layer`, the handlers of its group; here they become one router.
  */
-import { Api } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Layer } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import * as AuditHttp from "../audit/AuditHttp.ts"

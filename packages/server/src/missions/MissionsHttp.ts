@@ -1,14 +1,6 @@
 /** The routes of missions, for agents without Redis. */
-import {
-  Api,
-  ApiError,
-  Caller,
-  type CallerInfo,
-  type Mission,
-  MissionId,
-  type MissionMessage,
-  Wire
-} from "@agion/domain"
+import { ApiError, type Mission, MissionId, type MissionMessage, Wire } from "@agion/domain"
+import { Api, Caller, type CallerInfo } from "@agion/domain/api"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { uuidv7 } from "../changes/Governance.ts"

@@ -1,5 +1,6 @@
 /** The routes of organizations: their settings, what they used, the keys that speak for them. */
-import { Api, ApiError } from "@agion/domain"
+import { ApiError } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import * as KeysHttp from "../keys/KeysHttp.ts"

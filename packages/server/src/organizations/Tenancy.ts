@@ -5,7 +5,8 @@
  *
  * What a request turns out to be about is remembered: its answer carries that organization's epoch.
  */
-import { ApiError, Caller, type CallerInfo, defaultOrganization, OrganizationId } from "@agion/domain"
+import { ApiError, defaultOrganization, OrganizationId } from "@agion/domain"
+import { Caller, type CallerInfo } from "@agion/domain/api"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"

@@ -8,7 +8,6 @@
 import {
   type Amounts,
   ApiError,
-  type CallerInfo,
   type CheckRequest,
   type CheckResult,
   type Permission,
@@ -19,6 +18,7 @@ import {
   type ReserveResult,
   type UsageTracking
 } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain/api"
 import { Dlp, PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient, SqlError } from "effect/sql"

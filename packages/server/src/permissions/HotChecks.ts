@@ -3,7 +3,7 @@
  * query, no schema. Whatever is not plain (another shape of the body, a limit that must be counted, an alert to
  * raise, something that must be read first) goes on to the router, which answers the same.
  */
-import type { CallerInfo } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Identify } from "../http/Authentication.ts"

@@ -7,7 +7,6 @@ import {
   type ActorType,
   ApiError,
   type Approve,
-  type CallerInfo,
   type Constraints,
   type Deny,
   mayMove,
@@ -19,6 +18,7 @@ import {
   type Revoke,
   type UpdatePermission
 } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain/api"
 import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"

@@ -1,5 +1,6 @@
 /** The routes of permissions: asking, granting, checking, using. */
-import { Api, ApiError, Caller, CheckBatch, type CheckRequest } from "@agion/domain"
+import { ApiError, CheckBatch, type CheckRequest } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Effect, Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiError } from "effect/http-api"

@@ -2,7 +2,8 @@
  * Which organization a check is about (contract 2.3): the key's, the named, the resource's, where the actor was
  * last seen. A check is a sight of the actor too.
  */
-import { type ApiError, Caller, type CallerInfo, type CheckRequest, ResourceId } from "@agion/domain"
+import { type ApiError, type CheckRequest, ResourceId } from "@agion/domain"
+import { Caller, type CallerInfo } from "@agion/domain/api"
 import { Effect } from "effect"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import type { Asked } from "./Checks.ts"

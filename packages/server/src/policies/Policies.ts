@@ -5,12 +5,12 @@
  */
 import {
   ApiError,
-  type CallerInfo,
   type CreatePolicy,
   type GatewayPolicy,
   type Policy,
   type UpdatePolicy
 } from "@agion/domain"
+import type { CallerInfo } from "@agion/domain/api"
 import { PolicySet, StoredPolicy } from "@agion/policy"
 import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"

@@ -1,5 +1,5 @@
 /** The routes of policies. */
-import { Api, Caller } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Clock, Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"

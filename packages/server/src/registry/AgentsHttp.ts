@@ -2,15 +2,13 @@
 import {
   ActorId,
   type Agent,
-  Api,
   ApiError,
   agentStatus,
-  Caller,
-  type CallerInfo,
   type RegisterAgent,
   type UpdateAgent,
   Wire
 } from "@agion/domain"
+import { Api, Caller, type CallerInfo } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"

@@ -1,5 +1,6 @@
 /** The routes of prompts, models and resource configurations, and the gateway's list of policies. */
-import { Api, ApiError, type Model, type Prompt, type ResourceConfig, Wire } from "@agion/domain"
+import { ApiError, type Model, type Prompt, type ResourceConfig, Wire } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"

@@ -1,5 +1,5 @@
 /** The routes of resources. */
-import { Api, Caller } from "@agion/domain"
+import { Api, Caller } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"

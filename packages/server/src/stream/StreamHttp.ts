@@ -5,7 +5,8 @@
  * `Last-Event-ID` resumes after that epoch; when what came since is no longer known, the first event tells the
  * client to drop everything that it holds of the organization. A stream ends when its key is removed.
  */
-import { ActorId, ApiError, Authentication, Caller, ErrorBodies, OrganizationId, Wire } from "@agion/domain"
+import { ActorId, ApiError, OrganizationId, Wire } from "@agion/domain"
+import { Authentication, Caller, ErrorBodies } from "@agion/domain/api"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"

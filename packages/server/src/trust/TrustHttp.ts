@@ -1,5 +1,6 @@
 /** The routes of trust: scores, their history, and an operator's changes of them. */
-import { ActorId, Api, ApiError, type TrustHistoryEvent, type TrustScore, Wire } from "@agion/domain"
+import { ActorId, ApiError, type TrustHistoryEvent, type TrustScore, Wire } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Changes } from "../changes/Changes.ts"

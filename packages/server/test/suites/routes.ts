@@ -1,4 +1,4 @@
-import { Api } from "@agion/domain"
+import { Api } from "@agion/domain/api"
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
