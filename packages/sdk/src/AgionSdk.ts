@@ -130,7 +130,7 @@ export const layerOver = (
 }
 
 /** The level of the SDK's own logs; a program's own level stays where nothing is said. */
-const logging = (level: LogLevel.LogLevel | undefined): Layer.Layer<never> =>
+export const logging = (level: LogLevel.LogLevel | undefined): Layer.Layer<never> =>
   Layer.unwrap(
     Effect.map(Effect.context<never>(), (context) =>
       level === undefined && context.mapUnsafe.has(References.MinimumLogLevel.key)
@@ -140,10 +140,10 @@ const logging = (level: LogLevel.LogLevel | undefined): Layer.Layer<never> =>
   )
 
 /** Pushes are a service of the SDK, too. */
-const handedOn: Layer.Layer<Pushes, never, Pushes> = Layer.effect(Pushes, Pushes)
+export const handedOn: Layer.Layer<Pushes, never, Pushes> = Layer.effect(Pushes, Pushes)
 
 /** What weakens governance says so (POLICY-8, GOVERN-5). */
-const loudness = Layer.effectDiscard(
+export const loudness = Layer.effectDiscard(
   Effect.gen(function* () {
     const settings = yield* Settings
     const failure = yield* FailurePolicy
@@ -156,9 +156,14 @@ const loudness = Layer.effectDiscard(
   })
 )
 
-/** The SDK over HTTP, and over Redis where there is one. */
-export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
-  const { redisUrl, sharedCache, breaker, otlp, ...parts } = options
+/** Connections to the platform: HTTP, and Redis where there is one. */
+export const layerConnections = (
+  options: Omit<AgionOptions, "otlp">
+): Layer.Layer<
+  HttpClient.HttpClient | Pushes | EventTransport | ReportTransport | HttpPool.PlatformCircuit,
+  SettingsInvalid
+> => {
+  const { redisUrl, sharedCache, breaker } = options
   const settings = Settings.layer({
     agentId: options.agentId,
     gatewayUrl: options.gatewayUrl,
@@ -182,11 +187,13 @@ export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInva
       )
     })
   ).pipe(Layer.provide(settings))
-  const sdk = layerOver(parts).pipe(
-    Layer.provide(transports),
-    Layer.provide(pool),
-    Layer.provide(logging(options.logLevel))
-  )
+  return transports.pipe(Layer.provideMerge(pool), Layer.provide(logging(options.logLevel)))
+}
+
+/** The SDK over HTTP, and over Redis where there is one. */
+export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
+  const { redisUrl: _redisUrl, sharedCache: _sharedCache, breaker: _breaker, otlp, ...parts } = options
+  const sdk = layerOver(parts).pipe(Layer.provide(layerConnections(options)))
   return otlp === undefined
     ? sdk
     : Layer.provideMerge(sdk, Telemetry.layerOtlp({ serviceName: options.agentId, ...otlp }))

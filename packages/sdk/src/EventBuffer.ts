@@ -88,8 +88,8 @@ export interface EventBufferOptions {
   readonly maxEventBytes?: number
   /** The class of a stream's events, where it is not the default one. */
   readonly classes?: { readonly [K in StreamKind]?: EventClass }
-  /** The key that the agent's registration answered: entries are signed with it as they are sent. */
-  readonly eventKey?: () => Redacted.Redacted<string> | undefined
+  /** The key that an agent's registration answered, by whom an entry is of: entries are signed with it as they are sent. */
+  readonly eventKey?: (agentId: string) => Redacted.Redacted<string> | undefined
   /** The file system. Default: the machine's. */
   readonly files?: WriteAheadFiles
   /** Bytes of one segment of the file. Default: 4 MiB. */
@@ -153,28 +153,33 @@ export interface Flushed {
   readonly pending: number
 }
 
+/** What `EventBuffer` does. */
+export interface EventBufferShape {
+  /** Takes an event in. Plain and synchronous, for hot paths; never throws. */
+  readonly publishUnsafe: <K extends EventKind>(kind: K, event: EventInputs[K]) => Published
+  /** Takes events in, all durable ones with one write; answers the worst that became of one. Never throws. */
+  readonly publishAllUnsafe: (publications: ReadonlyArray<Publication>) => Published
+  /** Takes in the end of a governed call, all that is told of it as one record. Never throws. */
+  readonly publishCallUnsafe: (end: CallEnd) => Published
+  /** `publishUnsafe` as an effect. */
+  readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
+  /** `publishAllUnsafe` as an effect. */
+  readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published>
+  /** Sends what was published before the call, by earlier starts too; answers at the deadline (default: 5 s) at the latest. */
+  readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
+  readonly statistics: Effect.Effect<EventStatistics>
+  readonly health: Effect.Effect<EventHealth>
+  /** The health now, then each change of it. */
+  readonly healthChanges: Stream.Stream<EventHealth>
+  /**
+   * The same buffer for one of several agents. What it publishes in another's name is dropped; `flush` waits for
+   * what it published itself; `published`, `dropped` and `pending` count its own, the rest is of the buffer.
+   */
+  readonly forAgent: (agentId: string) => EventBufferShape
+}
+
 /** Takes events in and sends them; see the module's manual. */
-export class EventBuffer extends Context.Service<
-  EventBuffer,
-  {
-    /** Takes an event in. Plain and synchronous, for hot paths; never throws. */
-    readonly publishUnsafe: <K extends EventKind>(kind: K, event: EventInputs[K]) => Published
-    /** Takes events in, all durable ones with one write; answers the worst that became of one. Never throws. */
-    readonly publishAllUnsafe: (publications: ReadonlyArray<Publication>) => Published
-    /** Takes in the end of a governed call, all that is told of it as one record. Never throws. */
-    readonly publishCallUnsafe: (end: CallEnd) => Published
-    /** `publishUnsafe` as an effect. */
-    readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
-    /** `publishAllUnsafe` as an effect. */
-    readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published>
-    /** Sends what was published before the call, by earlier starts too; answers at the deadline (default: 5 s) at the latest. */
-    readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
-    readonly statistics: Effect.Effect<EventStatistics>
-    readonly health: Effect.Effect<EventHealth>
-    /** The health now, then each change of it. */
-    readonly healthChanges: Stream.Stream<EventHealth>
-  }
->()("@agion/sdk/EventBuffer") {
+export class EventBuffer extends Context.Service<EventBuffer, EventBufferShape>()("@agion/sdk/EventBuffer") {
   /** The buffer over the two transports. */
   static readonly layer = (
     options: EventBufferOptions = {}
@@ -243,7 +248,7 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     })
   yield* Effect.addFinalizer(() => flush({ deadline: options.shutdownDeadline ?? "2 seconds" }))
 
-  return EventBuffer.of({
+  const buffer: EventBuffer["Service"] = {
     publishUnsafe: (kind, event) => outbox.publish(kind, event),
     publishAllUnsafe: (publications) => outbox.publishAll(publications),
     publishCallUnsafe: (end) => outbox.publishCall(end),
@@ -252,9 +257,68 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     flush,
     statistics: Effect.sync(() => statisticsOf(outbox, links)),
     health: Effect.sync(healthNow),
-    healthChanges: SubscriptionRef.changes(health)
-  })
+    healthChanges: SubscriptionRef.changes(health),
+    forAgent: (agentId) => ofAgent(agentId, buffer, outbox, (until) => makeFlush(outbox, links, work, until))
+  }
+  return EventBuffer.of(buffer)
 })
+
+/** Whose an event is, by its own words; undefined: nobody's, or feedback, which is about an agent. */
+const namedIn = ({ event, kind }: Publication): string | undefined => {
+  if (kind === "feedback") return undefined
+  if ("agentId" in event) return event.agentId
+  if ("participantId" in event) return event.participantId
+  return "fromParticipant" in event ? event.fromParticipant : undefined
+}
+
+/** One agent's part of a buffer: it speaks for itself, and waits for what is its own. */
+const ofAgent = (
+  agentId: string,
+  buffer: EventBuffer["Service"],
+  outbox: Outbox,
+  flushUntil: (until: ReadonlyArray<number>) => EventBuffer["Service"]["flush"]
+): EventBuffer["Service"] => {
+  const lanes = [outbox.events, outbox.reports, outbox.telemetry]
+  let until = [0, 0, 0]
+  let published = 0
+  let dropped = 0
+  const noted = (count: number, became: Published): Published => {
+    published += count
+    if (became === "dropped") dropped += 1
+    until = lanes.map((lane) => lane.pushed)
+    return became
+  }
+  const publishAllUnsafe = (publications: ReadonlyArray<Publication>): Published => {
+    const own = publications.filter((one) => (namedIn(one) ?? agentId) === agentId)
+    const foreign = publications.length - own.length
+    dropped += foreign
+    const became = own.length === 0 ? "dropped" : noted(own.length, buffer.publishAllUnsafe(own))
+    return foreign === 0 ? became : "dropped"
+  }
+  const publishUnsafe: EventBuffer["Service"]["publishUnsafe"] = (kind, event) =>
+    publishAllUnsafe([{ kind, event } as Publication])
+  const waits = () => lanes.reduce((sum, lane, i) => sum + Math.max(0, (until[i] ?? 0) - lane.settled), 0)
+  return {
+    ...buffer,
+    publishUnsafe,
+    publishAllUnsafe,
+    publishCallUnsafe: (end) => {
+      if (end.agentId !== agentId) return noted(0, "dropped")
+      const before = outbox.published
+      const became = buffer.publishCallUnsafe(end)
+      return noted(outbox.published - before, became)
+    },
+    publish: (kind, event) => Effect.sync(() => publishUnsafe(kind, event)),
+    publishAll: (publications) => Effect.sync(() => publishAllUnsafe(publications)),
+    flush: (options) => Effect.suspend(() => flushUntil(until)(options)),
+    statistics: Effect.map(buffer.statistics, (all) => ({
+      ...all,
+      published,
+      dropped,
+      pending: Math.min(all.pending, published, waits())
+    }))
+  }
+}
 
 const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => void): Outbox => {
   const epoch = EventId.make(now)()
@@ -283,12 +347,14 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
 }
 
 const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
-  const key = eventKey?.()
-  if (key === undefined) return undefined
-  return (stream, fields) =>
-    createHmac("sha256", Redacted.value(key))
+  if (eventKey === undefined) return undefined
+  return (stream, fields) => {
+    const key = eventKey(fields["agent_id"] ?? fields["participant_id"] ?? fields["from_participant"] ?? "")
+    if (key === undefined) return undefined
+    return createHmac("sha256", Redacted.value(key))
       .update(Streams.signatureInput(stream, fields))
       .digest("base64url")
+  }
 }
 
 /** One of the two ways out, with what it remembers. */
@@ -463,18 +529,26 @@ const makeAnnounce = (
   })
 }
 
+/** Without `given` it waits for all that was published, by earlier starts too. */
 const makeFlush =
-  (outbox: Outbox, links: ReadonlyArray<Link>, work: Latch.Latch): EventBuffer["Service"]["flush"] =>
+  (
+    outbox: Outbox,
+    links: ReadonlyArray<Link>,
+    work: Latch.Latch,
+    given?: ReadonlyArray<number>
+  ): EventBuffer["Service"]["flush"] =>
   (options) =>
     Effect.suspend(() => {
       const before = outbox.sent + outbox.duplicates
-      const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane) => ({
+      const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane, i) => ({
         lane,
-        until: lane.pushed
+        until: given?.[i] ?? lane.pushed
       }))
       const done = Deferred.makeUnsafe<void>()
       const check = () => {
-        if (targets.every(({ lane, until }) => lane.settled >= until && !lane.hasLeft))
+        if (
+          targets.every(({ lane, until }) => lane.settled >= until && (given !== undefined || !lane.hasLeft))
+        )
           Deferred.doneUnsafe(done, Effect.void)
       }
       check()
@@ -557,7 +631,7 @@ const makeMemory = () => {
     refusal: "",
     locked: 0
   }
-  const buffer = EventBuffer.of({
+  const buffer: EventBuffer["Service"] = {
     publishUnsafe,
     publishAllUnsafe: recordAll,
     publishCallUnsafe: (end) => recordAll(publicationsOf(end)),
@@ -578,8 +652,9 @@ const makeMemory = () => {
       unreadable: 0
     })),
     health: Effect.succeed(health),
-    healthChanges: Stream.succeed(health)
-  })
+    healthChanges: Stream.succeed(health),
+    forAgent: () => buffer
+  }
   const ofKind = <K extends EventKind>(kind: K) =>
     Effect.sync(() => recorded.flatMap((p) => (p.kind === kind ? [p.event as EventInputs[K]] : [])))
   const recorder = EventRecorder.of({

@@ -15,7 +15,7 @@
 import { createHmac, randomBytes } from "node:crypto"
 import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
 import { Clock, Context, Effect, Exit, Layer, PubSub, Stream } from "effect"
-import { Settings } from "./Settings.ts"
+import { Settings, type SettingsShape } from "./Settings.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { within } from "./telemetry/Spans.ts"
 
@@ -89,30 +89,34 @@ export interface LocalVerdict {
   readonly obligations: ReadonlyArray<PolicySet.Obligation>
 }
 
+/** What `PolicyEngine` does. */
+export interface PolicyEngineShape {
+  readonly check: (query: PolicyQuery) => Effect.Effect<PolicyJudgement>
+  /** Clause by clause, why the policies that apply decide as they do. */
+  readonly explain: (query: PolicyQuery) => Effect.Effect<PolicySet.Explanation>
+  /** Every swap from now on. */
+  readonly changes: Stream.Stream<PolicyChange>
+  /** The version of the set in force; null: none has arrived. */
+  readonly version: Effect.Effect<number | null>
+  readonly dlp: Dlp.Dlp
+  /** DLP that redacts what these want, too; `dlp` itself where that does so anyway. Never weaker than `dlp`. */
+  readonly dlpFor: (obligations: ReadonlyArray<PolicySet.Obligation>) => Dlp.Dlp
+  /** Rises with each swap; 0: no set has arrived. */
+  readonly generationUnsafe: () => number
+  /** The same set and detectors, asked about the calls of another agent of the organization. */
+  readonly forAgent: (agent: SettingsShape) => PolicyEngineShape
+  /** Puts a set in force, at once and whole (POLICY-7). */
+  readonly swapUnsafe: (next: ActiveSet, at: number) => void
+  readonly judgeUnsafe: (
+    facts: PermissionCheck.Facts,
+    about: { readonly resourceId: string; readonly metadata: PermissionCheck.View; readonly unheld: Unheld }
+  ) => LocalVerdict
+}
+
 /** Policies and DLP. */
-export class PolicyEngine extends Context.Service<
-  PolicyEngine,
-  {
-    readonly check: (query: PolicyQuery) => Effect.Effect<PolicyJudgement>
-    /** Clause by clause, why the policies that apply decide as they do. */
-    readonly explain: (query: PolicyQuery) => Effect.Effect<PolicySet.Explanation>
-    /** Every swap from now on. */
-    readonly changes: Stream.Stream<PolicyChange>
-    /** The version of the set in force; null: none has arrived. */
-    readonly version: Effect.Effect<number | null>
-    readonly dlp: Dlp.Dlp
-    /** DLP that redacts what these want, too; `dlp` itself where that does so anyway. Never weaker than `dlp`. */
-    readonly dlpFor: (obligations: ReadonlyArray<PolicySet.Obligation>) => Dlp.Dlp
-    /** Rises with each swap; 0: no set has arrived. */
-    readonly generationUnsafe: () => number
-    /** Puts a set in force, at once and whole (POLICY-7). */
-    readonly swapUnsafe: (next: ActiveSet, at: number) => void
-    readonly judgeUnsafe: (
-      facts: PermissionCheck.Facts,
-      about: { readonly resourceId: string; readonly metadata: PermissionCheck.View; readonly unheld: Unheld }
-    ) => LocalVerdict
-  }
->()("@agion/sdk/PolicyEngine") {
+export class PolicyEngine extends Context.Service<PolicyEngine, PolicyEngineShape>()(
+  "@agion/sdk/PolicyEngine"
+) {
   static readonly layer = (options: Dlp.Options = {}): Layer.Layer<PolicyEngine, never, Settings> =>
     Layer.effect(PolicyEngine, make(options))
 
@@ -301,36 +305,7 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
       obligations: later.length === 0 ? verdict.obligations : [...verdict.obligations, ...later]
     }
   }
-  const inputOf = (query: PolicyQuery, now: number): PolicySet.PolicyInput => {
-    const facts = factsOf(query, settings.agentId, settings.actorType, now)
-    const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
-    return query.resource === undefined ? input : { ...input, resource: query.resource }
-  }
-  const judged = (query: PolicyQuery) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      const local = evaluate(inputOf(query, now), unheldOf(query))
-      return judgementOf(dlpFor(local.obligations), query, local)
-    })
-  const engine = PolicyEngine.of({
-    check: (query) =>
-      within(sampling, "PolicyEngine.check", judged(query), {
-        told: (exit) =>
-          Exit.isFailure(exit)
-            ? {}
-            : {
-                "agion.decision.outcome": exit.value.decision,
-                "agion.policy.evaluated": exit.value.policiesEvaluated,
-                "agion.policy.deferred": exit.value.deferred.length
-              }
-      }),
-    explain: (query) =>
-      Effect.map(
-        Clock.currentTimeMillis,
-        (now) =>
-          active?.set.explain(inputOf(query, now), { unheld: maskOf(active.set, unheldOf(query)) }) ?? {
-            policies: []
-          }
-      ),
+  const shared: Omit<PolicyEngine["Service"], "check" | "explain" | "forAgent"> = {
     changes: Stream.fromPubSub(changes),
     version: Effect.sync(() => active?.version ?? null),
     dlp,
@@ -347,9 +322,47 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
       active === null || active.set.size === 0
         ? noVerdict
         : evaluate(PolicyFacts.policyInput(facts, about.resourceId, about.metadata), about.unheld)
-  })
-  return settings.enforcement === "observe" ? observing(engine) : engine
+  }
+  const judged = (agent: SettingsShape, query: PolicyQuery) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const local = evaluate(inputOf(agent, query, now), unheldOf(query))
+      return judgementOf(dlpFor(local.obligations), query, local)
+    })
+  const explained = (agent: SettingsShape, query: PolicyQuery) =>
+    Effect.map(
+      Clock.currentTimeMillis,
+      (now) =>
+        active?.set.explain(inputOf(agent, query, now), { unheld: maskOf(active.set, unheldOf(query)) }) ?? {
+          policies: []
+        }
+    )
+  const forAgent: PolicyEngine["Service"]["forAgent"] = (agent) => {
+    const engine = PolicyEngine.of({
+      ...shared,
+      check: (query) => within(sampling, "PolicyEngine.check", judged(agent, query), { told: toldOf }),
+      explain: (query) => explained(agent, query),
+      forAgent
+    })
+    return agent.enforcement === "observe" ? observing(engine) : engine
+  }
+  return forAgent(settings)
 })
+
+const inputOf = (agent: SettingsShape, query: PolicyQuery, now: number): PolicySet.PolicyInput => {
+  const facts = factsOf(query, agent.agentId, agent.actorType, now)
+  const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
+  return query.resource === undefined ? input : { ...input, resource: query.resource }
+}
+
+/** What a span says of a judgement. */
+const toldOf = (exit: Exit.Exit<PolicyJudgement>) =>
+  Exit.isFailure(exit)
+    ? {}
+    : {
+        "agion.decision.outcome": exit.value.decision,
+        "agion.policy.evaluated": exit.value.policiesEvaluated,
+        "agion.policy.deferred": exit.value.deferred.length
+      }
 
 /** Nothing is denied, and the judgement says what would have been; what would block is redacted already. */
 const observing = (engine: PolicyEngine["Service"]): PolicyEngine["Service"] => ({

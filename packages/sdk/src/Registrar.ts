@@ -2,11 +2,11 @@
  * Registers the agent when its layer is built, and again every minute, so that `last_seen_at` stays fresh
  * (GOVERN-6). In the background: an unreachable platform does not keep the agent from starting.
  */
-import { Clock, Context, Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Redacted, Schedule, Schema, type Semaphore } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import * as AgentFolder from "./internal/AgentFolder.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
-import { Settings } from "./Settings.ts"
+import { Settings, type SettingsShape } from "./Settings.ts"
 
 /** How registering goes. */
 export interface RegistrarState {
@@ -30,7 +30,17 @@ export class Registrar extends Context.Service<
 >()("@agion/sdk/Registrar") {
   static readonly layer: Layer.Layer<Registrar, never, Settings | GovernanceHttp | PlatformKeys> =
     Layer.suspend(() => Layer.effect(Registrar, make))
+
+  /** Where an agent's event key is kept; null: nowhere. */
+  static readonly fileOf = (settings: SettingsShape, agentId: string): string | null =>
+    AgentFolder.fileOf(settings, "event-key", settings.organizationId, agentId)
 }
+
+/** How many agents of a host register at once; null: an agent asks nobody. */
+export const RegistrationTurns = Context.Reference<Semaphore.Semaphore | null>(
+  "@agion/sdk/RegistrationTurns",
+  { defaultValue: () => null }
+)
 
 /** The platform answers the key once: with a folder the next start has it, too. */
 const KeptKey = Schema.Struct({ eventKey: Schema.NonEmptyString })
@@ -43,7 +53,7 @@ const make = Effect.gen(function* () {
   const keys = yield* PlatformKeys
   const { registration } = settings
   let state: RegistrarState = { registered: false, lastSeenAt: null, problem: null }
-  const file = AgentFolder.fileOf(settings, "event-key", settings.organizationId, settings.agentId)
+  const file = Registrar.fileOf(settings, settings.agentId)
   const kept = yield* AgentFolder.load(file, KeptKey)
   let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
 
@@ -72,7 +82,8 @@ const make = Effect.gen(function* () {
     }
     state = { registered: true, lastSeenAt: now, problem: null }
   })
-  const noted = Effect.tapError(attempt, (error) =>
+  const turns = yield* RegistrationTurns
+  const noted = Effect.tapError(turns === null ? attempt : turns.withPermit(attempt), (error) =>
     Effect.sync(() => {
       state = { ...state, problem: error.message }
     })

@@ -32,7 +32,7 @@ import {
 import { type Monotonic, monotonic } from "./internal/Monotonic.ts"
 import { PlatformKeys, SignatureRefused } from "./PlatformKeys.ts"
 import { Pushes } from "./Pushes.ts"
-import { Settings } from "./Settings.ts"
+import { Settings, type SettingsShape } from "./Settings.ts"
 import { SharedCache } from "./SharedCache.ts"
 
 /** A score as this agent knows it. */
@@ -77,36 +77,39 @@ export interface ActorTrust {
   score: number
   known: boolean
   signed: SignedScore | null
+  /** What the score will be once the platform has seen what this process reported. */
+  expected: number
+}
+
+/** What `TrustTracker` does. */
+export interface TrustTrackerShape {
+  /** This agent's score. */
+  readonly score: Effect.Effect<TrustView>
+  /** Another actor's score, as far as it is known here. */
+  readonly of: (actorId: string, actorType?: ActorType) => Effect.Effect<TrustView>
+  /**
+   * Asks the platform for this agent's score, or takes the one in the shared cache, which pushes have confirmed.
+   * An actor that the platform does not know is at the start.
+   */
+  readonly refresh: Effect.Effect<TrustView, PlatformUnavailable | PlatformRefused>
+  /** What this agent's score will be once the platform has seen what was reported. */
+  readonly expected: Effect.Effect<number>
+  /** Every change from now on, of every actor that this agent is told about. */
+  readonly changes: Stream.Stream<TrustChange>
+  /** The live record of an actor of this organization. */
+  readonly actorUnsafe: (actorId: string, actorType: string) => ActorTrust
+  /** An answer of the platform has named a score. */
+  readonly sawUnsafe: (actor: ActorTrust, score: number, signed: Signed | undefined) => void
+  /** This agent has reported an event of the trust stream. */
+  readonly reportedUnsafe: (type: Trust.TrustEventType, context: { readonly [key: string]: unknown }) => void
+  /** The same scores, as another agent of the organization has its own. */
+  readonly forAgent: (agent: SettingsShape) => TrustTrackerShape
 }
 
 /** Scores and their changes. */
-export class TrustTracker extends Context.Service<
-  TrustTracker,
-  {
-    /** This agent's score. */
-    readonly score: Effect.Effect<TrustView>
-    /** Another actor's score, as far as it is known here. */
-    readonly of: (actorId: string, actorType?: ActorType) => Effect.Effect<TrustView>
-    /**
-     * Asks the platform for this agent's score, or takes the one in the shared cache, which pushes have confirmed.
-     * An actor that the platform does not know is at the start.
-     */
-    readonly refresh: Effect.Effect<TrustView, PlatformUnavailable | PlatformRefused>
-    /** What this agent's score will be once the platform has seen what was reported. */
-    readonly expected: Effect.Effect<number>
-    /** Every change from now on, of every actor that this agent is told about. */
-    readonly changes: Stream.Stream<TrustChange>
-    /** The live record of an actor of this organization. */
-    readonly actorUnsafe: (actorId: string, actorType: string) => ActorTrust
-    /** An answer of the platform has named a score. */
-    readonly sawUnsafe: (actor: ActorTrust, score: number, signed: Signed | undefined) => void
-    /** This agent has reported an event of the trust stream. */
-    readonly reportedUnsafe: (
-      type: Trust.TrustEventType,
-      context: { readonly [key: string]: unknown }
-    ) => void
-  }
->()("@agion/sdk/TrustTracker") {
+export class TrustTracker extends Context.Service<TrustTracker, TrustTrackerShape>()(
+  "@agion/sdk/TrustTracker"
+) {
   static readonly layer: Layer.Layer<
     TrustTracker,
     never,
@@ -159,6 +162,16 @@ const changeOf = (actor: ActorTrust, score: number): TrustChange => {
   }
 }
 
+/** An actor of whom nothing is known. */
+export const newActor = (actorId: string, actorType: string): ActorTrust => ({
+  actorId,
+  actorType,
+  score: Trust.initialScore,
+  known: false,
+  signed: null,
+  expected: Trust.initialScore
+})
+
 /** Actors by type and id. */
 const registryOf = () => {
   const actors = new Map<string, Map<string, ActorTrust>>()
@@ -170,7 +183,7 @@ const registryOf = () => {
     }
     let actor = ofType.get(actorId)
     if (actor === undefined) {
-      actor = { actorId, actorType, score: Trust.initialScore, known: false, signed: null }
+      actor = newActor(actorId, actorType)
       ofType.set(actorId, actor)
     }
     return actor
@@ -209,12 +222,10 @@ const make = Effect.gen(function* () {
   const changes = yield* PubSub.sliding<TrustChange>(1024)
   const unopened = yield* Queue.sliding<readonly [ActorTrust, Signed]>(64)
   const actorUnsafe = registryOf()
-  const self = actorUnsafe(settings.agentId, settings.actorType)
-  let expected = self.score
 
   const takeIn = takeSigned(keys, now, (actor, signed) => Queue.offerUnsafe(unopened, [actor, signed]))
   const sawUnsafe = (actor: ActorTrust, score: number, signed: Signed | undefined): void => {
-    if (actor === self) expected = score
+    actor.expected = score
     if (!actor.known || actor.score !== score) {
       const change = changeOf(actor, score)
       const first = !actor.known
@@ -241,43 +252,50 @@ const make = Effect.gen(function* () {
     Effect.forkScoped
   )
 
-  const asked = http
-    .ask((api) =>
-      api.trust.score({
-        params: { entityId: settings.agentId },
-        query: { entityType: settings.actorType, organizationId: settings.organizationId }
-      })
-    )
-    .pipe(
-      Effect.map(({ data }) => {
-        sawUnsafe(self, data.score, data.signed ?? undefined)
-        return viewOf(self)
-      }),
-      Effect.catchTag("NotFound", () => Effect.succeed(viewOf(self))),
-      Effect.catchTag(
-        ["BadRequest", "Unauthorized", "Forbidden", "PayloadTooLarge", "InternalError"],
-        (error) => Effect.fail(asRefusal(error))
+  const asked = (agent: SettingsShape, self: ActorTrust) =>
+    http
+      .ask((api) =>
+        api.trust.score({
+          params: { entityId: agent.agentId },
+          query: { entityType: agent.actorType, organizationId: agent.organizationId }
+        })
       )
-    )
-  const refresh = Effect.flatMap(shared.trust(settings.agentId, settings.actorType), (found) => {
-    if (found === undefined) return asked
-    // A signature that is held already lives longer.
-    sawUnsafe(self, found.score, self.signed?.score === found.score ? undefined : found.signed)
-    return Effect.succeed(viewOf(self))
-  })
-  return TrustTracker.of({
-    score: Effect.sync(() => viewOf(self)),
-    of: (actorId, actorType = "agent") =>
-      Effect.sync(() => viewOf(actorUnsafe(ActorId.make(actorId), actorType))),
-    refresh,
-    expected: Effect.sync(() => expected),
-    changes: Stream.fromPubSub(changes),
-    actorUnsafe,
-    sawUnsafe,
-    reportedUnsafe: (type, context) => {
-      expected = Trust.apply(expected, Trust.worth(Trust.defaultModel, type, context))
-    }
-  })
+      .pipe(
+        Effect.map(({ data }) => {
+          sawUnsafe(self, data.score, data.signed ?? undefined)
+          return viewOf(self)
+        }),
+        Effect.catchTag("NotFound", () => Effect.succeed(viewOf(self))),
+        Effect.catchTag(
+          ["BadRequest", "Unauthorized", "Forbidden", "PayloadTooLarge", "InternalError"],
+          (error) => Effect.fail(asRefusal(error))
+        )
+      )
+  const refresh = (agent: SettingsShape, self: ActorTrust) =>
+    Effect.flatMap(shared.trust(agent.agentId, agent.actorType), (found) => {
+      if (found === undefined) return asked(agent, self)
+      // A signature that is held already lives longer.
+      sawUnsafe(self, found.score, self.signed?.score === found.score ? undefined : found.signed)
+      return Effect.succeed(viewOf(self))
+    })
+  const forAgent: TrustTracker["Service"]["forAgent"] = (agent) => {
+    const self = actorUnsafe(agent.agentId, agent.actorType)
+    return TrustTracker.of({
+      score: Effect.sync(() => viewOf(self)),
+      of: (actorId, actorType = "agent") =>
+        Effect.sync(() => viewOf(actorUnsafe(ActorId.make(actorId), actorType))),
+      refresh: refresh(agent, self),
+      expected: Effect.sync(() => self.expected),
+      changes: Stream.fromPubSub(changes),
+      actorUnsafe,
+      sawUnsafe,
+      reportedUnsafe: (type, context) => {
+        self.expected = Trust.apply(self.expected, Trust.worth(Trust.defaultModel, type, context))
+      },
+      forAgent
+    })
+  }
+  return forAgent(settings)
 })
 
 /** A signature whose key has been fetched meanwhile; a score that has changed since is left alone. */

@@ -1,5 +1,6 @@
 /** Governance inside an agent: governed calls, near decisions, right answers during outages, no event lost. */
 export { AgentConfig, ConfigMissing, type ModelConfig, type ResourceAccess } from "./AgentConfig.ts"
+export { AgentHost, type HostedAgentOptions, type HostOptions } from "./AgentHost.ts"
 export * as AgionSdk from "./AgionSdk.ts"
 export * as Circuit from "./Circuit.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"

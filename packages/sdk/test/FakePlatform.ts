@@ -51,7 +51,8 @@ export class FakePlatform {
         this.answer(() => {
           this.batches.push(events.length)
           return events.map((event) => {
-            if (sign !== undefined) this.signatures.push(sign(event.kind, event.fields))
+            const signature = sign?.(event.kind, event.fields)
+            if (signature !== undefined) this.signatures.push(signature)
             return this.take(event.eventId, event.kind, () => this.events.push(event))
           })
         })

@@ -36,8 +36,8 @@ export class DeliveryFailed extends Schema.TaggedError<DeliveryFailed>()("Delive
   }
 }
 
-/** Signs an entry of the stream with this name; undefined: entries are not signed. */
-export type Sign = ((stream: string, fields: Streams.Fields) => string) | undefined
+/** Signs an entry of the stream with this name, or answers undefined; undefined itself: entries are not signed. */
+export type Sign = ((stream: string, fields: Streams.Fields) => string | undefined) | undefined
 
 /** Sends events to the platform's streams. */
 export class EventTransport extends Context.Service<
@@ -83,8 +83,10 @@ export interface HttpTransportOptions {
 const passing =
   /^(OOM|READONLY|LOADING|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|NOAUTH|NOPERM|WRONGPASS)/
 
-const signed = (stream: string, fields: Streams.Fields, sign: Sign): Streams.Fields =>
-  sign === undefined ? fields : { ...fields, signature: sign(stream, fields) }
+const signed = (stream: string, fields: Streams.Fields, sign: Sign): Streams.Fields => {
+  const signature = sign?.(stream, fields)
+  return signature === undefined ? fields : { ...fields, signature }
+}
 
 const makeRedis = Effect.fnUntraced(function* (options: RedisTransportOptions) {
   const { RedisStream } = yield* Effect.promise(() => import("@agion/redis"))

@@ -9,7 +9,7 @@ import type { CheckInput } from "../PermissionCache.ts"
 import type { PolicyEngine } from "../PolicyEngine.ts"
 import type { SettingsShape } from "../Settings.ts"
 import type { SharedCache } from "../SharedCache.ts"
-import type { TrustTracker } from "../TrustTracker.ts"
+import { newActor, type TrustTracker } from "../TrustTracker.ts"
 import type { Tally } from "../telemetry/Tally.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import type { CacheState, Flight } from "./CacheState.ts"
@@ -89,7 +89,7 @@ export const actorOf = (parts: Parts, key: EntryKey) => {
   const name = actorNameOf(key)
   let actor = parts.state.strangers.get(name)
   if (actor === undefined) {
-    actor = { actorId: key.actorId, actorType: key.actorType, score: 40, known: false, signed: null }
+    actor = newActor(key.actorId, key.actorType)
     parts.state.strangers.set(name, actor)
   }
   return actor

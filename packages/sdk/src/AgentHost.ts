@@ -1,0 +1,258 @@
+/**
+ * Many agents in one process: what they share is built once.
+ *
+ * ```ts
+ * const host = AgentHost.layer({ gatewayUrl: "http://127.0.0.1:8080" })
+ * program.pipe(Effect.provide(AgentHost.layerAgent({ agentId: "agent-1" }).pipe(Layer.provide(host))))
+ * ```
+ *
+ * A host belongs to one organization. It holds the connections, the push line, the platform's keys, the compiled
+ * policies, the scores that were told of, and one event buffer with one write-ahead file, which is the producer of
+ * its agents' events. An agent has its settings, its registration and event key, its permission cache, its spend and
+ * its place in the buffer. Closing an agent waits for its own events and leaves the host; closing the host closes
+ * its agents.
+ *
+ * **Gotchas**: one agent id is connected once at a time. The host's API key speaks for all of its agents.
+ */
+import { readFileSync } from "node:fs"
+import { Context, Effect, Layer, Redacted, Scope, Semaphore } from "effect"
+import { HttpClient } from "effect/http"
+import { AgentConfig } from "./AgentConfig.ts"
+import {
+  type AgionOptions,
+  handedOn,
+  layerConnections,
+  logging,
+  loudness,
+  type Services
+} from "./AgionSdk.ts"
+import { EventBuffer } from "./EventBuffer.ts"
+import type { EventTransport } from "./events/EventTransport.ts"
+import type { ReportTransport } from "./events/ReportTransport.ts"
+import { Governance } from "./Governance.ts"
+import { GovernanceHttp } from "./GovernanceHttp.ts"
+import { Health } from "./Health.ts"
+import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
+import { PlatformKeys } from "./PlatformKeys.ts"
+import { PolicyEngine } from "./PolicyEngine.ts"
+import { PolicySync } from "./PolicySync.ts"
+import type { Pushes } from "./Pushes.ts"
+import { Registrar, RegistrationTurns } from "./Registrar.ts"
+import { Settings, SettingsInvalid, type SettingsOptions, type SettingsShape } from "./Settings.ts"
+import { SharedCache } from "./SharedCache.ts"
+import { Telemetry } from "./Telemetry.ts"
+import { TrustTracker } from "./TrustTracker.ts"
+
+/** What a host may set: what `AgionSdk.layer` takes but what is an agent's own. */
+export interface HostOptions
+  extends Omit<AgionOptions, "agentId" | "actorType" | "registration" | "cache" | "otlp"> {
+  /** How the host names itself to the push line and in logs. Default: `host`. */
+  readonly hostId?: string
+  /** Agents that register at once. Default: 16. */
+  readonly registrations?: number
+}
+
+/** What is an agent's own. What is left out of the last three is the host's. */
+export interface HostedAgentOptions
+  extends Pick<SettingsOptions, "agentId" | "actorType" | "registration" | "enforcement" | "governance"> {
+  readonly cache?: PermissionCacheOptions
+}
+
+type Connections = HttpClient.HttpClient | Pushes | EventTransport | ReportTransport
+
+/** What agents of a host share. */
+type Shared =
+  | HttpClient.HttpClient
+  | Settings
+  | Pushes
+  | GovernanceHttp
+  | PlatformKeys
+  | AgentConfig
+  | SharedCache
+  | PolicyEngine
+  | PolicySync
+  | TrustTracker
+  | EventBuffer
+  | Telemetry
+
+/** The process's end of its agents. */
+export class AgentHost extends Context.Service<
+  AgentHost,
+  {
+    /** The parts of an agent, until the scope or the host is closed. */
+    readonly connect: (
+      options: HostedAgentOptions
+    ) => Effect.Effect<Context.Context<Services>, SettingsInvalid, Scope.Scope>
+    /** How many agents are connected. */
+    readonly connectedUnsafe: () => number
+  }
+>()("@agion/sdk/AgentHost") {
+  /** Over the connections that the options name. */
+  static readonly layer = (options: HostOptions): Layer.Layer<AgentHost, SettingsInvalid> =>
+    AgentHost.layerOver(options).pipe(Layer.provide(layerConnections(settingsOf(options))))
+
+  /** Over whatever connections there are. */
+  static readonly layerOver = (
+    options: HostOptions
+  ): Layer.Layer<AgentHost, SettingsInvalid, Connections> => {
+    const keys = new Map<string, () => Redacted.Redacted<string> | undefined>()
+    return Layer.effect(AgentHost, make(options, keys)).pipe(
+      Layer.provide(layerShared(options, keys)),
+      Layer.provide(logging(options.logLevel))
+    )
+  }
+
+  /** An agent of the host. */
+  static readonly layerAgent = (
+    options: HostedAgentOptions
+  ): Layer.Layer<Services, SettingsInvalid, AgentHost> =>
+    Layer.effectContext(Effect.flatMap(AgentHost, (host) => host.connect(options)))
+}
+
+const settingsOf = (options: HostOptions) => ({ ...options, agentId: options.hostId ?? "host" })
+
+type Keys = Map<string, () => Redacted.Redacted<string> | undefined>
+
+const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, SettingsInvalid, Connections> => {
+  const { directory, ...rest } = settingsOf(options)
+  const settings = Settings.layer({ ...rest, ...(typeof directory === "string" ? { directory } : {}) })
+  const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(
+    Layer.provideMerge(GovernanceHttp.layer(options.http))
+  )
+  const shared = SharedCache.layer().pipe(Layer.provideMerge(known))
+  const events = Layer.unwrap(
+    Effect.map(Settings, (settings) =>
+      EventBuffer.layer({
+        organizationId: options.organizationId ?? "default",
+        ...(directory === undefined ? {} : { directory }),
+        eventKey: (agentId) => keyOf(keys, settings, agentId),
+        ...options.events
+      })
+    )
+  )
+  const judged = Layer.mergeAll(TrustTracker.layer, PolicyEngine.layer(options.dlp), events).pipe(
+    Layer.provideMerge(shared)
+  )
+  const http = Layer.effect(HttpClient.HttpClient, HttpClient.HttpClient)
+  return Layer.merge(PolicySync.layer(options.policies), loudness).pipe(
+    Layer.provideMerge(judged),
+    Layer.provideMerge(settings),
+    Layer.provideMerge(Layer.mergeAll(handedOn, http, Telemetry.layer(options.telemetry)))
+  )
+}
+
+/** The key of an agent that is or was connected, else the one that an earlier start has kept. */
+const keyOf = (
+  keys: Keys,
+  settings: SettingsShape,
+  agentId: string
+): Redacted.Redacted<string> | undefined => {
+  const known = keys.get(agentId)
+  if (known !== undefined) return known()
+  const kept = keptKey(Registrar.fileOf(settings, agentId))
+  keys.set(agentId, () => kept)
+  return kept
+}
+
+/** Read at once: a batch of an earlier start is signed while it is sent. */
+const keptKey = (file: string | null): Redacted.Redacted<string> | undefined => {
+  try {
+    const kept: unknown = file === null ? null : JSON.parse(readFileSync(file, "utf8"))
+    const key = typeof kept === "object" && kept !== null && "eventKey" in kept ? kept.eventKey : undefined
+    return typeof key === "string" && key !== "" ? Redacted.make(key) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The parts of one agent over what is shared. */
+const layerParts = (
+  settings: Layer.Layer<Settings, SettingsInvalid>,
+  agent: HostedAgentOptions,
+  shared: Context.Context<Shared>,
+  keys: Keys,
+  flush: (events: EventBuffer["Service"]) => Effect.Effect<void>
+): Layer.Layer<Services, SettingsInvalid> => {
+  const own = Layer.effectContext(
+    Effect.map(Settings, (settings) =>
+      Context.make(PolicyEngine, Context.get(shared, PolicyEngine).forAgent(settings)).pipe(
+        Context.add(TrustTracker, Context.get(shared, TrustTracker).forAgent(settings)),
+        Context.add(EventBuffer, Context.get(shared, EventBuffer).forAgent(agent.agentId))
+      )
+    )
+  )
+  const signing = Layer.effectDiscard(
+    Effect.flatMap(Registrar, ({ eventKeyUnsafe }) =>
+      Effect.acquireRelease(
+        Effect.sync(() => keys.set(agent.agentId, eventKeyUnsafe)),
+        () =>
+          Effect.sync(() => {
+            // What it left in the buffer is still signed with its key.
+            const last = eventKeyUnsafe()
+            keys.set(agent.agentId, () => last)
+          })
+      )
+    )
+  )
+  const flushing = Layer.effectDiscard(
+    Effect.flatMap(EventBuffer, (events) => Effect.addFinalizer(() => flush(events)))
+  )
+  return Layer.merge(Governance.layer, Health.layer).pipe(
+    Layer.provideMerge(PermissionCache.layer(agent.cache)),
+    Layer.provideMerge(Layer.mergeAll(flushing, signing).pipe(Layer.provideMerge(Registrar.layer))),
+    Layer.provideMerge(own),
+    Layer.provideMerge(settings),
+    Layer.provideMerge(Layer.succeedContext(shared))
+  )
+}
+
+const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
+  const shared = yield* Effect.context<Shared>()
+  const turns = yield* Semaphore.make(options.registrations ?? 16)
+  const agents = yield* Scope.make("parallel")
+  const connected = new Set<string>()
+  let closing = false
+  yield* Effect.addFinalizer((exit) =>
+    Effect.suspend(() => {
+      // The buffer flushes for all of them, once.
+      closing = true
+      return Scope.close(agents, exit)
+    })
+  )
+  const { directory, ...rest } = settingsOf(options)
+  const base = { ...rest, ...(typeof directory === "string" ? { directory } : {}) }
+  const deadline = options.events?.shutdownDeadline ?? "2 seconds"
+
+  const claim = (agentId: string) =>
+    closing || connected.has(agentId)
+      ? Effect.fail(
+          new SettingsInvalid({
+            setting: "agentId",
+            problem: closing
+              ? "cannot be connected: the host is closed"
+              : "is connected to this host already; close that agent first, or give another id"
+          })
+        )
+      : Effect.acquireRelease(
+          Effect.sync(() => connected.add(agentId)),
+          () => Effect.sync(() => connected.delete(agentId))
+        )
+  const parts = (agent: HostedAgentOptions) => {
+    const settings = Settings.layer({ ...base, ...agent })
+    // Whether the host is closing is known when the flush is due.
+    const flush = (events: EventBuffer["Service"]) =>
+      Effect.suspend(() => (closing ? Effect.void : Effect.asVoid(events.flush({ deadline }))))
+    return layerParts(settings, agent, shared, keys, flush).pipe(
+      Layer.provide(Layer.succeed(RegistrationTurns, turns))
+    )
+  }
+  return AgentHost.of({
+    connectedUnsafe: () => connected.size,
+    connect: Effect.fnUntraced(function* (agent) {
+      const scope = yield* Scope.fork(agents)
+      yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
+      yield* Scope.provide(claim(agent.agentId), scope)
+      return yield* Layer.buildWithScope(Layer.fresh(parts(agent)), scope)
+    })
+  })
+})

@@ -1,0 +1,104 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { AgentHost, EventBuffer, Governance, PermissionCache, TrustTracker } from "../src/index.ts"
+import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+
+const gateway = {
+  gatewayUrl: "http://platform.test",
+  directory: false,
+  events: { shutdownDeadline: 0 }
+} as const
+const live = AgentHost.layerOver(gateway).pipe(Layer.provideMerge(AgionTest.connections()))
+const resource = testUuid(1)
+
+/** An agent in a scope of its own, to be closed by hand. */
+const start = Effect.fnUntraced(function* (agentId: string) {
+  const host = yield* AgentHost
+  const scope = yield* Scope.make()
+  const context = yield* Scope.provide(host.connect({ agentId }), scope)
+  const call = Context.get(context, Governance).run("chat", resource)(Effect.succeed("done"))
+  return { call, context, close: Scope.close(scope, Exit.void) }
+})
+
+const granted = Effect.fnUntraced(function* (...agents: ReadonlyArray<string>) {
+  const platform = yield* TestPlatform
+  platform.resource({ id: resource })
+  for (const agent of agents) platform.grant(agent, resource)
+  return platform
+})
+
+describe("agents of one host", () => {
+  it.effect("CACHE-2 a permission of one is none of another", () =>
+    Effect.gen(function* () {
+      yield* granted("agent-1")
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      assert.strictEqual(yield* first.call, "done")
+      assert.strictEqual((yield* Effect.flip(second.call))._tag, "PermissionDenied")
+      assert.strictEqual(yield* first.call, "done")
+      const statistics = yield* Context.get(second.context, PermissionCache).statistics
+      assert.strictEqual(statistics.size, 1)
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("TRUST-1 what one earns is expected of nobody else", () =>
+    Effect.gen(function* () {
+      yield* granted("agent-1", "agent-2")
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      yield* first.call
+      assert.strictEqual(yield* Context.get(first.context, TrustTracker).expected, 42)
+      assert.strictEqual(yield* Context.get(second.context, TrustTracker).expected, 40)
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("EVENT-3 one producer numbers the events of all without a gap, and each speaks for itself", () =>
+    Effect.gen(function* () {
+      const platform = yield* granted("agent-1", "agent-2")
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      for (const agent of [first, second, first]) yield* agent.call
+      const events = Context.get(second.context, EventBuffer)
+      const foreign = { agentId: "agent-1", eventType: "policy_violation" } as const
+      assert.strictEqual(events.publishUnsafe("trust", foreign), "dropped")
+      yield* Context.get(first.context, EventBuffer).flush()
+      assert.deepStrictEqual(
+        platform.events.map((event) => [event["agent_id"], Number(event["sequence"])]),
+        ["agent-1", "agent-1", "agent-2", "agent-2", "agent-1", "agent-1"].map((agent, i) => [agent, i + 1])
+      )
+      assert.strictEqual(new Set(platform.events.map((event) => event["producer"])).size, 1)
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("an agent that is closed leaves the others and the host, and its id is free again", () =>
+    Effect.gen(function* () {
+      yield* granted("agent-1", "agent-2")
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      const twice = yield* Effect.flip(start("agent-1"))
+      assert.include(twice.message, "is connected to this host already")
+      yield* first.close
+      assert.strictEqual(yield* second.call, "done")
+      const again = yield* start("agent-1")
+      assert.strictEqual(yield* again.call, "done")
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("a host that is closed closes its agents and takes no more", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(live, scope)
+      const host = Context.get(context, AgentHost)
+      yield* Effect.gen(function* () {
+        yield* granted("agent-1")
+        const first = yield* start("agent-1")
+        yield* first.call
+        assert.strictEqual(host.connectedUnsafe(), 1)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(host.connectedUnsafe(), 0)
+        assert.include((yield* Effect.flip(start("agent-2"))).message, "the host is closed")
+        const late = Context.get(first.context, EventBuffer)
+        assert.strictEqual(
+          late.publishUnsafe("trust", { agentId: "agent-1", eventType: "task_completed" }),
+          "dropped"
+        )
+      }).pipe(Effect.provideContext(context))
+    })
+  )
+})
