@@ -5,7 +5,7 @@
  * Imports are of what `npm run build` left in `dist`, each in a process of its own; without it they are of source,
  * which Node strips of its types first.
  */
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
@@ -136,6 +136,39 @@ const memory = async (bench: Bench): Promise<void> => {
   await connections.dispose()
 }
 
+const hosted = 5000
+
+/** Agents of one host in a process of their own, their platform in another, after a governed call each. */
+const host = async (bench: Bench): Promise<void> => {
+  const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+  const source = "--conditions=@agion/source"
+  const platform = spawn(process.execPath, [source, file("./HostedPlatform.ts"), `${hosted}`], {
+    stdio: ["pipe", "pipe", "inherit"]
+  })
+  try {
+    const [port] = await once(platform.stdout, "data")
+    const child = spawn(
+      process.execPath,
+      [source, "--expose-gc", file("./HostedAgents.ts"), String(port).trim(), `${hosted}`],
+      { stdio: ["ignore", "pipe", "inherit"] }
+    )
+    let text = ""
+    child.stdout.on("data", (part) => {
+      text += String(part)
+    })
+    const [code] = await once(child, "close")
+    if (code !== 0) throw new Error(`the agents of a host ended with ${code}`)
+    const { after, before, idleMsPerSecond, sent } = JSON.parse(text)
+    const each = (after.heapUsed - before.heapUsed) / (hosted - 1)
+    bench.note(
+      `${hosted} agents of one host after a governed call each: ${megabytes(after.heapUsed)} of heap, ${(each / 1000).toFixed(0)} KB each, ${megabytes(after.rss)} resident (${megabytes(before.rss)} with the first alone); ${sent} events sent; idle they take ${idleMsPerSecond.toFixed(0)} ms of processor time a second`
+    )
+  } finally {
+    platform.stdin.end()
+    await once(platform, "exit")
+  }
+}
+
 /** A model on loopback that answers at once, called with and without governance. */
 const modelCalls = async (bench: Bench): Promise<void> => {
   const server = createServer((_, response) => response.end('{"text":"four"}'))
@@ -192,6 +225,7 @@ export const suite: Suite = {
     await imports(bench)
     await sizes(bench)
     await memory(bench)
+    await host(bench)
     await modelCalls(bench)
   }
 }
