@@ -100,6 +100,17 @@ it.live("a lock that a dead process left is taken over by one of many that see i
   }).pipe(Effect.scoped)
 )
 
+/** Tables without rows of organizations: what the platform's own processes hold, know or have done. */
+const platformTables = [
+  // Who does what one replica may do at a time.
+  "leases",
+  // Which migrations have run.
+  "schema_migrations",
+  // The keys that encrypt at rest, and those that sign for all organizations.
+  "secret_keys",
+  "signing_keys"
+]
+
 /** What every database promises. */
 const contract = (name: string, database: Layer.Layer<SqlClient.SqlClient>) =>
   layer(Layer.provideMerge(Layer.effectDiscard(Effect.orDie(migrate)), database), {
@@ -132,17 +143,31 @@ const contract = (name: string, database: Layer.Layer<SqlClient.SqlClient>) =>
         const shared = sql<{ n: number }>`SELECT count(*) AS n FROM policies`
         assert.strictEqual((yield* as("two", shared))[0]?.n, 7)
         assert.deepStrictEqual(yield* as("two", sql`DELETE FROM policies WHERE id = 1 RETURNING id`), [])
-        const tables = yield* sql<{ table: string }>`
-          SELECT c.relname AS table FROM pg_class c
-          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
-          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
-          WHERE c.relkind = 'r' AND NOT c.relrowsecurity`
-        // An agent's record may hold in every organization; feedback waits for its organization to be known.
-        assert.sameMembers(
-          tables.map((row) => row.table),
-          ["agents", "pending_feedback"]
-        )
       })
+    )
+
+    it.effect(
+      "a table with rows of organizations is under row-level security, and others are closed to tenants",
+      () =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const tables = yield* sql<{ name: string; secured: boolean; closed: boolean }>`
+          SELECT t.table_name AS name,
+            c.relrowsecurity AND EXISTS (SELECT FROM pg_policies p WHERE p.schemaname = t.table_schema
+              AND p.tablename = t.table_name AND 'agion_tenant' = ANY(p.roles)) AS secured,
+            NOT EXISTS (SELECT FROM information_schema.role_table_grants g WHERE g.table_schema = t.table_schema
+              AND g.table_name = t.table_name AND g.grantee IN ('agion_tenant', 'PUBLIC')) AS closed
+          FROM information_schema.tables t
+          JOIN pg_class c ON c.oid = format('%I.%I', t.table_schema, t.table_name)::regclass
+          WHERE t.table_schema = current_schema() AND t.table_type = 'BASE TABLE'`
+          assert.isAbove(tables.length, 30)
+          const unsecured = tables.filter((table) => !table.secured)
+          assert.sameMembers(
+            unsecured.map((table) => table.name),
+            platformTables
+          )
+          for (const { name, closed } of unsecured) assert.isTrue(closed, name)
+        })
     )
 
     it.effect("a lease is one holder's, renewed by it, and fenced when another takes it over", () =>

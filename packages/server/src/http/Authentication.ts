@@ -60,6 +60,7 @@ export const layer = (
             Effect.flatMap(identify(request), (caller) =>
               mayUse(caller, group.identifier, endpoint.identifier).pipe(
                 Effect.andThen(Effect.provideService(httpEffect, Caller, caller)),
+                tenancy.isolated(caller, group.identifier, endpoint.identifier),
                 Effect.map((response) => {
                   const subject = tenancy.subject(caller)
                   return subject === undefined ? response : withEpoch(response, changes.epoch(subject))

@@ -11,6 +11,7 @@
  */
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as TenantRole from "../sql/TenantRole.ts"
 import * as Cipher from "./Cipher.ts"
 
 /** A secret that cannot be read, or a key that is none. */
@@ -191,7 +192,7 @@ const keptKeys = (sql: SqlClient.SqlClient) =>
   )
 
 const reload = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ring: Ring) {
-  for (const { key, current } of yield* keptKeys(sql)) {
+  for (const { key, current } of yield* TenantRole.asOwner(sql)(keptKeys(sql))) {
     ring.keys.set(key.id, key)
     if (current && ring.managed) ring.current = key
   }

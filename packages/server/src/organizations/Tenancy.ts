@@ -7,9 +7,10 @@
  */
 import { ApiError, defaultOrganization, OrganizationId } from "@agion/domain"
 import { Caller, type CallerInfo } from "@agion/domain/api"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, identity, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
+import * as TenantRole from "../sql/TenantRole.ts"
 
 type Named = string | null | undefined
 
@@ -44,6 +45,15 @@ export class Tenancy extends Context.Service<
     readonly organizationsOf: (
       actorIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlyMap<string, OrganizationId>>
+    /**
+     * Runs the request of a key as the role of its organization, whatever a WHERE forgets; as the owner where there is
+     * no key, and on the routes that decide and count, whose statements are shared by requests. For the HTTP layer.
+     */
+    readonly isolated: (
+      caller: CallerInfo,
+      group: string,
+      endpoint: string
+    ) => <A, E, R>(request: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
     /** What the request of a caller turned out to be about. For the HTTP layer. */
     readonly subject: (caller: CallerInfo) => string | undefined
   }
@@ -53,6 +63,13 @@ export class Tenancy extends Context.Service<
 }
 
 const maxRemembered = 100_000
+
+/** Routes that are no tenant's: they decide or count from memory, or read together for whoever waits. */
+const ownersRoutes: { readonly [group: string]: ReadonlyArray<string> } = {
+  permissions: ["check", "checkBatch", "reserve", "settle", "release", "usage"],
+  events: ["ingest"],
+  stream: ["subscribe"]
+}
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -117,9 +134,12 @@ const make = Effect.gen(function* () {
     about: (organizationId) => Effect.map(Caller, (caller) => about(caller, organizationId)),
     note: Effect.fnUntraced(function* (actorId, organizationId) {
       if (seen.get(actorId) === organizationId) return
-      yield* Effect.orDie(sql`
-        INSERT INTO actor_organizations (actor_id, organization_id) VALUES (${actorId}, ${organizationId})
-        ON CONFLICT (actor_id) DO UPDATE SET organization_id = excluded.organization_id, seen_at = now()`)
+      // The row may be another organization's until now.
+      yield* Effect.orDie(
+        TenantRole.asOwner(sql)(sql`
+          INSERT INTO actor_organizations (actor_id, organization_id) VALUES (${actorId}, ${organizationId})
+          ON CONFLICT (actor_id) DO UPDATE SET organization_id = excluded.organization_id, seen_at = now()`)
+      )
       yield* sql.afterCommit(
         Effect.sync(() => {
           if (seen.size >= maxRemembered) seen.clear()
@@ -130,6 +150,10 @@ const make = Effect.gen(function* () {
     isNoted: (actorId, organizationId) => seen.get(actorId) === organizationId,
     use: changes.touch,
     organizationsOf,
+    isolated: ({ organizationId }, group, endpoint) =>
+      organizationId === null || ownersRoutes[group]?.includes(endpoint) === true
+        ? identity
+        : TenantRole.within(sql, organizationId),
     subject: (caller) => subjects.get(caller)
   })
 })

@@ -106,7 +106,9 @@ const make = Effect.gen(function* () {
 
   /** Locks a policy that the caller may change. */
   const lock = Effect.fnUntraced(function* (caller: CallerInfo, id: number) {
-    const found = yield* store.lock(id, caller.organizationId)
+    // A tenant reads what all organizations share, and cannot lock it.
+    const locked = yield* store.lock(id, caller.organizationId)
+    const found = locked ?? (yield* store.find(id, caller.organizationId))
     if (found === undefined) return yield* missing(id)
     if (found.isSystemPolicy)
       return yield* new ApiError.Forbidden({
@@ -114,7 +116,7 @@ const make = Effect.gen(function* () {
       })
     if (caller.organizationId !== null && found.organizationId === null)
       return yield* new ApiError.Forbidden({ message: `policy \`${id}\` belongs to all organizations` })
-    return found
+    return locked ?? (yield* missing(id))
   })
 
   const update = (caller: CallerInfo, id: number, change: UpdatePolicy) =>

@@ -14,6 +14,7 @@ import { Context, Effect, Layer, Redacted, Result } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, SqlError } from "effect/sql"
 import * as Pglite from "./Pglite.ts"
+import * as TenantRole from "./TenantRole.ts"
 
 /** Where the data lives. */
 export type DatabaseOptions =
@@ -69,13 +70,18 @@ const registry = (): PgTypes.Registry => {
 const layerPostgres = (options: Extract<DatabaseOptions, { _tag: "Postgres" }>) =>
   Layer.merge(
     Layer.succeed(Database, { driver: "postgres", dump: undefined }),
-    PgClient.layer({
-      url: typeof options.url === "string" ? Redacted.make(options.url) : options.url,
-      maxConnections: options.maxConnections ?? 10,
-      applicationName: "agion",
-      multiplex: true,
-      types: registry()
-    })
+    PgClient.layerFrom(
+      Effect.map(
+        PgClient.make({
+          url: typeof options.url === "string" ? Redacted.make(options.url) : options.url,
+          maxConnections: options.maxConnections ?? 10,
+          applicationName: "agion",
+          multiplex: true,
+          types: registry()
+        }),
+        TenantRole.guarded
+      )
+    )
   )
 
 const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Directory" }>) =>
@@ -91,7 +97,7 @@ const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Direc
         types: registry()
       })
       // One session: whoever reserves connections for long must know.
-      const sql: PgClient.PgClient = Object.assign(client, { driver: "pglite" })
+      const sql: PgClient.PgClient = TenantRole.guarded(Object.assign(client, { driver: "pglite" }))
       const dump = Effect.promise(async (): Promise<Blob> => db.dumpDataDir("none"))
       return Context.make(Database, Database.of({ driver: "pglite", dump })).pipe(
         Context.add(PgClient.PgClient, sql),

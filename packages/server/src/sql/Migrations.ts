@@ -13,6 +13,7 @@ import { eventAge } from "./migrations/0005_event_age.ts"
 import { usedTogether } from "./migrations/0006_used_together.ts"
 import { eventOwners } from "./migrations/0007_event_owners.ts"
 import { daysKept } from "./migrations/0008_days_kept.ts"
+import { tenantRoleTaken } from "./migrations/0009_tenant_role.ts"
 
 const migrations = {
   "0001_core": core,
@@ -22,7 +23,8 @@ const migrations = {
   "0005_event_age": eventAge,
   "0006_used_together": usedTogether,
   "0007_event_owners": eventOwners,
-  "0008_days_kept": daysKept
+  "0008_days_kept": daysKept,
+  "0009_tenant_role": tenantRoleTaken
 }
 
 /** The database has been brought further than this version can follow. */
