@@ -27,9 +27,11 @@ const makePool = () => {
   }
 }
 
+/** One pool for all sources of the process: agents by the thousand have one each. */
+const random = makePool()
+
 /** A source of ids; `now` answers epoch milliseconds. Each id is greater than the one before. */
 export const make = (now: () => number): (() => string) => {
-  const random = makePool()
   let millis = -1
   let count = 0
   let head = ""
