@@ -142,14 +142,14 @@ const hosted = 5000
 const host = async (bench: Bench): Promise<void> => {
   const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
   const source = "--conditions=@agion/source"
-  const platform = spawn(process.execPath, [source, file("./HostedPlatform.ts"), `${hosted}`], {
+  const platform = spawn(process.execPath, [source, file("./hostedPlatform.ts"), `${hosted}`], {
     stdio: ["pipe", "pipe", "inherit"]
   })
   try {
     const [port] = await once(platform.stdout, "data")
     const child = spawn(
       process.execPath,
-      [source, "--expose-gc", file("./HostedAgents.ts"), String(port).trim(), `${hosted}`],
+      [source, "--expose-gc", file("./hostedAgents.ts"), String(port).trim(), `${hosted}`],
       { stdio: ["ignore", "pipe", "inherit"] }
     )
     let text = ""
