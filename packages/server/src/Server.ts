@@ -8,7 +8,6 @@
  *
  * **Gotchas**: with authentication off any request may speak for any organization: for loopback only.
  */
-import { createServer } from "node:http"
 import { Streams } from "@agion/domain"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Context, type Duration, Effect, Layer } from "effect"
@@ -21,6 +20,7 @@ import { Consumers } from "./events/Consumers.ts"
 import { Ingest } from "./events/Ingest.ts"
 import { Feedback } from "./feedback/Feedback.ts"
 import * as Authentication from "./http/Authentication.ts"
+import { EarlyServer } from "./http/EarlyServer.ts"
 import * as Http from "./http/Http.ts"
 import { ApiKeys } from "./keys/ApiKeys.ts"
 import { Secrets, type SecretsOptions } from "./keys/Secrets.ts"
@@ -122,16 +122,20 @@ const checksOf = (options: ServerOptions) =>
   options.sharedCache === true ? Layer.provide(SharedCache.layer, Checks.layer()) : Checks.layer()
 
 /** Who asks, as the server is told to find out; and the check that is answered before the router. */
-const front = (options: ServerOptions) =>
+const front = (options: ServerOptions, server: EarlyServer) =>
   Layer.unwrap(
     Effect.map(ApiKeys, (keys) => {
-      const identify =
+      const [identify, identifyNow] =
         options.authentication === "off"
-          ? Authentication.identifyNobody
-          : Authentication.identifyByKey((key) => Effect.orDie(keys.verify(key)))
-      return Layer.merge(
+          ? [Authentication.identifyNobody, Authentication.identifyNobodyNow]
+          : [
+              Authentication.identifyByKey((key) => Effect.orDie(keys.verify(key))),
+              Authentication.identifyByKeyNow(keys.peek)
+            ]
+      return Layer.mergeAll(
         Layer.provide(Http.routes, Authentication.layer(identify)),
-        HotChecks.layer(identify)
+        HotChecks.layer(identify),
+        HotChecks.early(server, identifyNow)
       )
     })
   )
@@ -140,7 +144,8 @@ const relayOptions = (options: ServerOptions) => ({ names: options.names ?? Stre
 
 const served = (options: ServerOptions) => {
   const host = options.host ?? "127.0.0.1"
-  const http = HttpRouter.serve(Layer.mergeAll(front(options), options.routes ?? Layer.empty), {
+  const nodeServer = new EarlyServer()
+  const http = HttpRouter.serve(Layer.mergeAll(front(options, nodeServer), options.routes ?? Layer.empty), {
     disableListenLog: true,
     disableLogger: true,
     routerConfig: { maxParamLength: 4096 }
@@ -153,7 +158,7 @@ const served = (options: ServerOptions) => {
       )
     )
   )
-  const listening = NodeHttpServer.layer(createServer, {
+  const listening = NodeHttpServer.layer(() => nodeServer, {
     port: options.port,
     host,
     gracefulShutdownTimeout: options.grace ?? "2 seconds"

@@ -39,10 +39,26 @@ export const identifyByKey =
     )
   }
 
-const keyOf = (request: HttpServerRequest.HttpServerRequest): string | undefined => {
-  const header = request.headers["authorization"]
-  if (header !== undefined && /^bearer /i.test(header)) return header.slice(7).trim()
-  return request.headers["x-api-key"]
+type Headers = { readonly [name: string]: string | ReadonlyArray<string> | undefined }
+
+/** The caller of a request as far as memory knows; undefined: ask `Identify`. */
+export type IdentifyNow = (headers: Headers) => CallerInfo | undefined
+
+export const identifyNobodyNow: IdentifyNow = () => ({ organizationId: null, agentId: null, keyId: null })
+
+export const identifyByKeyNow =
+  (peek: (key: string) => CallerInfo | undefined): IdentifyNow =>
+  (headers) => {
+    const key = keyOf({ headers })
+    const caller = key === undefined ? undefined : peek(key)
+    return caller === undefined ? undefined : { ...caller }
+  }
+
+const keyOf = ({ headers }: { readonly headers: Headers }): string | undefined => {
+  const header = headers["authorization"]
+  if (typeof header === "string" && /^bearer /i.test(header)) return header.slice(7).trim()
+  const key = headers["x-api-key"]
+  return typeof key === "string" ? key : undefined
 }
 
 /** The contract's two middlewares. Answers carry the epoch of the organization that they are about. */

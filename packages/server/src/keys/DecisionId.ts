@@ -20,8 +20,8 @@ const kept = new WeakMap<Uint8Array, Map<string, string>>()
 
 /** The key of an actor's allowed, or denied, decisions: 64 hexadecimal digits. */
 const keyOf = (secret: Uint8Array, organizationId: string, actorId: string, allowed: boolean): string => {
-  let keys = kept.get(secret)
-  if (keys === undefined) kept.set(secret, (keys = new Map()))
+  const keys = kept.get(secret) ?? new Map<string, string>()
+  kept.set(secret, keys)
   const name = `${allowed ? "+" : "-"}${organizationId}\0${actorId}`
   const known = keys.get(name)
   if (known !== undefined) return known

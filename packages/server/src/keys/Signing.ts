@@ -70,7 +70,8 @@ export class Signing extends Context.Service<
 }
 
 interface Kept {
-  readonly value: string
+  /** JSON, or a score as it is. */
+  readonly value: string | number
   readonly freshUntil: number
   readonly signed: Signed
 }
@@ -81,13 +82,13 @@ const make = Effect.gen(function* () {
   const { key, before } = yield* platformKeys
   const kept = new Map<string, Kept>()
 
-  const signAt = (request: SignRequest, now: number): Signed => {
-    const name = `${request.kind}\0${request.organizationId}\0${request.subject}`
-    const value = JSON.stringify(request.value)
+  /** What is kept under a name while its value is the same and it is fresh; else what `request` gets signed. */
+  const keeping = (name: string, value: string | number, now: number, request: () => SignRequest): Signed => {
     const known = kept.get(name)
     if (known !== undefined && known.value === value && now < known.freshUntil) return known.signed
-    const ttl = Duration.toMillis(request.ttl)
-    const signed = signPayload(key, request, now, now + ttl)
+    const asked = request()
+    const ttl = Duration.toMillis(asked.ttl)
+    const signed = signPayload(key, asked, now, now + ttl)
     kept.delete(name)
     kept.set(name, { value, freshUntil: now + ttl / 2, signed })
     if (kept.size > maxKept)
@@ -98,18 +99,25 @@ const make = Effect.gen(function* () {
     return signed
   }
 
-  const trustAt: Signing["Service"]["trustAt"] = (organizationId, epoch, score, now) =>
-    signAt(
-      {
-        kind: "trust",
-        organizationId,
-        subject: `${score.entityType}\0${score.entityId}`,
-        epoch,
-        value: { entity_id: score.entityId, entity_type: score.entityType, score: score.score },
-        ttl: trustTtl
-      },
-      now
+  const signAt = (request: SignRequest, now: number): Signed =>
+    keeping(
+      `${request.kind}\0${request.organizationId}\0${request.subject}`,
+      JSON.stringify(request.value),
+      now,
+      () => request
     )
+
+  const trustAt: Signing["Service"]["trustAt"] = (organizationId, epoch, score, now) => {
+    const subject = `${score.entityType}\0${score.entityId}`
+    return keeping(`trust\0${organizationId}\0${subject}`, score.score, now, () => ({
+      kind: "trust",
+      organizationId,
+      subject,
+      epoch,
+      value: { entity_id: score.entityId, entity_type: score.entityType, score: score.score },
+      ttl: trustTtl
+    }))
+  }
 
   return Signing.of({
     sign: (request) => Effect.map(Clock.currentTimeMillis, (now) => signAt(request, now)),

@@ -1,5 +1,12 @@
 /** A decision as the wire answers it. */
-import type { CheckEntry, CheckResult, Permission, Reservation, Signed } from "@agion/domain"
+import {
+  type CheckEntry,
+  type CheckResult,
+  type Permission,
+  type Reservation,
+  type Signed,
+  Wire
+} from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
 import type { Asked } from "./Checks.ts"
 import type { Held } from "./Limits.ts"
@@ -25,7 +32,7 @@ export const checkResult = (decided: Decided, fields: "decision" | "full" | "ent
   return {
     allowed: decision.allowed,
     reason: decision.reason,
-    timestamp: new Date(decided.now).toISOString(),
+    timestamp: timestampOf(decided.now),
     permission: fields === "decision" ? null : decided.permission,
     constraints: decision.remaining,
     metadata: {
@@ -41,6 +48,18 @@ export const checkResult = (decided: Decided, fields: "decision" | "full" | "ent
     },
     ...(fields === "entry" ? { entry: entryOf(decided) } : {})
   }
+}
+
+let lastNow = 0
+let lastTimestamp = Wire.timestamp(0)
+
+/** Checks of one millisecond share its text. */
+const timestampOf = (now: number): string => {
+  if (now !== lastNow) {
+    lastTimestamp = Wire.timestamp(now)
+    lastNow = now
+  }
+  return lastTimestamp
 }
 
 const entryOf = ({ known, usage }: Decided): CheckEntry => ({

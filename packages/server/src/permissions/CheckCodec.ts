@@ -151,19 +151,23 @@ const denialOf = (denial: NonNullable<CheckResult["metadata"]["denial"]>) => ({
   subjects: denial.subjects
 })
 
-const remainingOf = (constraints: CheckResult["constraints"]) => ({
-  remaining_requests_today: constraints.remainingRequestsToday,
-  remaining_requests: constraints.remainingRequests,
-  remaining_tokens_today: constraints.remainingTokensToday,
-  remaining_budget_today: constraints.remainingBudgetToday
-})
+const unlimited = JSON.stringify({})
 
-const metadataText = ({ signed, denial, observed, ...metadata }: CheckResult["metadata"]): string => {
+const remainingText = (constraints: CheckResult["constraints"]): string => {
+  for (const _ in constraints)
+    return JSON.stringify({
+      remaining_requests_today: constraints.remainingRequestsToday,
+      remaining_requests: constraints.remainingRequests,
+      remaining_tokens_today: constraints.remainingTokensToday,
+      remaining_budget_today: constraints.remainingBudgetToday
+    })
+  return unlimited
+}
+
+/** What most answers leave out; the commas stand before. */
+const rareText = ({ denial, observed, warnings }: CheckResult["metadata"]): string => {
+  if (denial === undefined && observed === undefined && warnings === undefined) return ""
   const text = JSON.stringify({
-    trust_score_checked: metadata.trustScoreChecked,
-    trust_score: metadata.trustScore,
-    policies_evaluated: metadata.policiesEvaluated,
-    decision_id: metadata.decisionId,
     denial: denial === undefined ? undefined : denialOf(denial),
     observed:
       observed === undefined
@@ -173,10 +177,17 @@ const metadataText = ({ signed, denial, observed, ...metadata }: CheckResult["me
             reason: observed.reason,
             denial: observed.denial === null ? null : denialOf(observed.denial)
           },
-    warnings: metadata.warnings,
-    epoch: metadata.epoch
+    warnings
   })
-  return signed === undefined ? text : `${text.slice(0, -1)},"signed":${signedText(signed)}}`
+  return `,${text.slice(1, -1)}`
+}
+
+const metadataText = (metadata: CheckResult["metadata"]): string => {
+  const { decisionId, epoch, signed } = metadata
+  const id = decisionId === undefined ? "" : `,"decision_id":${JSON.stringify(decisionId)}`
+  const at = epoch === undefined ? "" : `,"epoch":${epoch}`
+  const vouched = signed === undefined ? "" : `,"signed":${signedText(signed)}`
+  return `{"trust_score_checked":${metadata.trustScoreChecked},"trust_score":${metadata.trustScore},"policies_evaluated":${metadata.policiesEvaluated}${id}${rareText(metadata)}${at}${vouched}}`
 }
 
 const entryOf = (entry: CheckEntry) => ({
@@ -201,7 +212,7 @@ const entryOf = (entry: CheckEntry) => ({
 export const encode = (result: CheckResult): string => {
   const permission = result.permission === null ? "null" : permissionText(result.permission)
   const entry = result.entry === undefined ? "" : `,"entry":${JSON.stringify(entryOf(result.entry))}`
-  return `{"allowed":${result.allowed},"reason":${JSON.stringify(result.reason)},"timestamp":"${result.timestamp}","permission":${permission},"constraints":${JSON.stringify(remainingOf(result.constraints))},"metadata":${metadataText(result.metadata)}${entry}}`
+  return `{"allowed":${result.allowed},"reason":${JSON.stringify(result.reason)},"timestamp":"${result.timestamp}","permission":${permission},"constraints":${remainingText(result.constraints)},"metadata":${metadataText(result.metadata)}${entry}}`
 }
 
 /** The JSON text of a batch's answer. */

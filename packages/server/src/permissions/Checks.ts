@@ -29,7 +29,7 @@ import type { Alert } from "../events/Alerts.ts"
 import { Signing } from "../keys/Signing.ts"
 import { isAway } from "../sql/Database.ts"
 import { dying } from "../sql/Failure.ts"
-import { meters } from "../telemetry/Meters.ts"
+import { type Meters, meters } from "../telemetry/Meters.ts"
 import { beneath } from "../telemetry/Spans.ts"
 import * as Answer from "./Answer.ts"
 import { DecisionLog, type Told } from "./DecisionLog.ts"
@@ -153,12 +153,7 @@ const make = Effect.gen(function* () {
       : usedOf(usage, spend)
   }
 
-  /** Counts what was decided. */
-  const tally = ({ decision }: Answer.Decided) =>
-    meter.count("agion.server.decisions", {
-      "agion.decision.outcome": decision.allowed ? "allow" : "deny",
-      "agion.decision.step": decision.denial?.step ?? "none"
-    })
+  const tally = tallying(meter)
 
   /** Times an operation, in a span where its caller's trace is looked at. */
   const timed = <A, E, R>(
@@ -340,6 +335,23 @@ const make = Effect.gen(function* () {
     })
   })
 })
+
+/** Counts what was decided. */
+const tallying = (meter: Meters) => {
+  const counters = new Map<string, () => void>()
+  const counterOf = (outcome: "allow" | "deny", step: string) => {
+    const own = { "agion.decision.outcome": outcome, "agion.decision.step": step }
+    return meter.counter("agion.server.decisions", own)
+  }
+  const allowed = counterOf("allow", "none")
+  return ({ decision }: Answer.Decided) => {
+    if (decision.allowed) return allowed()
+    const step = decision.denial?.step ?? "none"
+    const counter = counters.get(step) ?? counterOf("deny", step)
+    counters.set(step, counter)
+    return counter()
+  }
+}
 
 const isCritical = (violation: PermissionCheck.Violation): boolean =>
   violation.level === "critical" && violation.blocks

@@ -13,6 +13,8 @@ const bounds = [
 export interface Meters {
   /** Adds to a counter. */
   readonly count: (name: MetricName, own: Own, by?: number) => void
+  /** What adds one to a counter, for who counts often. */
+  readonly counter: (name: MetricName, own: Own) => () => void
   readonly gauge: (name: MetricName, own: Own, value: number) => void
   /** Adds a duration, milliseconds. */
   readonly duration: (name: MetricName, own: Own, millis: number) => void
@@ -45,6 +47,10 @@ export const meters: Effect.Effect<Meters> = Effect.gen(function* () {
   const histogram = remembered((name, options) => Metric.histogram(name, { ...options, boundaries: bounds }))
   return {
     count: (name, own, by = 1) => counter(name, own).updateUnsafe(by, context),
+    counter: (name, own) => {
+      const series = counter(name, own)
+      return () => series.updateUnsafe(1, context)
+    },
     gauge: (name, own, value) => gauge(name, own).updateUnsafe(value, context),
     duration: (name, own, millis) => histogram(name, own).updateUnsafe(Math.max(0, millis) / 1000, context),
     now:
