@@ -135,10 +135,12 @@ const front = (options: ServerOptions, server: EarlyServer) =>
       return Layer.mergeAll(
         Layer.provide(Http.routes, Authentication.layer(identify)),
         HotChecks.layer(identify),
-        HotChecks.early(server, identifyNow)
+        HotChecks.early(server, identifyNow, Number(maxBodyOf(options)))
       )
     })
   )
+
+const maxBodyOf = (options: ServerOptions) => ByteSize.fromInputUnsafe(options.maxBodySize ?? 8_388_608)
 
 const relayOptions = (options: ServerOptions) => ({ names: options.names ?? Streams.streamNames() })
 
@@ -151,12 +153,7 @@ const served = (options: ServerOptions) => {
     routerConfig: { maxParamLength: 4096 }
   }).pipe(
     Layer.provide(HttpMiddleware.layerTracerDisabledForUrls(["/health", "/ready"])),
-    Layer.provide(
-      Layer.succeed(
-        HttpIncomingMessage.MaxBodySize,
-        ByteSize.fromInputUnsafe(options.maxBodySize ?? 8_388_608)
-      )
-    )
+    Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, maxBodyOf(options)))
   )
   const listening = NodeHttpServer.layer(() => nodeServer, {
     port: options.port,

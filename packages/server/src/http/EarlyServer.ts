@@ -20,12 +20,11 @@ export interface EarlyRoute {
   readonly method: string
   /** Without a query. */
   readonly url: string
+  /** The largest body that is read early, in bytes. */
+  readonly maxLength: number
   /** Answers at once; undefined: let the router. */
   readonly answer: (headers: IncomingMessage["headers"], body: string) => EarlyAnswer | undefined
 }
-
-/** The largest body that is read here, in bytes. */
-const maxLength = 65_536
 
 export class EarlyServer extends Server {
   /** Undefined until the platform can decide. */
@@ -54,7 +53,7 @@ const concerns = (route: EarlyRoute, { headers, method, url }: IncomingMessage):
   headers["b3"] === undefined &&
   headers["x-b3-traceid"] === undefined &&
   lengthOf(headers) > 0 &&
-  lengthOf(headers) <= maxLength
+  lengthOf(headers) <= route.maxLength
 
 const lengthOf = (headers: IncomingMessage["headers"]): number => Number(headers["content-length"] ?? 0)
 
@@ -64,10 +63,19 @@ const readEarly = (route: EarlyRoute, request: IncomingMessage): EarlyAnswer | u
   if (!Buffer.isBuffer(chunk)) return undefined
   const answer =
     chunk.length === lengthOf(request.headers)
-      ? route.answer(request.headers, chunk.toString("utf8"))
+      ? tried(route, request.headers, chunk.toString("utf8"))
       : undefined
   if (answer === undefined) request.unshift(chunk)
   return answer
+}
+
+/** A route that throws would end the process here; the router answers and logs what is wrong. */
+const tried = (route: EarlyRoute, headers: IncomingMessage["headers"], body: string) => {
+  try {
+    return route.answer(headers, body)
+  } catch {
+    return undefined
+  }
 }
 
 const send = (response: ServerResponse, { body, headers }: EarlyAnswer): void => {

@@ -39,8 +39,13 @@ const answering = Effect.gen(function* () {
 
 const noHeaders = {}
 
-/** Lets the server answer checks itself. Where spans are collected the router does, which makes them. */
-export const early = (server: EarlyServer, identifyNow: IdentifyNow) =>
+/** Larger bodies are the router's. */
+const maxEarly = 65_536
+
+/**
+ * Lets the server answer checks of at most `maxBody` bytes itself. Where spans are collected the router does, which makes them.
+ */
+export const early = (server: EarlyServer, identifyNow: IdentifyNow, maxBody: number) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const answer = yield* answering
@@ -49,6 +54,7 @@ export const early = (server: EarlyServer, identifyNow: IdentifyNow) =>
       server.early = {
         method,
         url,
+        maxLength: Math.min(maxEarly, maxBody),
         answer: (headers, text) => {
           if (!CheckCodec.isJsonType(headers["content-type"])) return undefined
           const caller = identifyNow(headers)

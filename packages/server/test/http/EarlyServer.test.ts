@@ -10,8 +10,11 @@ const served = Effect.acquireRelease(
     server.early = {
       method: "POST",
       url: "/early",
-      answer: (_, body) =>
-        body.includes("now") ? { body: `{"early":true}`, headers: { "x-n": "1" } } : undefined
+      maxLength: 65_536,
+      answer: (_, body) => {
+        if (body === "fault") throw new Error("a route that fails")
+        return body.includes("now") ? { body: `{"early":true}`, headers: { "x-n": "1" } } : undefined
+      }
     }
     server.on("request", (request, response) => {
       let text = ""
@@ -61,7 +64,7 @@ it.live("what it does not answer reaches the listeners with its whole body", () 
   Effect.gen(function* () {
     const { routed, url } = yield* served
     const large = `now${"ü".repeat(100_000)}`
-    const bodies = ["later", "", large]
+    const bodies = ["later", "", "fault", large]
     for (const body of bodies) assert.strictEqual((yield* post(`${url}/early`, body)).text, body)
     assert.strictEqual((yield* post(`${url}/other`, "now")).text, "now")
     const traced = yield* post(`${url}/early`, "now", { traceparent: "00-1-1-01" })
