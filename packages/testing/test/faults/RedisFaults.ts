@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import type { Fault } from "./Fault.ts"
+import { type Fault, none } from "./Fault.ts"
 import { until } from "./Wait.ts"
 import { World } from "./World.ts"
 
@@ -44,6 +44,21 @@ export const redisFaults: ReadonlyArray<Fault> = [
         yield* redis.pause
         yield* agent.tells(400)
         yield* redis.resume
+        yield* scene.healed
+      })
+  },
+  {
+    name: "Redis slow",
+    what: "every answer of Redis takes 2 s, every push 1 s",
+    shows: "EVENT-3 FRESH-2",
+    body: (scene) =>
+      Effect.gen(function* () {
+        const agent = yield* scene.agent()
+        yield* scene.wire.apply({ _tag: "Latency", millis: 1000 })
+        yield* agent.tells(400)
+        yield* scene.wire.apply(none)
+        // What is still on its way would come after what is no longer delayed.
+        yield* scene.wire.cut
         yield* scene.healed
       })
   },
