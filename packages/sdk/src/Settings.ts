@@ -74,6 +74,7 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
   /** What is wrong and what to do. */
   problem: Schema.String
 }) {
+  readonly code = "settings_invalid"
   override get message() {
     return `\`${this.setting}\` ${this.problem}`
   }

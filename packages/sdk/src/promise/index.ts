@@ -14,6 +14,7 @@ import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
 import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Schema, Stream } from "effect"
 import { ConfigMissing } from "../AgentConfig.ts"
+import { AgentHost, type HostOptions } from "../AgentHost.ts"
 import { type AgionOptions, layerConfig, layer as layerOf, type Services } from "../AgionSdk.ts"
 import type { Decision } from "../Decision.ts"
 import { type Denied, isDenied } from "../Denials.ts"
@@ -30,9 +31,11 @@ import { PolicySync } from "../PolicySync.ts"
 import { Settings, SettingsInvalid } from "../Settings.ts"
 import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
 import { argumentsOf, redactedArgs } from "./Arguments.ts"
+import { type Host, openHost } from "./Host.ts"
 import { type Functions, type Tool, type ToolOptions, toolOf } from "./Tools.ts"
 
 export { ConfigMissing } from "../AgentConfig.ts"
+export type { HostedAgentOptions, HostOptions } from "../AgentHost.ts"
 export type { AgionOptions } from "../AgionSdk.ts"
 export type { Decision } from "../Decision.ts"
 export {
@@ -52,6 +55,7 @@ export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"
 export type { TrustChange, TrustView } from "../TrustTracker.ts"
+export type { Host } from "./Host.ts"
 export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
 /** A governed call, and what stops it. */
@@ -123,6 +127,16 @@ export class Agion implements AsyncDisposable {
       await runtime.dispose()
       throw error
     }
+  }
+
+  /** Starts what many agents of one organization share in this process; `connect` of it makes an agent. */
+  static async host(options: HostOptions): Promise<Host> {
+    return Agion.hostOver(AgentHost.layer(options))
+  }
+
+  /** The same over a layer of the program's, such as `AgentHost.layerOver` over `AgionTest.connections()`. */
+  static async hostOver(layer: Layer.Layer<AgentHost, unknown>): Promise<Host> {
+    return openHost(Layer.provideMerge(layer, logs), (parts) => Agion.over(parts))
   }
 
   #run<A, E>(effect: Effect.Effect<A, E, Services>, signal?: AbortSignal): Promise<A> {

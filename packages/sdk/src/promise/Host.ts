@@ -1,0 +1,51 @@
+/**
+ * Many agents of one organization in one process, for programs made of promises.
+ *
+ * ```ts
+ * await using host = await Agion.host({ gatewayUrl: "http://127.0.0.1:8080" })
+ * await using agent = await host.connect({ agentId: "agent-1" })
+ * ```
+ *
+ * Closing an agent waits for its own events and leaves the host; closing the host closes its agents and flushes for
+ * all of them.
+ */
+import { Context, Layer, ManagedRuntime } from "effect"
+import { AgentHost, type HostedAgentOptions } from "../AgentHost.ts"
+import type { Services } from "../AgionSdk.ts"
+import type { SettingsInvalid } from "../Settings.ts"
+import type { Agion } from "./index.ts"
+
+/** What agents of one process share. */
+export interface Host extends AsyncDisposable {
+  /**
+   * An agent of the host. A platform that is away does not make it fail. Rejects with `SettingsInvalid` when the
+   * options cannot be, when an agent of that id is connected already, and when the host is closed.
+   */
+  readonly connect: (options: HostedAgentOptions) => Promise<Agion>
+  /** How many agents are connected. */
+  readonly connected: () => number
+  /** Closes the agents, flushes, and lets go of everything. */
+  readonly close: () => Promise<void>
+}
+
+/** A host over the layer; `over` makes an agent of its parts. */
+export const openHost = async (
+  layer: Layer.Layer<AgentHost, unknown>,
+  over: (parts: Layer.Layer<Services, SettingsInvalid>) => Promise<Agion>
+): Promise<Host> => {
+  const runtime = ManagedRuntime.make(layer)
+  const close = () => runtime.dispose()
+  try {
+    const host = Context.get(await runtime.context(), AgentHost)
+    const shared = Layer.succeed(AgentHost, host)
+    return {
+      connect: (options) => over(AgentHost.layerAgent(options).pipe(Layer.provide(shared))),
+      connected: host.connectedUnsafe,
+      close,
+      [Symbol.asyncDispose]: close
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
