@@ -92,6 +92,74 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", exclu
       })
     )
 
+    it.effect("TRUST-6 what an agent's key says in a user's name takes no place of what the user says", () =>
+      Effect.gen(function* () {
+        const org = unique("org")
+        const operator = yield* speaker(org)
+        const agent = yield* speaker(org, "agent-1")
+        const given = (agent_id: string, more: object) => ({
+          response_id: "answer",
+          agent_id,
+          user_id: "alice",
+          organization_id: org,
+          ...more
+        })
+        const score = Effect.map(
+          operator("GET", "/trust/score/agent-1?entity_type=agent"),
+          ({ body }) => body.data.score
+        )
+        const early = yield* agent("POST", "/feedback/submit", given("another", { star_rating: 5 }))
+        assert.strictEqual(early.body.feedback.trust_impact_calculated, 0)
+        const real = yield* operator("POST", "/feedback/submit", given("agent-1", { is_helpful: false }))
+        assert.strictEqual(real.body.feedback?.trust_impact_calculated, -2, real.text)
+        assert.strictEqual(yield* score, 38)
+        for (const [speak, about] of [
+          [agent, "another"],
+          [operator, "agent-1"]
+        ] as const)
+          assertRefused(yield* speak("POST", "/feedback/submit", given(about, { star_rating: 1 })), 400)
+        yield* agent("POST", "/feedback/submit", given("another", { user_id: "bob", star_rating: 1 }))
+        const { stats } = (yield* operator("GET", "/feedback/agent/another/stats")).body
+        assert.deepInclude(stats, { total_feedback: 0, rating_count: 0, avg_star_rating: 0 })
+      })
+    )
+
+    it.effect("TRUST-6 nor does it as an event: not by its execution, its id, nor while it waits", () =>
+      Effect.gen(function* () {
+        const org = unique("org")
+        const operator = yield* speaker(org)
+        const agent = yield* speaker(org, "agent-1")
+        const rates = (run: string, feedback_type: string, more: object = {}) => ({
+          stream: "agion:events:feedback",
+          event_id: `feedback-${run}`,
+          execution_id: run,
+          user_id: "alice",
+          feedback_type,
+          ...more
+        })
+        const tell = (speak: typeof agent, event: object) =>
+          Effect.map(speak("POST", "/events", { events: [event] }), ({ body }) => body.results[0].status)
+        const score = Effect.map(
+          operator("GET", "/trust/score/agent-1?entity_type=agent"),
+          ({ body }) => body.data.score
+        )
+        const begun = (run: string) =>
+          tell(agent, success("agent-1", { event_type: "user_feedback", context: { execution_id: run } }))
+        const [known, later] = [unique("run"), unique("run")]
+        yield* begun(known)
+        assert.strictEqual(yield* tell(agent, rates(known, "thumbs_up", { agent_id: "another" })), "accepted")
+        const down = rates(known, "thumbs_down")
+        assert.strictEqual(yield* tell(operator, down), "accepted")
+        assert.strictEqual(yield* score, 38)
+        assert.strictEqual(yield* tell(operator, down), "duplicate")
+        const peer = yield* speaker(org, "agent-2")
+        assert.strictEqual(yield* tell(peer, rates(later, "thumbs_up")), "accepted")
+        assert.strictEqual(yield* tell(operator, rates(later, "thumbs_down")), "accepted")
+        yield* begun(later)
+        assert.strictEqual(yield* score, 36)
+      })
+    )
+
     it.effect("TRUST-6 feedback that an operator's key brings waits for its execution and counts then", () =>
       Effect.gen(function* () {
         const [org, run] = [unique("org"), unique("run")]

@@ -107,11 +107,14 @@ const refuseUnsigned = (outcomes: ReadonlyArray<Outcome>, keys: ReadonlyMap<stri
     })
   })
 
-/** By what an event's repetition is known. */
-export const keyOf = ({ event, organizationId, agentId }: Placed): Processed.EventKey => ({
+/** By what an event's repetition is known. Feedback of an agent's key uses up no id of feedback that counts. */
+export const keyOf = ({ event, organizationId, agentId, bearer }: Placed): Processed.EventKey => ({
   organizationId: organizationId ?? "",
   agentId: agentId ?? "",
-  eventId: event.eventId,
+  eventId:
+    event.kind === "feedback" && bearer?.agentId != null
+      ? `key/${bearer.agentId}/${event.eventId}`
+      : event.eventId,
   stream: event.raw.stream
 })
 

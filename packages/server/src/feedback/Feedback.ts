@@ -1,6 +1,6 @@
 /**
  * What people say of an agent's answers, and what that is worth: the feedback and the change of score are one
- * transaction. A user is heard once for each response.
+ * transaction. A user is heard once for each response; what an agent's key says in a user's name is not the user.
  */
 import { Trust } from "@agion/domain"
 import { Clock, Context, Effect, Layer } from "effect"
@@ -15,8 +15,6 @@ import * as FeedbackSql from "./FeedbackSql.ts"
 export type GivenFeedback = Omit<NewFeedback, "id" | "impact" | "trustEventId"> & {
   /** The event that brought it; absent: one is made. */
   readonly eventId?: string
-  /** False for what an agent's key brings: it is kept, and worth nothing. A name of a user in it proves nothing. */
-  readonly counts: boolean
 }
 
 export class Feedback extends Context.Service<

@@ -24,6 +24,8 @@ export interface NewFeedback {
   readonly trustEventId: string
   readonly responseMetadata: unknown
   readonly userMetadata: unknown
+  /** False for what an agent's key brings: it is kept, and worth nothing. A name of a user in it proves nothing. */
+  readonly counts: boolean
 }
 
 export interface FeedbackRow {
@@ -50,19 +52,22 @@ export interface FeedbackRow {
   readonly updated_at: Date
 }
 
-/** Stores feedback, once per user and response; undefined when there is some already. */
+/**
+ * Stores feedback, once per user and response; undefined when there is some already. What does not count is heard
+ * apart from what does, and takes no place of it.
+ */
 export const insertFeedback = (feedback: NewFeedback): Sql<FeedbackRow | undefined> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<FeedbackRow>`
       INSERT INTO feedback (id, organization_id, response_id, conversation_id, agent_id, user_id, is_helpful,
         star_rating, feedback_text, feedback_category, trust_impact, trust_event_id, applied_at,
-        response_metadata, user_metadata)
+        response_metadata, user_metadata, counts)
       VALUES (${feedback.id}, ${feedback.organizationId}, ${feedback.responseId}, ${feedback.conversationId},
         ${feedback.agentId}, ${feedback.userId}, ${feedback.isHelpful}, ${feedback.starRating},
         ${feedback.feedbackText}, ${feedback.feedbackCategory}, ${Math.round(feedback.impact * 10)},
         ${feedback.trustEventId}, clock_timestamp(), ${json(feedback.responseMetadata)}::jsonb,
-        ${json(feedback.userMetadata)}::jsonb)
+        ${json(feedback.userMetadata)}::jsonb, ${feedback.counts})
       ON CONFLICT ON CONSTRAINT feedback_once DO NOTHING
       RETURNING *`
     return rows[0]
@@ -122,7 +127,7 @@ export interface FeedbackSums {
   readonly flagged: number
 }
 
-/** Sums over an agent's feedback of the last days. */
+/** Sums over an agent's feedback of the last days, of what counts. */
 export const sumFeedback = (
   agentId: string,
   organizationId: string | null,
@@ -138,7 +143,7 @@ export const sumFeedback = (
         count(*) FILTER (WHERE review_status = 'flagged') AS flagged
       FROM feedback
       WHERE agent_id = ${agentId} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})
-        AND created_at >= clock_timestamp() - ${days} * interval '1 day'`
+        AND counts AND created_at >= clock_timestamp() - ${days} * interval '1 day'`
     return rows[0] ?? noSums
   })
 

@@ -14,6 +14,7 @@ import { usedTogether } from "./migrations/0006_used_together.ts"
 import { eventOwners } from "./migrations/0007_event_owners.ts"
 import { daysKept } from "./migrations/0008_days_kept.ts"
 import { tenantRoleTaken } from "./migrations/0009_tenant_role.ts"
+import { feedbackCounts } from "./migrations/0010_feedback_counts.ts"
 
 const migrations = {
   "0001_core": core,
@@ -24,7 +25,8 @@ const migrations = {
   "0006_used_together": usedTogether,
   "0007_event_owners": eventOwners,
   "0008_days_kept": daysKept,
-  "0009_tenant_role": tenantRoleTaken
+  "0009_tenant_role": tenantRoleTaken,
+  "0010_feedback_counts": feedbackCounts
 }
 
 /** The database has been brought further than this version can follow. */
