@@ -68,7 +68,7 @@ export const layer = HttpApiBuilder.group(
             results[i] = refused(event["event_id"], fault ?? unknownStream)
             continue
           }
-          const fields: Record<string, string> = { ...Streams.toFields(event) }
+          const fields: Record<string, string> = { ...Streams.toFields(withoutNulls(event)) }
           if (named !== undefined) fields["organization_id"] ??= named
           const bearer = { organizationId: caller.organizationId, agentId: caller.agentId }
           batch.push({ raw: { kind: known, stream, entryId: uuidv7(now), fields }, bearer })
@@ -84,6 +84,10 @@ export const layer = HttpApiBuilder.group(
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** A field that is null is as if it were left out. */
+const withoutNulls = (event: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(event).filter(([, value]) => value !== null))
 
 /** What is wrong with an event before its stream is asked; undefined: nothing. */
 const shapeFault = (event: unknown): string | undefined => {

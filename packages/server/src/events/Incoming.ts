@@ -101,12 +101,43 @@ const timeOfEntry = (entryId: string): string | null => {
   return Number.isNaN(millis) ? null : Wire.timestamp(millis)
 }
 
+/** What older clients write as the JSON text `null` where they have none. */
+const nullable = [
+  "event_id",
+  "organization_id",
+  "timestamp",
+  "agent_id",
+  "user_id",
+  "execution_id",
+  "interaction_id",
+  "decision_id",
+  "permission_id",
+  "mission_id",
+  "participant_id",
+  "from_participant",
+  "to_participant",
+  "producer",
+  "producer_epoch"
+] as const
+
+/** An entry's fields without ids and times that are the text `null`. */
+const withoutNulls = (fields: Streams.Fields): Streams.Fields => {
+  let present: Record<string, string> | undefined
+  for (const name of nullable)
+    if (fields[name] === "null") {
+      present ??= { ...fields }
+      delete present[name]
+    }
+  return present ?? fields
+}
+
 /** Decodes an entry. */
 export const understand = (raw: RawEntry): Result.Result<Understood, Misunderstood> => {
-  const given = raw.fields["event_id"]
+  const fields = withoutNulls(raw.fields)
+  const given = fields["event_id"]
   const refuse = (reason: string) =>
     Result.fail<Misunderstood>({ raw, eventId: given === undefined ? null : printable(given), reason })
-  const decoded: Result.Result<Values[StreamKind], Schema.SchemaError> = decoders[raw.kind](raw.fields)
+  const decoded: Result.Result<Values[StreamKind], Schema.SchemaError> = decoders[raw.kind](fields)
   if (Result.isFailure(decoded))
     return refuse(printable(Wire.wirePaths(String(decoded.failure.message)).replace(/\s+/g, " ")))
   const long = tooLong(decoded.success)
@@ -114,7 +145,7 @@ export const understand = (raw: RawEntry): Result.Result<Understood, Misundersto
   const understood = {
     kind: raw.kind,
     raw,
-    eventId: idOf(raw.stream, raw.entryId, raw.fields),
+    eventId: idOf(raw.stream, raw.entryId, fields),
     occurredAt: decoded.success.timestamp ?? timeOfEntry(raw.entryId),
     value: decoded.success
   }
@@ -129,7 +160,7 @@ export const executionOf = (event: Understood): string | undefined => {
     case "decisions":
       return event.value.executionId
     case "trust": {
-      const named = event.value.context?.["execution_id"] ?? event.raw.fields["execution_id"]
+      const named = event.value.context?.["execution_id"] ?? withoutNulls(event.raw.fields)["execution_id"]
       return typeof named === "string" && named !== "" && named.length <= maxId / 3 && Wire.isStorable(named)
         ? named
         : undefined

@@ -32,6 +32,7 @@ import { type Misunderstood, printable, type RawEntry, type StreamKind } from ".
 import { refuseOutsiders } from "./Members.ts"
 import { keyOf, type Outcome, type Placed, place, type Submission } from "./Placing.ts"
 import * as Processed from "./Processed.ts"
+import * as Violations from "./Violations.ts"
 
 /** What became of an entry. */
 export type Verdict =
@@ -243,7 +244,7 @@ const applyFresh = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyAr
 
 /** Trust events in their order, worth what the organization's model says. */
 const scoreEvents = Effect.fnUntraced(function* (parts: Parts, placed: ReadonlyArray<Placed>) {
-  const events = ofKind(placed, "trust")
+  const events = yield* Violations.once(ofKind(placed, "trust"))
   if (events.length === 0) return []
   const models = yield* modelsOf([...new Set(events.map((event) => event.organizationId))])
   const modelOf = (organizationId: string) => models.get(organizationId) ?? Trust.defaultModel

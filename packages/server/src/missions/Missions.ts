@@ -169,8 +169,7 @@ const make = Effect.fnUntraced(function* (options: MissionsOptions) {
                 ...key,
                 eventId: event.eventId,
                 fromParticipant: event.value.fromParticipant,
-                toParticipant:
-                  event.value.toParticipant === "null" ? null : (event.value.toParticipant ?? null),
+                toParticipant: event.value.toParticipant ?? null,
                 messageType: event.value.messageType,
                 content: event.value.content ?? {}
               })

@@ -5,6 +5,7 @@ import { Clock, Effect, type Layer, Schema } from "effect"
 import type { Redis } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { Consumers } from "../../src/events/Consumers.ts"
+import { Ingest } from "../../src/events/Ingest.ts"
 import { signatureOf } from "../../src/events/Signatures.ts"
 import { Signing } from "../../src/keys/Signing.ts"
 import { Missions } from "../../src/missions/Missions.ts"
@@ -185,6 +186,49 @@ export const consumers = (it: It) => {
           yield* settled(stream)
       }),
     { arbitrary: { runs: 15 } }
+  )
+
+  it.effect("TRUST-6 feedback of an agent's key takes no place of what comes over Redis", () =>
+    Effect.gen(function* () {
+      const ingest = yield* Ingest
+      const [agent, run] = [unique("agent"), unique("run")]
+      const rates = (feedback_type: string) => ({
+        event_id: `feedback-${run}`,
+        organization_id: "default",
+        execution_id: run,
+        agent_id: agent,
+        user_id: "alice",
+        feedback_type
+      })
+      const raw = {
+        kind: "feedback" as const,
+        stream: names.feedback,
+        entryId: "1-1",
+        fields: rates("thumbs_up")
+      }
+      const bearer = { organizationId: "default", agentId: unique("peer") }
+      const [verdict] = yield* ingest.apply([{ raw, bearer }], { deadLetters: false })
+      assert.strictEqual(verdict?._tag, "Accepted")
+      assert.strictEqual(yield* score(agent), 40)
+      yield* append(names.feedback, rates("thumbs_down"))
+      yield* reaches(agent, 38)
+    })
+  )
+
+  it.effect("EVENT-5 an id that is the text `null`, as older clients write it, is none", () =>
+    Effect.gen(function* () {
+      const [agent, org] = [unique("agent"), unique("org")]
+      const nameless = (eventType: string, fields: Record<string, string> = {}) =>
+        trustEvent(agent, eventType, { event_id: "null", organization_id: org, ...fields })
+      const completed = nameless("task_completed")
+      yield* append(names.trust, completed, completed, nameless("policy_violation"))
+      yield* reaches(agent, 37, org)
+      yield* append(names.trust, nameless("task_completed", { organization_id: "null", timestamp: "null" }))
+      yield* reaches(agent, 42, "default")
+      yield* append(names.trust, nameless("task_failed", { agent_id: "null" }))
+      yield* settled(names.trust)
+      assert.isUndefined(yield* score("null", org))
+    })
   )
 
   it.effect(

@@ -57,6 +57,91 @@ export const told = (it: It) => {
     })
   )
 
+  it.effect("EVENT-7 a field that is null is as if it were left out", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, agent, mission] = [unique("org"), unique("agent"), unique("mission")]
+      const send = (...events: ReadonlyArray<object>) =>
+        Effect.map(platform.post("/events", { events }), ({ body }) => body.results)
+      const statuses = (results: ReadonlyArray<{ status: string }>) => results.map(({ status }) => status)
+      const nameless = trustEvent(agent, org, { event_id: null })
+      const taken = yield* send(
+        nameless,
+        nameless,
+        trustEvent(agent, org, { event_id: null, event_type: "task_failed" }),
+        trustEvent(agent, org, { organization_id: null, timestamp: null, severity: null, context: null })
+      )
+      assert.deepStrictEqual(statuses(taken), ["accepted", "duplicate", "accepted", "accepted"])
+      assert.match(taken[0].event_id, /^[0-9a-f]{64}$/)
+      assert.deepStrictEqual([yield* score(agent, org), yield* score(agent, "default")], [40, 42])
+      assert.isUndefined(yield* score(agent, "null"))
+      const joined = {
+        stream: "agion:events:missions",
+        organization_id: org,
+        mission_id: mission,
+        event_type: "joined",
+        participant_id: agent
+      }
+      const decision = {
+        stream: "agion:events:decisions",
+        organization_id: org,
+        agent_id: agent,
+        action: "act",
+        actor_type: "agent",
+        resource_id: "r",
+        resource_type: null,
+        permission_type: "use",
+        decision: "allow",
+        mode: "normal",
+        reason: "ok",
+        execution_id: null
+      }
+      const missing: ReadonlyArray<readonly [object, string]> = [
+        [{ ...nameless, agent_id: null }, "agent_id"],
+        [{ ...joined, mission_id: null }, "mission_id"],
+        [{ ...joined, participant_id: null }, "participant_id"],
+        [{ ...decision, reason: null }, "reason"],
+        [{ ...decision, resource_id: null }, "resource_id"]
+      ]
+      for (const [event, name] of missing) {
+        const [refused] = yield* send(event)
+        assert.strictEqual(refused.status, "refused", name)
+        assert.include(refused.reason, name)
+      }
+      assert.deepStrictEqual(statuses(yield* send(joined, decision)), ["accepted", "accepted"])
+      assertRefused(yield* platform.get(`/missions/null?organization_id=${org}`), 404)
+    })
+  )
+
+  it.effect("TRUST-5 a policy costs an agent trust once per resource and minute, whoever tells of it", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, agent] = [unique("org"), unique("agent")]
+      const violates = (policy: string | undefined, resource_id: string, timestamp: string) =>
+        trustEvent(agent, org, {
+          event_type: "policy_violation",
+          context: { policy, resource_id },
+          timestamp
+        })
+      const costs = Effect.fnUntraced(function* (...events: ReadonlyArray<object>) {
+        const before = (yield* score(agent, org)) ?? 40
+        const { results } = (yield* platform.post("/events", { events })).body
+        for (const { status } of results) assert.strictEqual(status, "accepted")
+        return before - (yield* score(agent, org))
+      })
+      const [first, within, next] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:59.9Z", "2026-01-01T00:01:00Z"]
+      const one = violates("p", "r", first)
+      assert.strictEqual(yield* costs(one, violates("p", "r", within), violates("p", "r", first)), 5)
+      assert.strictEqual(yield* costs(violates("p", "r", within)), 0)
+      assert.strictEqual(
+        yield* costs(violates("q", "r", first), violates("p", "s", first), violates("p", "r", next)),
+        15
+      )
+      // What names no policy stands for itself.
+      assert.strictEqual(yield* costs(violates(undefined, "r", first), violates(undefined, "r", first)), 10)
+    })
+  )
+
   it.effect(
     "a value that the database cannot hold is refused alone, and the rest of the batch is applied",
     () =>
