@@ -2,7 +2,7 @@
 import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { OrganizationId } from "./Id.ts"
 import { TimeZone } from "./TimeZone.ts"
-import { TrustModelSettings } from "./Trust.ts"
+import { TrustModelChange, TrustModelSettings } from "./Trust.ts"
 import * as Wire from "./Wire.ts"
 
 export const enforcementModes = ["enforce", "observe"] as const
@@ -48,7 +48,7 @@ const settings = {
   eventSignature: Schema.Literals(["optional", "required"]),
   llmContent: Schema.Literals(["full", "redacted", "none"]),
   /** US dollars a day. */
-  budgetLimit: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
+  budgetLimit: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 9_000_000_000 })),
   retention: Retention
 }
 
@@ -66,7 +66,7 @@ export type Organization = typeof Organization.Type
 export const UpdateOrganization = Wire.struct({
   name: Wire.optional(settings.name),
   timeZone: Wire.optional(settings.timeZone),
-  trustModel: Wire.optional(settings.trustModel),
+  trustModel: Wire.optional(TrustModelChange),
   enforcement: Wire.optional(settings.enforcement),
   eventSignature: Wire.optional(settings.eventSignature),
   llmContent: Wire.optional(settings.llmContent),

@@ -286,19 +286,30 @@ export const CheckBatch = Wire.struct({
 })
 export const CheckBatchResult = Wire.struct({ results: Schema.Array(CheckResult) })
 
-/** Amounts to reserve or to settle. */
-export const Amounts = Wire.struct({
-  requests: Wire.optional(Count),
-  tokens: Wire.optional(Count),
-  costUsd: Wire.optional(Usd)
-})
+const tokensAndCost = { tokens: Wire.optional(Count), costUsd: Wire.optional(Usd) }
+
+/** Amounts to settle. */
+export const Amounts = Wire.struct({ requests: Wire.optional(Count), ...tokensAndCost })
 export type Amounts = typeof Amounts.Type
+
+/** Amounts to reserve. Whatever it takes, it is a call: of one request unless it says more. */
+const ReserveAmounts = Wire.struct({
+  requests: Wire.optional(
+    Schema.Int.check(
+      Schema.isBetween(
+        { minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+        { message: "a reservation is a call: at least 1 request; leave it out for 1" }
+      )
+    )
+  ),
+  ...tokensAndCost
+})
 
 /** A check that also takes what the call will use (LIMIT-3). */
 export const ReserveRequest = Wire.struct({
   ...checkRequest,
   fields: Wire.optional(Schema.Literals(checkFields)),
-  amounts: Amounts,
+  amounts: ReserveAmounts,
   /** How long the estimate is held, 1 second to 1 day. */
   ttlMs: Wire.optional(Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 86_400_000 }))),
   /**

@@ -2,7 +2,7 @@
  * Trust is earned: a score from 0 to 100 in steps of 0.1 for each actor and organization, 40 at the start,
  * "trusted" from 60. What an event is worth is the platform's to say, in one value: a `TrustModel`.
  */
-import { Schema } from "effect"
+import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { ActorId } from "./Id.ts"
 import { ActorType } from "./Permission.ts"
 import { Signed } from "./Signed.ts"
@@ -74,8 +74,12 @@ const Points = Schema.Finite.check(
   Schema.makeFilter<number>((n) => (isTenth(n) ? undefined : "a multiple of 0.1"))
 )
 
-/** A model as an organization sets it; what is absent stays as in `defaultModel`. */
-export const TrustModelSettings = Wire.struct({
+const revokeAfter = {
+  violations: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 })),
+  withinMinutes: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))
+}
+
+const settings = {
   taskCompleted: Wire.optional(Points),
   taskFailed: Wire.optional(Points),
   exception: Wire.optional(Points),
@@ -85,14 +89,43 @@ export const TrustModelSettings = Wire.struct({
   fourStars: Wire.optional(Points),
   maxGainPerHour: Wire.optional(Points),
   maxGainPerDay: Wire.optional(Points),
-  revokeAfter: Wire.optional(
-    Wire.struct({
-      violations: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 })),
-      withinMinutes: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))
-    })
-  )
-})
+  revokeAfter: Wire.optional(Wire.struct(revokeAfter))
+}
+
+/** A model as an organization has set it; what is absent stays as in `defaultModel`. */
+export const TrustModelSettings = Wire.struct(settings)
 export type TrustModelSettings = typeof TrustModelSettings.Type
+
+const unknownSetting = (given: Wire.JsonObject): string | undefined => {
+  const foreign = (value: Wire.JsonObject, known: object) =>
+    Object.keys(value).find((name) => !Object.keys(known).some((field) => Wire.snakeCase(field) === name))
+  const unknown = foreign(given, settings)
+  if (unknown !== undefined) return `\`${unknown}\` is none of ${namesOf(settings)}`
+  const limit = given["revoke_after"]
+  if (typeof limit !== "object" || limit === null || Array.isArray(limit)) return undefined
+  const inside = foreign(limit as Wire.JsonObject, revokeAfter)
+  return inside === undefined ? undefined : `\`revoke_after.${inside}\` is none of ${namesOf(revokeAfter)}`
+}
+
+const namesOf = (fields: object): string => Object.keys(fields).map(Wire.snakeCase).join(", ")
+
+/** The same as a request sets it: a name that there is not is refused, for a misspelt one would change nothing. */
+export const TrustModelChange = Wire.JsonObject.pipe(
+  Schema.decodeTo(TrustModelSettings, {
+    decode: SchemaGetter.transformEffect((given: Wire.JsonObject) => {
+      const message = unknownSetting(given)
+      return message === undefined
+        ? Effect.succeed(given as typeof TrustModelSettings.Encoded)
+        : Effect.fail(new SchemaIssue.InvalidValue({ message }))
+    }),
+    encode: SchemaGetter.transform(
+      (model) =>
+        Object.fromEntries(
+          Object.entries(model).filter(([, value]) => value !== undefined)
+        ) as Wire.JsonObject
+    )
+  })
+)
 
 /** What events are worth unless an organization says otherwise (TRUST-3). */
 export const defaultModel: TrustModel = {

@@ -60,7 +60,7 @@ const reserve = (platform: Platform, body: unknown): Answer => {
   const reserved = {
     id: platform.nextId(),
     permissionId: permission?.id ?? "",
-    requests: Math.max(1, amounts.requests ?? 1),
+    requests: amounts.requests ?? 1,
     tokens: amounts.tokens ?? 0,
     costUsd: amounts.costUsd ?? 0,
     state: "held" as const

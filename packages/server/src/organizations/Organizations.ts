@@ -45,8 +45,6 @@ interface OrganizationRow {
 const decodeModel = Schema.decodeUnknownSync(TrustModelSettings)
 const encodeModel = Schema.encodeSync(TrustModelSettings)
 
-const maxMicroUsd = 9_000_000_000_000_000
-
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const changes = yield* Changes
@@ -64,8 +62,7 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         if (change.timeZone != null) yield* withSql(TimeZones.ensureKnown(change.timeZone))
         yield* changes.record({ organizationId: id, kind: "organization", ids: [] })
-        const budget =
-          change.budgetLimit == null ? null : Math.min(Math.round(change.budgetLimit * 1e6), maxMicroUsd)
+        const budget = change.budgetLimit == null ? null : Math.round(change.budgetLimit * 1e6)
         const model = change.trustModel == null ? null : json(encodeModel(change.trustModel))
         const rows = yield* sql<OrganizationRow>`
           UPDATE organizations SET

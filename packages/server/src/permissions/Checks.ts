@@ -521,8 +521,7 @@ const reserveCall = (asked: Asked, amounts: Amounts): PermissionCheck.Call => {
   const call = callOf(asked)
   return {
     ...call,
-    // Whatever it takes, it is a call.
-    requests: Math.max(1, amounts.requests ?? 1),
+    requests: amounts.requests ?? 1,
     tokens: amounts.tokens ?? call.tokens,
     costMicroUsd: microOrNull(amounts.costUsd) ?? call.costMicroUsd
   }

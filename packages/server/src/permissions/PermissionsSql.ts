@@ -138,7 +138,7 @@ const constraintsJson = (constraints: Constraints): string =>
 /** Permissions with their usage of today, as a FROM item. */
 const withUsage = `(SELECT p.*, u.total_requests, u.total_tokens, u.total_cost_micro, u.last_used_at,
   u.day_requests, u.day_tokens, u.day_cost_micro,
-  CASE WHEN used.day = u.day THEN u.day::timestamp AT TIME ZONE agion_zone(p.organization_id) END AS day_start
+  CASE WHEN used.day IS NOT NULL THEN u.day::timestamp AT TIME ZONE agion_zone(p.organization_id) END AS day_start
   FROM permissions p JOIN permission_usage used ON used.permission_id = p.id
   CROSS JOIN LATERAL agion_usage_today(used) u) permission`
 

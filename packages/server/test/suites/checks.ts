@@ -194,7 +194,8 @@ export const checks = (it: It) => {
         const hour = new Date(yield* Clock.currentTimeMillis).getUTCHours()
         // Yesterday until 11:00 UTC; tomorrow from 10:00 UTC.
         const other = hour < 10 ? "Pacific/Pago_Pago" : "Pacific/Kiritimati"
-        for (const time_zone of [other, "UTC"]) {
+        const midnights = { "Pacific/Pago_Pago": /T11:00/, "Pacific/Kiritimati": /T10:00/, UTC: /T00:00/ }
+        for (const time_zone of [other, "UTC"] as const) {
           assert.strictEqual(
             (yield* platform.put(`/organizations/${s.organization}`, { time_zone })).status,
             200
@@ -208,21 +209,23 @@ export const checks = (it: It) => {
             )
           const { usage_tracking } = (yield* platform.get(`/permissions/${s.permission.id}`)).body
           assert.deepInclude(usage_tracking, { current_day_tokens: 100 })
+          assert.match(usage_tracking.current_day_start, midnights[time_zone], time_zone)
+          // The way back is a change of the date that this is counted on.
+          yield* platform.post(`/permissions/${s.permission.id}/usage`, { token_count: 0 })
         }
       })
   )
 
-  it.effect("LIMIT-1 a reservation is a call, whatever it takes: of no requests too", () =>
+  it.effect("LIMIT-1 a reservation is a call, whatever it takes: none of no requests", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
-      const s = yield* setting({ constraints: { rate_limit_rpm: 2 } })
-      const none = platform.post(
-        "/permissions/reserve",
-        reserveBody(s, { amounts: { requests: 0, tokens: 1 } })
-      )
-      assert.strictEqual((yield* none).body.reservation.amounts.requests, 1)
-      assert.isTrue((yield* none).body.allowed)
-      assert.strictEqual((yield* none).body.reason, "Rate limit exceeded: 2 RPM")
+      const s = yield* setting({ constraints: { rate_limit_rpm: 1 } })
+      const reserve = (amounts: object) => platform.post("/permissions/reserve", reserveBody(s, { amounts }))
+      const none = yield* reserve({ requests: 0, tokens: 1 })
+      assertRefused(none, 400)
+      assert.include(none.body.message, "at least 1 request")
+      assert.strictEqual((yield* reserve({ tokens: 1 })).body.reservation.amounts.requests, 1)
+      assert.strictEqual((yield* reserve({ tokens: 1 })).body.reason, "Rate limit exceeded: 1 RPM")
     })
   )
 

@@ -59,7 +59,8 @@ export const routes = (it: It) => {
         allowed: false,
         reason: "Trust score too low: 40 < 90"
       })
-      assertRefused(yield* platform.put(`/organizations/${organization}`, { budget_limit: -1 }), 400)
+      for (const budget_limit of [-1, 9_000_000_001, 1e300])
+        assertRefused(yield* platform.put(`/organizations/${organization}`, { budget_limit }), 400)
       const renamed = yield* platform.put(`/organizations/${organization}`, { name: "n", time_zone: null })
       assert.deepInclude(renamed.body, { time_zone: "Asia/Tokyo", budget_limit: 12.5 })
       const unlimited = yield* platform.put(`/organizations/${organization}`, { budget_limit: null })
@@ -93,6 +94,30 @@ export const routes = (it: It) => {
           "Etc/GMT+5"
         )
       })
+  )
+
+  it.effect("TRUST-3 a model with a name that there is not is refused by it, and nothing is changed", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const organization = unique("org")
+      yield* resource(organization)
+      const set = (trust_model: unknown) => platform.put(`/organizations/${organization}`, { trust_model })
+      const model = { task_completed: 5, revoke_after: { violations: 2, within_minutes: 10 } }
+      assert.deepStrictEqual((yield* set(model)).body.trust_model, model)
+      for (const [wrong, name] of [
+        [{ task_completed: 1, bogus: 1 }, "bogus"],
+        [{ taskCompleted: 1 }, "taskCompleted"],
+        [{ revoke_after: { ...model.revoke_after, within: 3 } }, "revoke_after.within"],
+        [{ task_completed: 0.05 }, "task_completed"],
+        ["none", "trust_model"]
+      ] as const) {
+        const refused = yield* set(wrong)
+        assertRefused(refused, 400)
+        assert.include(refused.text, name)
+      }
+      assert.deepStrictEqual((yield* set(null)).body.trust_model, model)
+      assert.deepStrictEqual((yield* set({})).body.trust_model, {})
+    })
   )
 
   it.effect("no organization is called `*`, which stands for all of them", () =>
