@@ -165,50 +165,62 @@ const keptKey = (file: string | null): Redacted.Redacted<string> | undefined => 
   }
 }
 
-/** The parts of one agent over what is shared. */
-const layerParts = (
-  settings: Layer.Layer<Settings, SettingsInvalid>,
-  agent: HostedAgentOptions,
-  shared: Context.Context<Shared>,
-  keys: Keys,
-  flush: (events: EventBuffer["Service"]) => Effect.Effect<void>
-): Layer.Layer<Services, SettingsInvalid> => {
-  const own = Layer.effectContext(
-    Effect.map(Settings, (settings) =>
-      Context.make(PolicyEngine, Context.get(shared, PolicyEngine).forAgent(settings)).pipe(
-        Context.add(TrustTracker, Context.get(shared, TrustTracker).forAgent(settings)),
-        Context.add(EventBuffer, Context.get(shared, EventBuffer).forAgent(agent.agentId))
-      )
-    )
-  )
-  const signing = Layer.effectDiscard(
-    Effect.flatMap(Registrar, ({ eventKeyUnsafe }) =>
-      Effect.acquireRelease(
-        Effect.sync(() => keys.set(agent.agentId, eventKeyUnsafe)),
-        () =>
-          Effect.sync(() => {
-            // What it left in the buffer is still signed with its key.
-            const last = eventKeyUnsafe()
-            keys.set(agent.agentId, () => last)
-          })
-      )
-    )
-  )
-  const flushing = Layer.effectDiscard(
-    Effect.flatMap(EventBuffer, (events) => Effect.addFinalizer(() => flush(events)))
-  )
-  return Layer.merge(Governance.layer, Health.layer).pipe(
-    Layer.provideMerge(PermissionCache.layer(agent.cache)),
-    Layer.provideMerge(Layer.mergeAll(flushing, signing).pipe(Layer.provideMerge(Registrar.layer))),
-    Layer.provideMerge(own),
-    Layer.provideMerge(settings),
-    Layer.provideMerge(Layer.succeedContext(shared))
-  )
+/** What an agent is made of, besides what is shared. */
+interface Own {
+  readonly agent: HostedAgentOptions
+  readonly settings: SettingsShape
+  readonly scope: Scope.Scope
+  readonly keys: Keys
+  readonly flush: (events: EventBuffer["Service"]) => Effect.Effect<void>
 }
 
+/** The agent's events are signed with its key from now on, after it closed too. */
+const signing = (registrar: Registrar["Service"], { agent, keys }: Own) =>
+  Effect.acquireRelease(
+    Effect.sync(() => keys.set(agent.agentId, registrar.eventKeyUnsafe)),
+    () =>
+      Effect.sync(() => {
+        // What it left in the buffer is still signed with its key.
+        const last = registrar.eventKeyUnsafe()
+        keys.set(agent.agentId, () => last)
+      })
+  )
+
+/**
+ * The parts of one agent over what is shared, made one after the other in one scope: as layers they would each keep
+ * a scope and an entry of a memo map, more than half of an agent's memory.
+ */
+const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, own: Own) {
+  const { agent, settings } = own
+  const events = Context.get(shared, EventBuffer).forAgent(agent.agentId)
+  const engine = Context.get(shared, PolicyEngine).forAgent(settings)
+  const trust = Context.get(shared, TrustTracker).forAgent(settings)
+  const base = shared.pipe(
+    Context.merge(Context.make(Settings, settings)),
+    Context.add(PolicyEngine, engine),
+    Context.add(TrustTracker, trust),
+    Context.add(EventBuffer, events),
+    Context.add(Scope.Scope, own.scope)
+  )
+  const registrar = yield* Effect.provideContext(Registrar.make, base)
+  yield* Scope.provide(signing(registrar, own), own.scope)
+  yield* Scope.addFinalizer(own.scope, own.flush(events))
+  const cache = yield* Effect.provideContext(PermissionCache.make(agent.cache), base)
+  const asked = Context.add(base, PermissionCache, cache)
+  const governance = yield* Effect.provideContext(Governance.make, asked)
+  const told = Context.add(asked, Registrar, registrar)
+  const health = yield* Effect.provideContext(Health.make, told)
+  // The program's own scope is not replaced by ours.
+  return told.pipe(
+    Context.add(Governance, governance),
+    Context.add(Health, health),
+    Context.omit(Scope.Scope)
+  ) as Context.Context<Services>
+})
+
 const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
-  const shared = yield* Effect.context<Shared>()
   const turns = yield* Semaphore.make(options.registrations ?? 16)
+  const shared = Context.add(yield* Effect.context<Shared>(), RegistrationTurns, turns)
   const agents = yield* Scope.make("parallel")
   const connected = new Set<string>()
   let closing = false
@@ -237,22 +249,17 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
           Effect.sync(() => connected.add(agentId)),
           () => Effect.sync(() => connected.delete(agentId))
         )
-  const parts = (agent: HostedAgentOptions) => {
-    const settings = Settings.layer({ ...base, ...agent })
-    // Whether the host is closing is known when the flush is due.
-    const flush = (events: EventBuffer["Service"]) =>
-      Effect.suspend(() => (closing ? Effect.void : Effect.asVoid(events.flush({ deadline }))))
-    return layerParts(settings, agent, shared, keys, flush).pipe(
-      Layer.provide(Layer.succeed(RegistrationTurns, turns))
-    )
-  }
+  // Whether the host is closing is known when the flush is due.
+  const flush = (events: EventBuffer["Service"]) =>
+    Effect.suspend(() => (closing ? Effect.void : Effect.asVoid(events.flush({ deadline }))))
   return AgentHost.of({
     connectedUnsafe: () => connected.size,
     connect: Effect.fnUntraced(function* (agent) {
       const scope = yield* Scope.fork(agents)
       yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
       yield* Scope.provide(claim(agent.agentId), scope)
-      return yield* Layer.buildWithScope(Layer.fresh(parts(agent)), scope)
+      const settings = yield* Settings.make({ ...base, ...agent })
+      return yield* makeParts(shared, { agent, settings, scope, keys, flush })
     })
   })
 })

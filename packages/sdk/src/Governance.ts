@@ -97,6 +97,13 @@ export class Governance extends Context.Service<
     never,
     Settings | GovernanceHttp | PolicyEngine | PermissionCache | TrustTracker | EventBuffer
   > = Layer.suspend(() => Layer.effect(Governance, make))
+
+  /** What the layer holds, for parts that are put together without layers. */
+  static readonly make: Effect.Effect<
+    Governance["Service"],
+    never,
+    Settings | GovernanceHttp | PolicyEngine | PermissionCache | TrustTracker | EventBuffer | Scope.Scope
+  > = Effect.suspend(() => make)
 }
 
 /** A call that is under way. */

@@ -62,6 +62,21 @@ export class Health extends Context.Service<Health, { readonly now: Effect.Effec
     | TrustTracker
   > = Layer.suspend(() => Layer.effect(Health, make))
 
+  /** What the layer holds, for parts that are put together without layers. */
+  static readonly make: Effect.Effect<
+    Health["Service"],
+    never,
+    | Settings
+    | Pushes
+    | PolicySync
+    | PlatformKeys
+    | Registrar
+    | EventBuffer
+    | PermissionCache
+    | SharedCache
+    | TrustTracker
+  > = Effect.suspend(() => make)
+
   /** `GET /health` (the report; 503 when degraded) and `GET /ready` on a port of the loopback, or of `host`. */
   static readonly layerHttp = (options: {
     readonly port: number

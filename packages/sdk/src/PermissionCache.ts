@@ -17,7 +17,7 @@
  */
 import type { ActorType, PermissionType, Wire } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
-import { Context, Effect, Layer, Queue, Schedule } from "effect"
+import { Context, Effect, Layer, Queue, Schedule, type Scope } from "effect"
 import { type Decision, without } from "./Decision.ts"
 import { EventBuffer } from "./EventBuffer.ts"
 import { FailurePolicy } from "./FailurePolicy.ts"
@@ -130,6 +130,15 @@ export class PermissionCache extends Context.Service<
     never,
     Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer | SharedCache
   > => Layer.effect(PermissionCache, make(options))
+
+  /** What the layer holds, for parts that are put together without layers. */
+  static readonly make = (
+    options: PermissionCacheOptions = {}
+  ): Effect.Effect<
+    PermissionCache["Service"],
+    never,
+    Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer | SharedCache | Scope.Scope
+  > => make(options)
 }
 
 const ungoverned = Effect.succeed(

@@ -2,7 +2,7 @@
  * Registers the agent when its layer is built, and again every minute, so that `last_seen_at` stays fresh
  * (GOVERN-6). In the background: an unreachable platform does not keep the agent from starting.
  */
-import { Clock, Context, Effect, Layer, Redacted, Schedule, Schema, type Semaphore } from "effect"
+import { Clock, Context, Effect, Layer, Redacted, Schedule, Schema, type Scope, type Semaphore } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import * as AgentFolder from "./internal/AgentFolder.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
@@ -30,6 +30,13 @@ export class Registrar extends Context.Service<
 >()("@agion/sdk/Registrar") {
   static readonly layer: Layer.Layer<Registrar, never, Settings | GovernanceHttp | PlatformKeys> =
     Layer.suspend(() => Layer.effect(Registrar, make))
+
+  /** What the layer holds, for parts that are put together without layers. */
+  static readonly make: Effect.Effect<
+    Registrar["Service"],
+    never,
+    Settings | GovernanceHttp | PlatformKeys | Scope.Scope
+  > = Effect.suspend(() => make)
 
   /** Where an agent's event key is kept; null: nowhere. */
   static readonly fileOf = (settings: SettingsShape, agentId: string): string | null =>

@@ -127,4 +127,7 @@ const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, Se
 export class Settings extends Context.Service<Settings, SettingsShape>()("@agion/sdk/Settings") {
   static readonly layer = (options: SettingsOptions): Layer.Layer<Settings, SettingsInvalid> =>
     Layer.effect(Settings, makeSettings(options))
+
+  /** What the layer holds, for parts that are put together without layers. */
+  static readonly make = makeSettings
 }
