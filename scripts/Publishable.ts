@@ -75,13 +75,22 @@ export const publishedManifest = ({ manifest, name }: Package): Json => {
   }
 }
 
-/** Takes out of `dist` what no source stands behind any more. */
+/** The sources of what can be imported or run, below the package's folder. */
+export const sourceEntries = ({ manifest }: Package): ReadonlyArray<string> => {
+  const exported = Object.values(isObject(manifest["exports"]) ? manifest["exports"] : {})
+  const run = Object.values(isObject(manifest["bin"]) ? manifest["bin"] : {})
+  return [...exported.map((target) => (isObject(target) ? target["@agion/source"] : target)), ...run].filter(
+    (path) => typeof path === "string"
+  )
+}
+
+/** Takes out of `dist` all JavaScript, which is bundled next, and types that no source stands behind any more. */
 export const removeStale = ({ folder }: Package): void => {
   const dist = join(folder, "dist")
   if (!existsSync(dist)) return
   for (const path of listFiles(dist, [".js", ".d.ts", ".js.map"])) {
-    const source = join(folder, "src", path.replace(/(?:\.d\.ts|\.js(?:\.map)?)$/, ".ts"))
-    if (!existsSync(source)) rmSync(join(dist, path))
+    const source = join(folder, "src", path.replace(/\.d\.ts$/, ".ts"))
+    if (!path.endsWith(".d.ts") || !existsSync(source)) rmSync(join(dist, path))
   }
 }
 

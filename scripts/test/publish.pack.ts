@@ -164,6 +164,45 @@ describe("an empty project", () => {
   )
 })
 
+/** Prints every module that importing its argument loads. */
+const tracer = `import { registerHooks } from "node:module"
+const urls = new Set()
+registerHooks({ load: (url, context, next) => (urls.add(url), next(url, context)) })
+await import(process.argv[2])
+process.stdout.write(JSON.stringify([...urls]))
+`
+
+/** What importing `entry` loads: files below `node_modules`, and modules of Node. */
+const loadedBy = (entry: string): ReadonlyArray<string> => {
+  writeFileSync(join(project, "tracer.mjs"), tracer)
+  const { status, stderr, stdout } = node("tracer.mjs", entry)
+  assert.strictEqual(status, 0, stderr)
+  return (JSON.parse(stdout) as ReadonlyArray<string>).map((url) => url.split("/node_modules/").at(-1) ?? url)
+}
+
+describe.each(["@agion/sdk", "@agion/sdk/promise"])("importing %s", (entry) => {
+  it("loads nothing that only some layers need", () => {
+    const late =
+      /^(?:(?:ioredis|undici|re2js|yaml|fengari[^/]*|@effect\/platform-node|@agion\/(?:redis|redis-memory|server))\/|effect\/dist\/(?:index\.js|\w[\w-]*\/index\.js|(?:http-api|persistence|observability|socket|sql)\/|http\/HttpClient)|node:(?:http|https|net|tls)$)/
+    assert.deepStrictEqual(
+      loadedBy(entry).filter((path) => late.test(path)),
+      []
+    )
+  })
+
+  it("loads few files of ours: each is found, read and compiled by itself", () => {
+    const ours = loadedBy(entry).filter((path) => path.startsWith("@agion/"))
+    assert.isAbove(ours.length, 2)
+    assert.isAtMost(ours.length, 24, ours.join("\n"))
+  })
+})
+
+it("notices when what is to be late is loaded", () => {
+  const loaded = loadedBy("@agion/domain/api")
+  assert.isTrue(loaded.some((path) => path.startsWith("effect/dist/http-api/")))
+  assert.isTrue(loadedBy("@agion/policy").some((path) => path.startsWith("yaml/")))
+})
+
 describe("an agent's project", () => {
   it("needs neither server nor redis-memory", () => {
     const needed = ["domain", "policy", "redis", "sdk"].map((name) => new RegExp(`agion-${name}-\\d`))

@@ -1,11 +1,3 @@
 /** The judgement: expressions, policy sets, permission checks, outages and content, without any I/O. */
-export * as Cel from "./Cel.ts"
-export * as Dlp from "./Dlp.ts"
-export * as LocalTime from "./LocalTime.ts"
-export * as Outage from "./Outage.ts"
-export * as PermissionCheck from "./PermissionCheck.ts"
-export * as PolicyFacts from "./PolicyFacts.ts"
+export * from "./judgement.ts"
 export * as PolicyFile from "./PolicyFile.ts"
-export * as PolicySet from "./PolicySet.ts"
-export { loadRe2 } from "./Re2.ts"
-export * as StoredPolicy from "./StoredPolicy.ts"

@@ -16,7 +16,7 @@
  */
 import { readFileSync } from "node:fs"
 import { Context, Effect, Layer, Redacted, Scope, Semaphore } from "effect"
-import { HttpClient } from "effect/http"
+import type { HttpClient } from "effect/http"
 import { AgentConfig } from "./AgentConfig.ts"
 import {
   type AgionOptions,
@@ -133,7 +133,12 @@ const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, Sett
   const judged = Layer.mergeAll(TrustTracker.layer, PolicyEngine.layer(options.dlp), events).pipe(
     Layer.provideMerge(shared)
   )
-  const http = Layer.effect(HttpClient.HttpClient, HttpClient.HttpClient)
+  const http = Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("effect/http/HttpClient")),
+      ({ HttpClient }) => Layer.effect(HttpClient, HttpClient)
+    )
+  )
   return Layer.merge(PolicySync.layer(options.policies), loudness).pipe(
     Layer.provideMerge(judged),
     Layer.provideMerge(settings),

@@ -16,8 +16,7 @@
  */
 
 import type { Dlp } from "@agion/policy"
-import { Redis } from "@agion/redis"
-import { Config, Effect, Layer, type LogLevel, Option, type Redacted, References } from "effect"
+import { type Config, Effect, Layer, type LogLevel, type Redacted, References } from "effect"
 import type { HttpClient } from "effect/http"
 import { AgentConfig } from "./AgentConfig.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
@@ -35,11 +34,10 @@ import { PolicyEngine } from "./PolicyEngine.ts"
 import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
 import { Pushes } from "./Pushes.ts"
 import { Registrar } from "./Registrar.ts"
-import { Settings, SettingsInvalid, type SettingsOptions } from "./Settings.ts"
+import { Settings, type SettingsInvalid, type SettingsOptions } from "./Settings.ts"
 import { SharedCache } from "./SharedCache.ts"
 import { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
-import * as TelemetryConfig from "./telemetry/TelemetryConfig.ts"
 
 /** Everything that a layer of the SDK provides. */
 export type Services =
@@ -183,12 +181,21 @@ export const layerConnections = (
         return Layer.mergeAll(reports, EventTransport.layerHttp(gateway), Pushes.layerHttp)
       const shared = sharedCache === false ? Layer.empty : SharedCache.layerEntriesRedis
       return Layer.mergeAll(reports, EventTransport.layerRedis({ names }), Pushes.layerRedis, shared).pipe(
-        Layer.provide(Redis.layer({ url: redisUrl }))
+        Layer.provide(redisAt(redisUrl))
       )
     })
   ).pipe(Layer.provide(settings))
   return transports.pipe(Layer.provideMerge(pool), Layer.provide(logging(options.logLevel)))
 }
+
+/** Redis, which is not loaded where there is none. */
+const redisAt = (url: string | Redacted.Redacted<string>) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("@agion/redis")),
+      ({ Redis }) => Redis.layer({ url })
+    )
+  )
 
 /** The SDK over HTTP, and over Redis where there is one. */
 export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
@@ -203,44 +210,6 @@ export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInva
 export const layerObserve = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> =>
   layer({ ...options, enforcement: "observe" })
 
-const optional = <A>(config: Config.Config<A>) => Config.option(config)
-
-/** `keyId:publicKey`. */
-const signingKeyOf = (text: string) => {
-  const at = text.lastIndexOf(":")
-  return at <= 0
-    ? Effect.fail(
-        new SettingsInvalid({
-          setting: "AGION_SIGNING_KEY",
-          problem: "must be `keyId:publicKey`, as in `GET /signing-keys`"
-        })
-      )
-    : Effect.succeed({ keyId: text.slice(0, at), publicKey: text.slice(at + 1) })
-}
-
-/** What the environment says: `AGION_*` and `ENABLE_GOVERNANCE`. */
-const fromEnvironment = Effect.gen(function* () {
-  const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
-    Option.isNone(value) ? {} : ({ [name]: value.value } as { readonly [Name in K]: A })
-  const key = yield* optional(Config.String("AGION_SIGNING_KEY"))
-  const governance = yield* optional(Config.Boolean("ENABLE_GOVERNANCE"))
-  const observe = yield* optional(Config.Literals(["enforce", "observe"], "AGION_ENFORCEMENT"))
-  const options: AgionOptions = {
-    agentId: yield* Config.String("AGION_AGENT_ID"),
-    gatewayUrl: yield* Config.String("AGION_GATEWAY_URL"),
-    ...given("organizationId", yield* optional(Config.String("AGION_ORG_ID"))),
-    ...given("redisUrl", yield* optional(Config.Redacted("AGION_REDIS_URL"))),
-    ...given("apiKey", yield* optional(Config.Redacted("AGION_API_KEY"))),
-    ...given("environment", yield* optional(Config.String("AGION_ENV"))),
-    ...given("directory", yield* optional(Config.String("AGION_DIRECTORY"))),
-    ...given("governance", governance),
-    ...given("enforcement", observe),
-    ...(yield* TelemetryConfig.fromEnvironment),
-    ...(Option.isNone(key) ? {} : { signingKey: yield* signingKeyOf(key.value) })
-  }
-  return options
-})
-
 /**
  * The SDK as the environment says: AGION_AGENT_ID, AGION_GATEWAY_URL, and if wanted AGION_ORG_ID,
  * AGION_REDIS_URL, AGION_API_KEY, AGION_ENV, AGION_DIRECTORY, AGION_SIGNING_KEY (`keyId:publicKey`),
@@ -248,5 +217,8 @@ const fromEnvironment = Effect.gen(function* () {
  * LOG_LEVEL, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME.
  */
 export const layerConfig: Layer.Layer<Services, SettingsInvalid | Config.ConfigError> = Layer.unwrap(
-  Effect.map(fromEnvironment, layer)
+  Effect.flatMap(
+    Effect.promise(() => import("./internal/Environment.ts")),
+    ({ fromEnvironment }) => Effect.map(fromEnvironment, layer)
+  )
 )

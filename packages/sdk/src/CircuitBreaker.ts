@@ -184,17 +184,14 @@ export const httpClient = Effect.fnUntraced(function* (
   breaker: CircuitBreaker,
   client: HttpClient.HttpClient
 ) {
-  const http = yield* Effect.promise(() => import("effect/http"))
+  const [HttpClient, HttpClientError] = yield* Effect.promise(() =>
+    Promise.all([import("effect/http/HttpClient"), import("effect/http/HttpClientError")])
+  )
   const away = (request: HttpClientRequest.HttpClientRequest, cause: CircuitOpen) =>
-    new http.HttpClientError.HttpClientError({
-      reason: new http.HttpClientError.TransportError({ request, cause, description: cause.message })
+    new HttpClientError.HttpClientError({
+      reason: new HttpClientError.TransportError({ request, cause, description: cause.message })
     })
-  return http.HttpClient.makeWith<
-    HttpClientError.HttpClientError,
-    never,
-    HttpClientError.HttpClientError,
-    never
-  >(
+  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
     (prepared) =>
       Effect.flatMap(prepared, (request) =>
         breaker
@@ -211,10 +208,10 @@ export const layerHttpClient = (
 ): Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const http = yield* Effect.promise(() => import("effect/http"))
-      const client = yield* http.HttpClient.HttpClient
+      const { HttpClient } = yield* Effect.promise(() => import("effect/http/HttpClient"))
+      const client = yield* HttpClient
       const breaker = yield* make({ name: "http", ...options })
-      return Layer.succeed(http.HttpClient.HttpClient, yield* httpClient(breaker, client))
+      return Layer.succeed(HttpClient, yield* httpClient(breaker, client))
     })
   )
 
@@ -224,7 +221,7 @@ export const redisStream = Effect.fnUntraced(function* (
   streams: RedisStream["Service"]
 ) {
   const { RedisStream, RedisClient } = yield* Effect.promise(() => import("@agion/redis"))
-  const effectRedis = yield* Effect.promise(() => import("effect/persistence"))
+  const effectRedis = yield* Effect.promise(() => import("effect/persistence/Redis"))
   const judge = (exit: Exit.Exit<unknown, RedisError>): Circuit.Outcome => {
     if (Exit.isSuccess(exit)) return "success"
     if (Cause.hasInterruptsOnly(exit.cause)) return "ignored"
@@ -234,9 +231,7 @@ export const redisStream = Effect.fnUntraced(function* (
   const guard = <A>(effect: Effect.Effect<A, RedisError>): Effect.Effect<A, RedisError> =>
     breaker
       .run(effect, judge)
-      .pipe(
-        Effect.catchTag("CircuitOpen", (cause) => Effect.fail(new effectRedis.Redis.RedisError({ cause })))
-      )
+      .pipe(Effect.catchTag("CircuitOpen", (cause) => Effect.fail(new effectRedis.RedisError({ cause }))))
   return RedisStream.of({
     ...streams,
     append: (stream, fields, options) => guard(streams.append(stream, fields, options)),

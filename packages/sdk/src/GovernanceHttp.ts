@@ -12,23 +12,15 @@
  * OUTAGE-1 counts, with `PlatformRefused` for statuses that a route does not name, and else with the errors
  * that the contract gives the route. `check` collects the checks of one turn of the event loop into one call.
  *
- * **Gotchas**: a time-out says nothing about whether the platform acted.
+ * **Gotchas**: a time-out says nothing about whether the platform acted. The contract and effect's HTTP client are
+ * imported when the layer is built, not with this module.
  */
-import {
-  type CheckRequest,
-  type CheckResult,
-  epochHeader,
-  type ReserveRequest,
-  type ReserveResult
-} from "@agion/domain"
+import type { CheckRequest, CheckResult, ReserveRequest, ReserveResult } from "@agion/domain"
 import type { Api } from "@agion/domain/api"
-import { Clock, Context, Duration, Effect, Layer, Random, Redacted, Schema } from "effect"
-import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
+import { Context, type Duration, Effect, Layer, Schema } from "effect"
+import type { HttpClient, HttpClientError } from "effect/http"
 import type { HttpApiClient } from "effect/http-api"
-import { makeBatcher } from "./internal/CheckBatcher.ts"
-import { contract, Line } from "./internal/Contract.ts"
-import { Settings, type SettingsShape } from "./Settings.ts"
-import { quiet } from "./telemetry/QuietClient.ts"
+import type { Settings } from "./Settings.ts"
 
 /** The platform gave no answer (OUTAGE-1). A refusal is never this. */
 export class PlatformUnavailable extends Schema.TaggedError<PlatformUnavailable>()("PlatformUnavailable", {
@@ -108,146 +100,13 @@ export class GovernanceHttp extends Context.Service<
   static readonly layer = (
     options: GovernanceHttpOptions = {}
   ): Layer.Layer<GovernanceHttp, never, Settings | HttpClient.HttpClient> =>
-    Layer.effect(GovernanceHttp, make(options))
-}
-
-/** Milliseconds that a `Retry-After` asks for, seconds or a date; null when there is none. */
-const retryAfterMs = (header: string | undefined, now: number): number | null => {
-  if (header === undefined) return null
-  const seconds = Number(header)
-  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
-  const date = Date.parse(header)
-  return Number.isNaN(date) ? null : Math.max(0, date - now)
-}
-
-const turnedAway = (status: number, wait: number | null): PlatformRefused | PlatformUnavailable =>
-  status === 429
-    ? new PlatformRefused({ status, detail: "too many requests", retryAfterMs: wait })
-    : new PlatformUnavailable({ kind: "status", detail: `status ${status}`, retryAfterMs: wait })
-
-const awayStatuses = [502, 503, 504]
-
-/** The client below the contract: address, key, and statuses that no route decodes. */
-const transport = (client: HttpClient.HttpClient, settings: SettingsShape) =>
-  client.pipe(
-    HttpClient.mapRequest((request) => {
-      const addressed = HttpClientRequest.prependUrl(request, settings.gatewayUrl)
-      return settings.apiKey === null
-        ? addressed
-        : HttpClientRequest.bearerToken(addressed, Redacted.value(settings.apiKey))
-    }),
-    HttpClient.transformResponse((answer) =>
-      Effect.flatMap(answer, (response) => {
-        const { status } = response
-        if (status !== 429 && !awayStatuses.includes(status)) return Effect.succeed(response)
-        return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(turnedAway(status, retryAfterMs(response.headers["retry-after"], now)))
-        )
-      })
-    )
-  )
-
-const causeText = (cause: unknown): string => {
-  if (cause instanceof Error) {
-    const code = "code" in cause && typeof cause.code === "string" ? cause.code : undefined
-    return code ?? (cause.message === "" ? cause.name : cause.message)
-  }
-  return "connection failed"
-}
-
-const openBreaker = (cause: unknown): { readonly retryAfterMs: number } | undefined =>
-  typeof cause === "object" && cause !== null && "_tag" in cause && cause._tag === "CircuitOpen"
-    ? {
-        retryAfterMs:
-          "retryAfterMs" in cause && typeof cause.retryAfterMs === "number" ? cause.retryAfterMs : 0
-      }
-    : undefined
-
-/** A transport's error in our words: an answer that cannot be understood is none. */
-const translate = (
-  error: HttpClientError.HttpClientError | Schema.SchemaError
-): PlatformUnavailable | PlatformRefused => {
-  if (!HttpClientError.isHttpClientError(error))
-    return new PlatformUnavailable({
-      kind: "garbled",
-      detail: "an answer that is not of the contract",
-      retryAfterMs: null
-    })
-  const { reason } = error
-  if (reason._tag === "TransportError") {
-    const open = openBreaker(reason.cause)
-    return open === undefined
-      ? new PlatformUnavailable({
-          kind: "connection",
-          detail: causeText(reason.cause),
-          retryAfterMs: null
-        })
-      : new PlatformUnavailable({
-          kind: "breaker",
-          detail: "the circuit breaker is open",
-          retryAfterMs: open.retryAfterMs
-        })
-  }
-  if ("response" in reason && reason._tag === "StatusCodeError")
-    return new PlatformRefused({
-      status: reason.response.status,
-      detail: reason.description ?? "an unexpected status",
-      retryAfterMs: null
-    })
-  if ("response" in reason && reason.response.status >= 400)
-    return new PlatformRefused({
-      status: reason.response.status,
-      detail: "a refusal that could not be read",
-      retryAfterMs: null
-    })
-  return new PlatformUnavailable({
-    kind: "garbled",
-    detail: "an answer that could not be read",
-    retryAfterMs: null
-  })
-}
-
-const translated = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, Translated<E>> =>
-  Effect.mapError(call, (error): Translated<E> => {
-    if (HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error)) return translate(error)
-    return error as Translated<E>
-  })
-
-const timedOut = (after: Duration.Duration) =>
-  new PlatformUnavailable({
-    kind: "timeout",
-    detail: `no answer within ${Duration.format(after)}`,
-    retryAfterMs: null
-  })
-
-/** How long to wait before repeating a call that failed so; undefined: repeating does not help. */
-const pauseAfter = (error: unknown): Duration.Duration | undefined => {
-  if (error instanceof PlatformUnavailable) {
-    if (error.kind === "breaker" || error.kind === "garbled") return undefined
-    return Duration.millis(error.retryAfterMs ?? 50)
-  }
-  if (error instanceof PlatformRefused && error.status === 429)
-    return Duration.millis(error.retryAfterMs ?? 1000)
-  return undefined
-}
-
-/** Repeats with the pause that an error asks for, or 50 ms, half as long or half as long again. */
-const retrying = (times: number) => {
-  const from = <A, E>(call: Effect.Effect<A, E>, left: number): Effect.Effect<A, E> =>
-    Effect.catch(call, (error) => {
-      const pause = left === 0 ? undefined : pauseAfter(error)
-      if (pause === undefined) return Effect.fail(error)
-      return Effect.flatMap(Random.next, (spread) =>
-        Effect.andThen(Effect.sleep(Duration.times(pause, 0.5 + spread)), from(call, left - 1))
+    Layer.effect(
+      GovernanceHttp,
+      Effect.flatMap(
+        Effect.promise(() => import("./internal/PlatformCalls.ts")),
+        ({ make }) => make(options)
       )
-    })
-  return <A, E>(call: Effect.Effect<A, E>) => from(call, times)
-}
-
-const epochOf = (headers: Headers.Headers): number | null => {
-  const text = headers[epochHeader]
-  const epoch = text === undefined ? Number.NaN : Number(text)
-  return Number.isSafeInteger(epoch) ? epoch : null
+    )
 }
 
 /** A refusal that a route names, as `PlatformRefused`; what is one of ours already stays. */
@@ -272,63 +131,3 @@ const statusOf: { readonly [tag: string]: number } = {
   Unprocessable: 422,
   InternalError: 500
 }
-
-const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions) {
-  const settings = yield* Settings
-  const client = quiet(yield* HttpClient.HttpClient)
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
-  const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
-  const repeat = retrying(options.retries ?? 2)
-  const line = transport(client, settings)
-  const api = yield* contract
-
-  const act: GovernanceHttp["Service"]["act"] = (f) =>
-    Effect.timeoutOrElse(
-      Effect.suspend(() => Effect.provideService(translated(f(api)), Line, line)),
-      {
-        duration: timeout,
-        orElse: () => Effect.fail(timedOut(timeout))
-      }
-    )
-  const ask: GovernanceHttp["Service"]["ask"] = (f) =>
-    Effect.timeoutOrElse(repeat(act(f)), {
-      duration: deadline,
-      orElse: () => Effect.fail(timedOut(deadline))
-    })
-
-  const single = (request: CheckRequest) =>
-    ask((api) => api.permissions.check({ payload: request, responseMode: "decoded-and-response" })).pipe(
-      Effect.map(
-        ([result, response]): ReadonlyArray<CheckAnswer> => [{ result, epoch: epochOf(response.headers) }]
-      ),
-      Effect.mapError(asRefusal)
-    )
-  const many = (checks: ReadonlyArray<CheckRequest>) =>
-    ask((api) =>
-      api.permissions.checkBatch({
-        payload: { checks, fields: "entry" },
-        responseMode: "decoded-and-response"
-      })
-    ).pipe(
-      Effect.map(([{ results }, response]) => {
-        const epoch = epochOf(response.headers)
-        return results.map((result): CheckAnswer => ({ result, epoch }))
-      }),
-      Effect.mapError(asRefusal)
-    )
-  const check = yield* makeBatcher((checks) => {
-    const [first] = checks
-    return first !== undefined && checks.length === 1 ? single(first) : many(checks)
-  })
-
-  return GovernanceHttp.of({
-    ask,
-    act,
-    check: (request) => check({ ...request, fields: "entry" }),
-    reserve: (request) =>
-      ask((api) => api.permissions.reserve({ payload: request, responseMode: "decoded-and-response" })).pipe(
-        Effect.map(([result, response]) => ({ result, epoch: epochOf(response.headers) })),
-        Effect.mapError(asRefusal)
-      )
-  })
-})

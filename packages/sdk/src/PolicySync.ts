@@ -12,7 +12,7 @@
  * **Gotchas**: only the signed payload is read; what stands beside it in the answer is for other readers.
  */
 import { Policy, type PolicyBundle, type Signed } from "@agion/domain"
-import { PolicySet, StoredPolicy } from "@agion/policy"
+import { PolicySet, StoredPolicy } from "@agion/policy/judgement"
 import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema, Semaphore } from "effect"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import * as KeptPolicies from "./KeptPolicies.ts"

@@ -13,8 +13,8 @@
  * **Gotchas**: what is read is as good as the platform's answer when it was signed, never newer.
  */
 import { type CheckResult, SharedDecision, SharedResource, Signed, SignedTrust } from "@agion/domain"
-import { RedisClient } from "@agion/redis"
-import { Context, Deferred, Duration, Effect, Layer, Option, Result, Schema } from "effect"
+import type { RedisClient } from "@agion/redis"
+import { Context, Deferred, Duration, Effect, Layer, Option, Schema } from "effect"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { EntryKey } from "./internal/EntryTable.ts"
 import { onLost, onPush, unknownEpoch } from "./internal/Epochs.ts"
@@ -102,23 +102,15 @@ export class SharedCache extends Context.Service<
 
   /** Reads from Redis. */
   static readonly layerEntriesRedis: Layer.Layer<never, never, RedisClient> = Layer.suspend(() =>
-    Layer.effect(SharedEntries, Effect.map(RedisClient, readerOf))
+    Layer.effect(
+      SharedEntries,
+      Effect.flatMap(
+        Effect.promise(() => import("./internal/SharedEntriesRedis.ts")),
+        ({ make }) => make
+      )
+    )
   )
 }
-
-const readerOf = (client: RedisClient["Service"]): SharedReader => ({
-  read: (names) =>
-    Effect.flatMap(client.pipeline(names.map((name) => ["GET", name])), (replies) =>
-      Effect.forEach(replies, (reply) => {
-        if (Result.isSuccess(reply))
-          return Effect.succeed(typeof reply.success === "string" ? reply.success : null)
-        // A name that holds something else than text is that name's fault, not Redis'.
-        return RedisClient.outcome(reply.failure) === "refused"
-          ? Effect.succeed(null)
-          : Effect.fail(reply.failure)
-      })
-    )
-})
 
 const decodeEnvelope = Schema.decodeUnknownOption(Schema.fromJsonString(Signed))
 const decodeDecision = Schema.decodeUnknownOption(SharedDecision)

@@ -108,8 +108,13 @@ const otlp = Effect.fnUntraced(function* (options: OtlpOptions) {
       setting: "url",
       problem: "must be the collector's http or https address, such as `http://127.0.0.1:4318`"
     })
-  const { Otlp, OtlpExporter } = yield* Effect.promise(() => import("effect/observability"))
-  const { FetchHttpClient } = yield* Effect.promise(() => import("effect/http"))
+  const [Otlp, OtlpExporter, FetchHttpClient] = yield* Effect.promise(() =>
+    Promise.all([
+      import("effect/observability/Otlp"),
+      import("effect/observability/OtlpExporter"),
+      import("effect/http/FetchHttpClient")
+    ])
+  )
   const { headers = {}, interval, metricsInterval, serviceName, serviceVersion, shutdownTimeout } = options
   const plain = Object.entries(headers).map(([name, value]): [string, string] => [
     name,
