@@ -66,10 +66,18 @@ export const run = Effect.fnUntraced(function* (options: RunOptions) {
     return yield* taken(options.port)
   const seed = Option.isSome(options.seed) ? yield* Seed.read(options.seed.value) : null
   const shares = yield* Config.Boolean("AGION_SHARED_CACHE").pipe(Config.withDefault(true))
-  return yield* running(options, seed, shares && options.redis._tag === "Real")
+  const environment = yield* Config.String("AGION_ENV").pipe(Config.withDefault(""))
+  return yield* running(options, seed, {
+    sharedCache: shares && options.redis._tag === "Real",
+    ...(environment === "" ? {} : { environment })
+  })
 })
 
-const running = (options: RunOptions, seed: Seed.SeedFile | null, sharedCache: boolean) =>
+const running = (
+  options: RunOptions,
+  seed: Seed.SeedFile | null,
+  more: Pick<ServerOptions, "sharedCache" | "environment">
+) =>
   Effect.gen(function* () {
     const server = yield* Server
     const redis = yield* RedisAddress
@@ -90,7 +98,7 @@ const running = (options: RunOptions, seed: Seed.SeedFile | null, sharedCache: b
         port: options.port,
         database: options.database,
         authentication: options.authentication,
-        sharedCache,
+        ...more,
         ...(options.secrets === undefined ? {} : { secrets: options.secrets })
       }).pipe(Layer.provideMerge(redisOf(options.redis)), Layer.provideMerge(Telemetry.layer))
     ),

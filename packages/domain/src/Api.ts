@@ -236,10 +236,7 @@ export const PermissionsApi = HttpApiGroup.make("permissions").add(
   })
 )
 
-const PolicyId = Schema.FiniteFromString.check(
-  Schema.isInt(),
-  Schema.isBetween({ minimum: 1, maximum: 2_147_483_647 })
-)
+const PolicyId = Wire.queryInt(1, 2_147_483_647)
 
 /** Policies, and what a local engine loads. */
 export const PoliciesApi = HttpApiGroup.make("policies").add(

@@ -4,7 +4,7 @@
  *
  * This is the only place that translates between `camelCase` inside and `snake_case` outside.
  */
-import { Effect, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { Effect, Schema, SchemaGetter, SchemaIssue, SchemaTransformation } from "effect"
 
 /** `costLimitUsd` as a type becomes `cost_limit_usd`. */
 export type SnakeCase<S extends string> = S extends `${infer Head}${infer Tail}`
@@ -148,9 +148,21 @@ export const Timestamp = Schema.String.check(
   })
 )
 
-/** A whole number written in a query, within bounds. */
+const Digits = Schema.String.check(
+  Schema.makeFilter<string>((text) => (/^\d+$/.test(text) ? undefined : "a whole number in decimal digits"), {
+    // Tests make such numbers.
+    arbitraryConstraint: { patterns: [{ source: "^(0|[1-9]\\d{0,9})$", flags: "" }] }
+  })
+)
+
+/** A whole number written in a query or a path, in decimal digits and within bounds. */
 export const queryInt = (minimum: number, maximum: number) =>
-  Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum }))
+  Digits.pipe(
+    Schema.decodeTo(
+      Schema.Finite.check(Schema.isInt(), Schema.isBetween({ minimum, maximum })),
+      SchemaTransformation.numberFromString
+    )
+  )
 
 /** A boolean written in a query: true, false, 1, 0 in any case. */
 export const QueryBoolean = Schema.String.pipe(

@@ -55,16 +55,41 @@ const requestOf = (facts: PermissionCheck.Facts, action: string): PermissionChec
   return request
 }
 
-/** The input of a policy set. The platform's values win over what a call brings under their names. */
+/** What only the platform can say of a call; what is undefined it does not know. */
+export interface Surroundings {
+  /** The address of whoever asks. */
+  readonly clientIp: string | undefined
+  /** What the platform serves, as its operator calls it. */
+  readonly environment: string | undefined
+}
+
+/**
+ * The input of a policy set. The platform's values win over what a call brings under their names, and over what it
+ * brings in place of values that the platform lacks. Without `surroundings`, which is where no platform decides, the
+ * caller's `client_ip` and `environment` stand.
+ */
 export const policyInput = (
   facts: PermissionCheck.Facts,
   resourceId: string,
-  metadata: PermissionCheck.View
+  metadata: PermissionCheck.View,
+  surroundings?: Surroundings
 ): PolicySet.PolicyInput => {
   const { actor, usage } = facts
   const { context } = facts.call
   const action = text(context, "action") ?? facts.call.permissionType
   const local = LocalTime.at(facts.now, facts.timeZone)
+  const seen: Record<string, unknown> = {
+    ...context,
+    hour: Math.floor(local.minute / 60),
+    weekday: local.weekday,
+    cost_today: usage.actorCostUsdToday,
+    tokens_today: usage.actorTokensToday,
+    requests_today: usage.actorRequestsToday
+  }
+  if (surroundings !== undefined) {
+    put(seen, "client_ip", surroundings.clientIp)
+    put(seen, "environment", surroundings.environment)
+  }
   return {
     actor: {
       ...actor.view,
@@ -75,19 +100,18 @@ export const policyInput = (
     },
     resource: facts.resource?.view ?? { id: resourceId },
     request: requestOf(facts, action),
-    context: {
-      ...context,
-      hour: Math.floor(local.minute / 60),
-      weekday: local.weekday,
-      cost_today: usage.actorCostUsdToday,
-      tokens_today: usage.actorTokensToday,
-      requests_today: usage.actorRequestsToday
-    },
+    context: seen,
     metadata,
     agent_id: actor.id,
     action,
     now: facts.now
   }
+}
+
+/** The platform's value, or none. */
+const put = (context: Record<string, unknown>, name: string, value: string | undefined): void => {
+  if (value !== undefined) context[name] = value
+  else if (Object.hasOwn(context, name)) delete context[name]
 }
 
 /** A set's verdict in the words of the check. */

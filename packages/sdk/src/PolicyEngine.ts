@@ -13,7 +13,7 @@
  * **Gotchas**: `check` changes nothing and reports nothing; `governed` does.
  */
 import { createHmac, randomBytes } from "node:crypto"
-import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
+import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
 import { Clock, Context, Effect, Exit, Layer, PubSub, Stream } from "effect"
 import { Settings, type SettingsShape } from "./Settings.ts"
 import { Telemetry } from "./Telemetry.ts"
@@ -142,7 +142,9 @@ const trustFacts = ["actor.trust_score", "actor.tier"]
 const partOf = (prefix: string) => PolicySet.platformFacts.filter((fact) => fact.startsWith(prefix))
 const actorFacts = partOf("actor.").filter((fact) => !trustFacts.includes(fact))
 const resourceFactNames = partOf("resource.")
-const contextFacts = partOf("context.")
+/** What no answer brings: what the platform alone sees of a call. */
+const neverHeld = ["context.client_ip", "context.environment"]
+const contextFacts = partOf("context.").filter((fact) => !neverHeld.includes(fact))
 
 /** The paths of what is not held. */
 const unheldFacts = (unheld: Unheld): ReadonlyArray<string> => [
@@ -281,14 +283,16 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   const changes = yield* PubSub.sliding<PolicyChange>(64)
   let active: ActiveSet | null = null
   let generation = 0
+  /** Facts that the set in force reads and nobody here can hold. A set that the program brings is left to nobody. */
+  let missing: ReadonlyArray<string> = noNames
   const masks = new Map<number, PolicySet.Unheld>()
 
   const maskOf = (set: PolicySet.PolicySet, unheld: Unheld): PolicySet.Unheld | undefined => {
     const key = keyOf(unheld)
-    if (key === 0) return undefined
+    if (key === 0 && missing.length === 0) return undefined
     let mask = masks.get(key)
     if (mask === undefined) {
-      mask = set.unheld(unheldFacts(unheld))
+      mask = set.unheld([...unheldFacts(unheld), ...missing])
       masks.set(key, mask)
     }
     return mask
@@ -315,6 +319,8 @@ const make = Effect.fnUntraced(function* (options: Dlp.Options) {
       const previousVersion = active?.version ?? null
       masks.clear()
       active = next
+      missing =
+        next.version > 0 && next.set.unheld(neverHeld).mask.some((at) => at !== 0) ? neverHeld : noNames
       generation++
       PubSub.publishUnsafe(changes, { version: next.version, previousVersion, policies: next.set.size, at })
     },

@@ -122,6 +122,26 @@ describe("policies in the agent", () => {
     }).pipe(fresh())
   )
 
+  it.effect("GOVERN-8 what only the platform sees of a call is never the call's own", () =>
+    Effect.gen(function* () {
+      const { engine, platform, sync } = yield* parts
+      platform.setPolicies([
+        policy({ name: "Office", expr: 'context.client_ip == "10.1.2.3"' }),
+        policy({ name: "Live", expr: 'context.environment == "prod"' }),
+        policy({ name: "Ticket", expr: 'context.ticket == "T-1"' })
+      ])
+      yield* sync.sync
+      const claims = { client_ip: "10.1.2.3", environment: "prod", ticket: "T-1" }
+      const full = { action: "chat", actor: { trust_score: 50 }, resource: {}, context: claims }
+      const said = yield* engine.check(full)
+      assert.deepInclude(said, { allowed: true, policiesEvaluated: 1 })
+      assert.sameMembers([...said.deferred], ["Office", "Live"])
+      platform.setPolicies([policy({ name: "Ticket", expr: 'context.ticket == "T-1"' })])
+      yield* sync.sync
+      assert.deepInclude(yield* engine.check(full), { policiesEvaluated: 1, deferred: [] })
+    }).pipe(fresh())
+  )
+
   it.effect("what policies want redacted is redacted, of deferred ones too", () =>
     Effect.gen(function* () {
       const { engine, platform, sync } = yield* parts

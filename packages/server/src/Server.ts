@@ -63,6 +63,8 @@ export interface ServerOptions {
    * agents reach the same Redis. Default: false.
    */
   readonly sharedCache?: boolean
+  /** What policies read as `context.environment`, such as `prod`. Default: it is absent. */
+  readonly environment?: string
   /** More routes on the same router. */
   readonly routes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** The largest body that is read, in bytes. Default: 8 MiB. */
@@ -118,8 +120,10 @@ const services = (options: ServerOptions) =>
   )
 
 /** Checks, and their answers in Redis where agents read them. */
-const checksOf = (options: ServerOptions) =>
-  options.sharedCache === true ? Layer.provide(SharedCache.layer, Checks.layer()) : Checks.layer()
+const checksOf = (options: ServerOptions) => {
+  const checks = Checks.layer({ environment: options.environment })
+  return options.sharedCache === true ? Layer.provide(SharedCache.layer, checks) : checks
+}
 
 /** Who asks, as the server is told to find out; and the check that is answered before the router. */
 const front = (options: ServerOptions, server: EarlyServer) =>

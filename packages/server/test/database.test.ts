@@ -100,6 +100,36 @@ it.live("a lock that a dead process left is taken over by one of many that see i
   }).pipe(Effect.scoped)
 )
 
+/** A process that has ended and that its parent, another program by now, does not wait for. */
+const zombie = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"], {
+      stdio: ["ignore", "pipe", "ignore"]
+    })
+    const pid = await new Promise<string>((resolve) =>
+      parent.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString("utf8").trim()))
+    )
+    const fields = async () => {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8")
+      return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    }
+    while ((await fields())[0] !== "Z") await new Promise((resolve) => setTimeout(resolve, 5))
+    return { parent, pid, startedAt: (await fields())[19] ?? "" }
+  }),
+  ({ parent }) => Effect.sync(() => parent.kill("SIGKILL"))
+)
+
+it.live.runIf(process.platform === "linux")(
+  "a lock of a process that died and was not waited for is taken over",
+  () =>
+    Effect.gen(function* () {
+      const path = yield* directory
+      const { pid, startedAt } = yield* zombie
+      yield* Effect.promise(() => writeFile(join(path, "lock.1"), `${pid} ${startedAt}`))
+      assert.strictEqual((yield* Effect.promise(() => take(path)))._tag, "Taken")
+    }).pipe(Effect.scoped)
+)
+
 /** Tables without rows of organizations: what the platform's own processes hold, know or have done. */
 const platformTables = [
   // Who does what one replica may do at a time.

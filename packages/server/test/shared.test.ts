@@ -58,6 +58,7 @@ const makeWorld = () => {
     epoch: 5,
     allowed: true,
     readsSpend: false,
+    readsPeer: false,
     away: false,
     signed: 0,
     commands: [] as Array<Command>,
@@ -77,7 +78,8 @@ const makeWorld = () => {
     version: 1,
     epoch: world.epoch,
     policies: [],
-    readsSpend: world.readsSpend
+    readsSpend: world.readsSpend,
+    readsPeer: world.readsPeer
   })
   const fakes = Layer.mergeAll(
     Layer.mock(Checks, {
@@ -189,6 +191,9 @@ describe("the writer of the shared cache", () => {
         const checks = yield* Checks
         yield* checks.check(asked(1, { context: { content: "hello" } }))
         yield* checks.check(asked(2, { fields: "full" }))
+        world.readsPeer = true
+        yield* checks.check(asked(4))
+        world.readsPeer = false
         world.readsSpend = true
         yield* checks.check(asked(3))
         yield* written

@@ -14,7 +14,9 @@ export const platformFacts: ReadonlyArray<string> = [
   ..."organization_id resource_type parent_resource_id name description resource_data compliance_labels data_residency trust_tier_required risk_level status health_status health_check_at health_message tags metadata created_by updated_by created_at updated_at"
     .split(" ")
     .map((f) => `resource.${f}`),
-  ..."hour weekday cost_today tokens_today requests_today".split(" ").map((f) => `context.${f}`)
+  ..."hour weekday cost_today tokens_today requests_today client_ip environment"
+    .split(" ")
+    .map((f) => `context.${f}`)
 ]
 
 /** The path of a chain of fields and literal keys from a variable. */

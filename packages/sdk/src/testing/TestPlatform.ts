@@ -26,7 +26,7 @@ import {
   Trust,
   toBase64Url
 } from "@agion/domain"
-import { PermissionCheck, PolicyFacts, PolicySet, StoredPolicy } from "@agion/policy/judgement"
+import { PermissionCheck, PolicyFacts, PolicySet, StoredPolicy } from "@agion/policy"
 import { Context, Schema } from "effect"
 import type { Hub } from "../Pushes.ts"
 
@@ -400,7 +400,9 @@ export class Platform {
         set === null
           ? null
           : (seen) =>
-              PolicyFacts.verdictOf(set.evaluate(PolicyFacts.policyInput(seen, request.resourceId, {}))),
+              PolicyFacts.verdictOf(
+                set.evaluate(PolicyFacts.policyInput(seen, request.resourceId, {}, noSurroundings))
+              ),
       content: null
     })
     return {
@@ -470,6 +472,9 @@ const listed = (
   notBefore,
   ...(signedBy === null ? {} : { signedBy })
 })
+
+/** Nobody asks over a network. */
+const noSurroundings: PolicyFacts.Surroundings = { clientIp: undefined, environment: undefined }
 
 /** The facts of a request. */
 const checkFacts = (

@@ -7,26 +7,8 @@ import { Cause, type Clock, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import { isAway } from "../sql/Database.ts"
+import { errorText, statusWord } from "./ErrorText.ts"
 import { jsonFault } from "./JsonFault.ts"
-
-const words: { readonly [status: number]: string } = {
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  409: "Conflict",
-  413: "Payload Too Large",
-  415: "Unsupported Media Type",
-  422: "Unprocessable Entity",
-  429: "Too Many Requests",
-  500: "Internal Server Error",
-  503: "Service Unavailable"
-}
-
-/** What an answer of this status is called. */
-export const statusWord = (status: number): string =>
-  words[status] ?? (status < 500 ? "Bad Request" : "Internal Server Error")
 
 /** A refusal in the contract's form. */
 const errorResponse = (
@@ -35,15 +17,10 @@ const errorResponse = (
   message: string,
   details = ""
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(
-    JSON.stringify({
-      error: statusWord(status),
-      message,
-      details,
-      timestamp: new Date(clock.currentTimeMillisUnsafe()).toISOString()
-    }),
-    { status, contentType: "application/json" }
-  )
+  HttpServerResponse.text(errorText(status, message, clock.currentTimeMillisUnsafe(), details), {
+    status,
+    contentType: "application/json"
+  })
 
 /** The organization's epoch in the header of an answer. */
 export const withEpoch = (
@@ -105,7 +82,9 @@ const ofCause = (
 const ofServerError = (clock: Clock.Clock, error: HttpServerError.HttpServerError) => {
   switch (error.reason._tag) {
     case "RouteNotFound":
-      return errorResponse(clock, 404, "there is no such route; see the document at /openapi.json")
+      return isLongId(error)
+        ? errorResponse(clock, 400, "an id in the path is too long; an id has at most 1000 characters")
+        : errorResponse(clock, 404, "there is no such route; see the document at /openapi.json")
     case "RequestParseError":
       return isTooLarge(error)
         ? errorResponse(clock, 413, "the body is larger than the server reads; send less at once")
@@ -114,6 +93,10 @@ const ofServerError = (clock: Clock.Clock, error: HttpServerError.HttpServerErro
       return errorResponse(clock, 500, "the request could not be handled; the server's log says why")
   }
 }
+
+/** A part of the path is longer than the router takes. */
+const isLongId = ({ reason }: HttpServerError.HttpServerError): boolean =>
+  reason._tag === "RouteNotFound" && /maxParamLength/.test(reason.description ?? "")
 
 const isTooLarge = (error: HttpServerError.HttpServerError): boolean => /maxBytes/.test(inspectCause(error))
 

@@ -3,7 +3,7 @@ import { RedisClient } from "@agion/redis"
 import { Clock, Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { SqlClient } from "effect/sql"
-import { statusWord } from "./ErrorBody.ts"
+import { statusWord } from "./ErrorText.ts"
 
 /** Adds both routes, without the API's prefix. */
 export const layer = HttpRouter.use(

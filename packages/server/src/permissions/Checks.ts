@@ -26,6 +26,7 @@ import { Changes } from "../changes/Changes.ts"
 import { Feed } from "../changes/Feed.ts"
 import * as Governance from "../changes/Governance.ts"
 import type { Alert } from "../events/Alerts.ts"
+import { clientIp } from "../http/ClientIp.ts"
 import { Signing } from "../keys/Signing.ts"
 import { isAway } from "../sql/Database.ts"
 import { dying } from "../sql/Failure.ts"
@@ -40,7 +41,16 @@ import { type Counted, type Spend, shownOf, type UsageState } from "./UsageState
 import * as Usages from "./Usages.ts"
 
 /** A check whose organization is settled. */
-export type Asked = Omit<CheckRequest, "organizationId"> & { readonly organizationId: string }
+export type Asked = Omit<CheckRequest, "organizationId"> & {
+  readonly organizationId: string
+  /** The address of whoever asks, as its socket spells it; absent: nobody asks over a network. */
+  readonly peer?: string | undefined
+}
+
+export interface ChecksOptions {
+  /** What policies read as `context.environment`. Default: it is absent. */
+  readonly environment?: string | undefined
+}
 
 export class Checks extends Context.Service<
   Checks,
@@ -77,16 +87,15 @@ export class Checks extends Context.Service<
     ) => Effect.Effect<string | undefined, ApiError.NotFound>
   }
 >()("@agion/server/Checks") {
-  static readonly layer = (): Layer.Layer<
-    Checks,
-    never,
-    SqlClient.SqlClient | Changes | Snapshot | Signing | DecisionLog | Feed
-  > => Layer.effect(Checks, make)
+  static readonly layer = (
+    options?: ChecksOptions
+  ): Layer.Layer<Checks, never, SqlClient.SqlClient | Changes | Snapshot | Signing | DecisionLog | Feed> =>
+    Layer.effect(Checks, make(options ?? {}))
 }
 
 const defaultTtl = 300_000
 
-const make = Effect.gen(function* () {
+const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
   const sql = yield* SqlClient.SqlClient
   const snapshot = yield* Snapshot
   const signing = yield* Signing
@@ -113,7 +122,10 @@ const make = Effect.gen(function* () {
   const decide = (known: Known, asked: Asked, usage: PermissionCheck.Usage, call: PermissionCheck.Call) => {
     const now = clock.currentTimeMillisUnsafe()
     const facts = factsOf(known, asked, usage, call, now)
-    const decision = PermissionCheck.decide(facts, { policies: policyJudge(known, asked), content })
+    const decision = PermissionCheck.decide(facts, {
+      policies: policyJudge(known, asked, environment),
+      content
+    })
     // What observing let through was denied: it earns nothing (TRUST-6, POLICY-8).
     const allowed = decision.allowed && decision.observed?.allowed !== false
     const decisionId = signing.decisionId(known.organizationId, asked.actorId, allowed, now)
@@ -568,13 +580,21 @@ const limitedCall = (
   enforce: known.settings.enforcement === "enforce"
 })
 
-const policyJudge = (known: Known, asked: Asked): PermissionCheck.Judges["policies"] => {
+const policyJudge = (
+  known: Known,
+  asked: Asked,
+  environment: string | undefined
+): PermissionCheck.Judges["policies"] => {
   const { set } = known.policies
   if (set.size === 0) return null
   const attached = asked.context?.["metadata"]
   const metadata = isRecord(attached) ? attached : noContext
-  return (facts) =>
-    PolicyFacts.verdictOf(set.evaluate(PolicyFacts.policyInput(facts, asked.resourceId, metadata)))
+  return (facts) => {
+    const surroundings = { clientIp: clientIp(asked.peer), environment }
+    return PolicyFacts.verdictOf(
+      set.evaluate(PolicyFacts.policyInput(facts, asked.resourceId, metadata, surroundings))
+    )
+  }
 }
 
 const isRecord = (value: unknown): value is PermissionCheck.View =>

@@ -7,7 +7,7 @@
  */
 import { epochHeader } from "@agion/domain"
 import type { CallerInfo } from "@agion/domain/api"
-import { Context, Effect, Layer, Tracer } from "effect"
+import { Context, Effect, Layer, Option, Tracer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Identify, IdentifyNow } from "../http/Authentication.ts"
 import type { EarlyAnswer, EarlyServer } from "../http/EarlyServer.ts"
@@ -23,9 +23,9 @@ const method = "POST"
 const answering = Effect.gen(function* () {
   const checks = yield* Checks
   const tenancy = yield* Tenancy
-  return (caller: CallerInfo, text: string): EarlyAnswer | undefined => {
+  return (caller: CallerInfo, text: string, peer: string | undefined): EarlyAnswer | undefined => {
     const request = CheckCodec.decode(parse(text))
-    const asked = request === undefined ? undefined : placeNow(tenancy, caller, request)
+    const asked = request === undefined ? undefined : placeNow(tenancy, caller, request, peer)
     const result = asked === undefined ? undefined : checks.now(asked)
     if (asked === undefined || result === undefined) return undefined
     tenancy.use(asked.organizationId)
@@ -55,10 +55,10 @@ export const early = (server: EarlyServer, identifyNow: IdentifyNow, maxBody: nu
         method,
         url,
         maxLength: Math.min(maxEarly, maxBody),
-        answer: (headers, text) => {
+        answer: (headers, text, peer) => {
           if (!CheckCodec.isJsonType(headers["content-type"])) return undefined
           const caller = identifyNow(headers)
-          return caller === undefined ? undefined : answer(caller, text)
+          return caller === undefined ? undefined : answer(caller, text, peer)
         }
       }
       yield* Effect.addFinalizer(() =>
@@ -73,8 +73,8 @@ export const early = (server: EarlyServer, identifyNow: IdentifyNow, maxBody: nu
 export const layer = (identify: Identify) =>
   HttpRouter.middleware(
     Effect.map(answering, (answer) => {
-      const respond = (caller: CallerInfo, text: string) => {
-        const said = answer(caller, text)
+      const respond = (caller: CallerInfo, text: string, peer: string | undefined) => {
+        const said = answer(caller, text, peer)
         if (said === undefined) return undefined
         return HttpServerResponse.text(said.body, { contentType: "application/json", headers: said.headers })
       }
@@ -83,8 +83,11 @@ export const layer = (identify: Identify) =>
           if (request.url !== url || request.method !== method) return httpEffect
           if (!CheckCodec.isJsonType(request.headers["content-type"])) return httpEffect
           return Effect.flatMap(
-            Effect.catchCause(Effect.zipWith(identify(request), request.text, respond), () =>
-              Effect.succeed(undefined)
+            Effect.catchCause(
+              Effect.zipWith(identify(request), request.text, (caller, text) =>
+                respond(caller, text, Option.getOrUndefined(request.remoteAddress))
+              ),
+              () => Effect.succeed(undefined)
             ),
             (response) => (response === undefined ? httpEffect : Effect.succeed(response))
           )

@@ -1,8 +1,8 @@
 /** The routes of permissions: asking, granting, checking, using. */
 import { ApiError, CheckBatch, type CheckRequest } from "@agion/domain"
 import { Api, Caller } from "@agion/domain/api"
-import { Effect, Schema } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { Effect, Option, Schema } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiError } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { Tenancy } from "../organizations/Tenancy.ts"
@@ -15,6 +15,9 @@ import type { Owned } from "./PermissionsSql.ts"
 import { placeNow, whereChecked } from "./Placing.ts"
 
 const decodeBatch = Schema.decodeUnknownEffect(Schema.fromJsonString(CheckBatch))
+
+const peerOf = (request: HttpServerRequest.HttpServerRequest): string | undefined =>
+  Option.getOrUndefined(request.remoteAddress)
 
 /** The handlers of group `permissions`. */
 export const layer = HttpApiBuilder.group(
@@ -41,13 +44,14 @@ export const layer = HttpApiBuilder.group(
 
     const batch = Effect.fnUntraced(function* (
       questions: ReadonlyArray<CheckRequest>,
-      fields: CheckRequest["fields"]
+      fields: CheckRequest["fields"],
+      peer: string | undefined
     ) {
       const caller = yield* Caller
       const asked: Array<Asked> = []
       for (const check of questions) {
         const question = fields == null || check.fields != null ? check : { ...check, fields }
-        asked.push(placeNow(tenancy, caller, question) ?? (yield* place(question)))
+        asked.push(placeNow(tenancy, caller, question, peer) ?? (yield* place(question, peer)))
       }
       if (asked[0] !== undefined) yield* tenancy.about(asked[0].organizationId)
       const text = CheckCodec.encodeBatch(yield* checks.batch(asked))
@@ -62,25 +66,25 @@ export const layer = HttpApiBuilder.group(
           return HttpServerResponse.empty({ status: 415 })
         const text = yield* Effect.orDie(request.text)
         const plain = CheckCodec.decodeBatch(text)
-        if (plain !== undefined) return yield* batch(plain.checks, plain.fields)
+        if (plain !== undefined) return yield* batch(plain.checks, plain.fields, peerOf(request))
         const decoded = yield* HttpApiError.HttpApiSchemaError.wrap("Payload", decodeBatch(text)).pipe(
           Effect.orDie
         )
-        return yield* batch(decoded.checks, decoded.fields)
+        return yield* batch(decoded.checks, decoded.fields, peerOf(request))
       })
     )
 
     return withBatch.handleAll({
       request: ({ payload }) =>
         Effect.flatMap(Caller, (caller) => moved(permissions.request(caller, payload))),
-      check: ({ payload }) => Effect.flatMap(place(payload), checks.check),
-      reserve: Effect.fnUntraced(function* ({ payload }) {
+      check: ({ payload, request }) => Effect.flatMap(place(payload, peerOf(request)), checks.check),
+      reserve: Effect.fnUntraced(function* ({ payload, request }) {
         const { agentId } = yield* Caller
         if (agentId !== null && agentId !== payload.actorId)
           return yield* new ApiError.Forbidden({
             message: `the key belongs to agent \`${agentId}\` and reserves for itself only`
           })
-        return yield* checks.reserve(yield* place(payload), payload)
+        return yield* checks.reserve(yield* place(payload, peerOf(request)), payload)
       }),
       settle: ({ params, payload }) =>
         Effect.flatMap(Caller, (caller) => checks.settle(caller, params.id, payload)),

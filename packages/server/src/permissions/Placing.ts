@@ -16,23 +16,27 @@ const spelled = (id: ResourceId): ResourceId => ResourceId.make(id.toLowerCase()
 export const placeNow = (
   tenancy: Tenancy["Service"],
   caller: CallerInfo,
-  request: CheckRequest
+  request: CheckRequest,
+  peer: string | undefined
 ): Asked | undefined => {
   const { organizationId } = request
   if (organizationId == null) return undefined
   if (caller.organizationId !== null && caller.organizationId !== organizationId) return undefined
   if (caller.organizationId === null && !tenancy.isNoted(request.actorId, organizationId)) return undefined
-  return { ...request, resourceId: spelled(request.resourceId), organizationId }
+  return { ...request, resourceId: spelled(request.resourceId), organizationId, peer }
 }
 
 /** Settles where a check belongs; fails for an organization that the key does not speak for. */
-export type Place = (request: CheckRequest) => Effect.Effect<Asked, ApiError.Forbidden, Caller>
+export type Place = (
+  request: CheckRequest,
+  peer: string | undefined
+) => Effect.Effect<Asked, ApiError.Forbidden, Caller>
 
 /** Settles it, looking up what must be. */
 export const whereChecked: Effect.Effect<Place, never, Tenancy | Snapshot> = Effect.gen(function* () {
   const tenancy = yield* Tenancy
   const snapshot = yield* Snapshot
-  return Effect.fnUntraced(function* (request: CheckRequest) {
+  return Effect.fnUntraced(function* (request: CheckRequest, peer: string | undefined) {
     const caller = yield* Caller
     const resourceId = spelled(request.resourceId)
     const named =
@@ -42,7 +46,7 @@ export const whereChecked: Effect.Effect<Place, never, Tenancy | Snapshot> = Eff
     const organizationId =
       named == null ? yield* tenancy.ofActor(named, request.actorId) : yield* tenancy.of(named)
     if (caller.organizationId === null) yield* tenancy.note(request.actorId, organizationId)
-    const asked: Asked = { ...request, resourceId, organizationId }
+    const asked: Asked = { ...request, resourceId, organizationId, peer }
     return asked
   })
 })

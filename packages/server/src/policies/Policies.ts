@@ -32,6 +32,8 @@ export interface Compiled {
   readonly policies: ReadonlyArray<Policy>
   /** True when an expression reads what the actor spent today. */
   readonly readsSpend: boolean
+  /** True when an expression reads who asks: one caller's answer is no other's. */
+  readonly readsPeer: boolean
 }
 
 export class Policies extends Context.Service<
@@ -229,7 +231,12 @@ const compiledCache = Effect.fnUntraced(function* (store: Store.PoliciesSql, cha
       const began = generation(organizationId)
       const active = yield* dying(store.active(organizationId))
       const set = yield* Effect.orDie(PolicySet.compile(StoredPolicy.toSetPolicies(active.policies)))
-      const compiled: Compiled = { ...active, set, readsSpend: readsSpend(set) }
+      const compiled: Compiled = {
+        ...active,
+        set,
+        readsSpend: reads(set, spendFacts),
+        readsPeer: reads(set, peerFacts)
+      }
       const isFollowed = changes.note(organizationId, active.epoch)
       if (!isFollowed || generation(organizationId) !== began) return yield* load(organizationId)
       if (cache.size >= maxCompiled) for (const oldest of cache.keys()) if (cache.delete(oldest)) break
@@ -249,7 +256,8 @@ const compiledCache = Effect.fnUntraced(function* (store: Store.PoliciesSql, cha
 })
 
 const spendFacts = ["context.cost_today", "context.tokens_today", "context.requests_today"]
+const peerFacts = ["context.client_ip"]
 
 /** True as well for an expression that reads \`context\` as a whole. */
-const readsSpend = (set: PolicySet.PolicySet): boolean =>
-  [...set.facts()].some((path) => path === "context" || spendFacts.some((fact) => path.startsWith(fact)))
+const reads = (set: PolicySet.PolicySet, facts: ReadonlyArray<string>): boolean =>
+  [...set.facts()].some((path) => path === "context" || facts.some((fact) => path.startsWith(fact)))

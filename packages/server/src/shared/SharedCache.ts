@@ -132,7 +132,9 @@ const make = Effect.gen(function* () {
     if (!Shareable.isShareable(asked, result)) return
     const epoch = result.metadata.epoch ?? 0
     const { organizationId } = asked
-    if (!isSteady(organizationId, epoch) || policies.peek(organizationId)?.readsSpend !== false) return
+    if (!isSteady(organizationId, epoch)) return
+    const compiled = policies.peek(organizationId)
+    if (compiled === undefined || compiled.readsSpend || compiled.readsPeer) return
     const key = Shareable.keyOf(asked)
     const at = now()
     if (answered.holds(key, epoch, `${result.allowed}`, at)) return

@@ -60,7 +60,7 @@ const makeFolder = async (path: string): Promise<void> => {
 
 /** Makes a file that names this process; false when there is one. */
 const make = async (path: string, file: string): Promise<boolean> => {
-  const content = `${process.pid} ${startedAt(process.pid) ?? ""}`
+  const content = `${process.pid} ${statusOf(process.pid)?.startedAt ?? ""}`
   const whole = join(path, `lock-${randomUUID()}`)
   await writeFile(whole, content, { mode: 0o600 })
   try {
@@ -103,22 +103,35 @@ const readHolder = (file: string): Holder | undefined => {
   }
 }
 
-/** A pid alone may since belong to another process: its start time tells them apart, where the system says it. */
+/**
+ * A pid alone may since belong to another process: its start time tells them apart, where the system says it. What
+ * has ended and was not waited for by its parent keeps its pid, and is dead.
+ */
 const isAlive = (holder: Holder): boolean => {
   try {
     process.kill(holder.pid, 0)
   } catch (error) {
     if (!isCode(error, "EPERM")) return false
   }
-  const started = startedAt(holder.pid)
-  return started === undefined || holder.startedAt === "" || started === holder.startedAt
+  const status = statusOf(holder.pid)
+  if (status === undefined) return true
+  if (status.state === "Z" || status.state === "X") return false
+  return holder.startedAt === "" || status.startedAt === holder.startedAt
 }
 
-/** When a process started, in the system's ticks; undefined where there is no /proc. */
-const startedAt = (pid: number): string | undefined => {
+interface Status {
+  /** One letter, of proc(5): `Z` is a zombie, `X` dead. */
+  readonly state: string | undefined
+  /** In the system's ticks. */
+  readonly startedAt: string | undefined
+}
+
+/** What the system says of a process; undefined where there is no /proc. */
+const statusOf = (pid: number): Status | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    return { state: fields[0], startedAt: fields[19] }
   } catch {
     return undefined
   }

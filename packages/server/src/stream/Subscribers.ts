@@ -64,6 +64,8 @@ interface Listener {
   early: Array<EpochMessage> | undefined
   /** The queue was full: everything must be dropped. */
   overflowed: boolean
+  /** What was told last of its permissions: several changes may be read at once, and what they made is told once. */
+  readonly approvals: Map<string, string>
 }
 
 const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
@@ -160,7 +162,8 @@ const make = Effect.fnUntraced(function* (options: SubscribersOptions) {
         queue,
         cameAt: -1,
         early: [],
-        overflowed: false
+        overflowed: false,
+        approvals: new Map()
       }
       yield* Effect.acquireRelease(enter(listener), () => leave(listener))
       yield* withSql(missions.begin)
@@ -258,6 +261,17 @@ const pastOf = (organizationId: string, lastEpoch: number | undefined) =>
     return expected === current + 1 ? { epoch: current, frames } : { epoch: current, frames: undefined }
   })
 
+const maxApprovals = 1000
+
+/** Queues what became of a permission, unless the listener knows. */
+const tellApproval = ({ approvals, queue }: Listener, id: string, data: string): void => {
+  if (approvals.get(id) === data || !Queue.offerUnsafe(queue, frame("approval", data))) return
+  approvals.delete(id)
+  approvals.set(id, data)
+  if (approvals.size > maxApprovals)
+    for (const oldest of approvals.keys()) if (approvals.delete(oldest)) break
+}
+
 /** Tells agents what became of their permissions. */
 const answerApprovals = (asked: Queue.Dequeue<Asked>) =>
   Effect.forever(
@@ -267,8 +281,7 @@ const answerApprovals = (asked: Queue.Dequeue<Asked>) =>
       for (const { listener, ids } of batch) {
         for (const id of ids) {
           const approval = found.get(id)
-          if (approval !== undefined)
-            Queue.offerUnsafe(listener.queue, frame("approval", JSON.stringify(approval)))
+          if (approval !== undefined) tellApproval(listener, id, JSON.stringify(approval))
         }
       }
     }).pipe(Effect.catchTag("SqlError", (error) => Effect.logWarning("approvals could not be told", error)))

@@ -1,3 +1,4 @@
+import { connect } from "node:net"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { EarlyServer } from "../../src/http/EarlyServer.ts"
@@ -5,7 +6,7 @@ import { EarlyServer } from "../../src/http/EarlyServer.ts"
 /** A server whose route `/early` answers bodies that say `now`; all others reach a listener that echoes. */
 const served = Effect.acquireRelease(
   Effect.promise(async () => {
-    const server = new EarlyServer()
+    const server = new EarlyServer({ connectionsCheckingInterval: 50 })
     const routed: Array<string> = []
     server.early = {
       method: "POST",
@@ -70,5 +71,78 @@ it.live("what it does not answer reaches the listeners with its whole body", () 
     const traced = yield* post(`${url}/early`, "now", { traceparent: "00-1-1-01" })
     assert.strictEqual(traced.text, "now")
     assert.deepStrictEqual(routed, [...bodies, "now", "now"])
+  })
+)
+
+/** Writes text to a server and answers all that it said until it hung up. */
+const said = (url: string, text: string) =>
+  Effect.promise(
+    () =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect({ host: "127.0.0.1", port: Number(new URL(url).port) })
+        let answer = ""
+        socket.setEncoding("utf8")
+        socket.on("data", (chunk: string) => {
+          answer += chunk
+        })
+        socket.on("error", reject)
+        socket.on("close", () => resolve(answer))
+        socket.on("connect", () => socket.write(text))
+      })
+  )
+
+/** The status of a refusal in the contract's form. */
+const refusal = (answer: string) => {
+  const [head = "", body = ""] = answer.split("\r\n\r\n")
+  assert.match(head, /\r\ncontent-type: application\/json\r\n/i)
+  assert.match(head, /\r\nconnection: close/i)
+  assert.match(head, new RegExp(`content-length: ${Buffer.byteLength(body)}`, "i"))
+  const { error, message, details, timestamp } = JSON.parse(body)
+  assert.isNotEmpty(message)
+  assert.isString(details)
+  assert.isFalse(Number.isNaN(Date.parse(timestamp)))
+  assert.include(head, error)
+  return Number(head.slice(9, 12))
+}
+
+it.live("what is no valid request gets the contract's error body", () =>
+  Effect.gen(function* () {
+    const { routed, url } = yield* served
+    const post = "POST /early HTTP/1.1\r\nhost: x\r\n"
+    const requests: ReadonlyArray<readonly [number, string]> = [
+      [400, "garbage\r\n\r\n"],
+      [400, `${post}transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n`],
+      [400, `${post}content-length: 3\r\ncontent-length: 4\r\n\r\nnow`],
+      [400, "GET /other HTTP/1.1\r\n\r\n"],
+      [417, `${post}content-length: 3\r\nexpect: miracles\r\nconnection: close\r\n\r\nnow`],
+      [431, `GET /other HTTP/1.1\r\nhost: x\r\nx: ${"a".repeat(20_000)}\r\n\r\n`]
+    ]
+    for (const [status, request] of requests)
+      assert.strictEqual(refusal(yield* said(url, request)), status, request.slice(0, 100))
+    assert.deepStrictEqual(routed, [])
+  })
+)
+
+it.live("a request that does not arrive in time is refused with 408 and the contract's body", () =>
+  Effect.gen(function* () {
+    const { server, url } = yield* served
+    server.headersTimeout = 100
+    assert.strictEqual(refusal(yield* said(url, "GET /other HTTP/1.1\r\nhost: x\r\n")), 408)
+  })
+)
+
+it.live("nothing is written into an answer that is on its way", () =>
+  Effect.gen(function* () {
+    const { server, url } = yield* served
+    server.removeAllListeners("request")
+    server.on("request", (_, response) => response.write("begun"))
+    const answer = yield* said(
+      url,
+      "POST /other HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nnow\r\n".concat(
+        "no chunk\r\n"
+      )
+    )
+    assert.strictEqual(answer.split("HTTP/1.1 ").length, answer.includes("begun") ? 2 : 1, answer)
+    assert.notInclude(answer, "no valid HTTP")
   })
 )

@@ -148,6 +148,14 @@ export const badInput = (it: It) => {
         ["GET", "/policies?enabled=perhaps", undefined],
         ["GET", "/policies/one", undefined],
         ["GET", "/policies/0", undefined],
+        ["GET", "/policies/1.0", undefined],
+        ["GET", "/policies/1e0", undefined],
+        ["GET", "/policies/%201", undefined],
+        ["GET", "/policies/0x1", undefined],
+        ["GET", "/resources?organization_id=o&limit=1e2", undefined],
+        ["GET", "/resources?organization_id=o&limit=5.0", undefined],
+        ["GET", "/resources?organization_id=o&limit=%2B5", undefined],
+        ["GET", "/resources?organization_id=o&offset=", undefined],
         ["POST", "/policies/1/evaluate", {}],
         ["POST", "/policies/1/evaluate", { context: [] }]
       ]
@@ -202,6 +210,26 @@ export const badInput = (it: It) => {
       const nulls = Object.fromEntries(wrong.map(([name]) => [name, null]))
       const absent = yield* platform.post("/permissions/check", { ...asked, context: nulls })
       assert.strictEqual(absent.status, 200)
+    })
+  )
+
+  it.effect("an id in a path that is too long is 400 and says so, on every route", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const long = "a".repeat(5000)
+      const routes: ReadonlyArray<readonly [string, string]> = [
+        ["GET", `/agents/${long}`],
+        ["GET", `/trust/score/${long}?entity_type=agent`],
+        ["POST", `/permissions/${long}/approve`],
+        ["GET", `/missions/${long}/messages`],
+        ["DELETE", `/policies/${long}`]
+      ]
+      for (const [method, path] of routes) {
+        const answer = yield* platform.request(method, path, method === "POST" ? {} : undefined)
+        assertRefused(answer, 400)
+        assert.include(answer.body.message, "too long", `${method} ${path.slice(0, 20)}`)
+      }
+      assertRefused(yield* platform.get(`/nope/${long}`), 404)
     })
   )
 

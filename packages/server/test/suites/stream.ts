@@ -133,6 +133,31 @@ export const stream = (it: It) => {
       }).pipe(Effect.scoped)
   )
 
+  it.effect("an approval is told once, however many changes of its permission leave it as it was", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const [org, agent] = [unique("org"), unique("agent")]
+      const { id: resourceId } = yield* resource(org)
+      const { id } = yield* request(agent, resourceId)
+      const line = yield* listen(agent, org)
+      yield* line.next("heartbeat")
+      const status = Effect.map(line.next("approval"), ({ data }) => data.status)
+      yield* platform.post(`/permissions/${id}/approve`, { approved_by: "boss" })
+      assert.strictEqual(yield* status, "approved")
+      const narrowed = yield* platform.put(`/permissions/${id}`, {
+        constraints: { rate_limit_rpm: 5 },
+        updated_by: "boss"
+      })
+      assert.strictEqual(narrowed.status, 200, narrowed.text)
+      yield* platform.post(`/permissions/${id}/revoke`, { revoked_by: "boss", reason: "over" })
+      assert.strictEqual(yield* status, "revoked")
+      yield* request(agent, resourceId)
+      yield* platform.post(`/permissions/${id}/approve`, { approved_by: "boss" })
+      for (let said = yield* status; said !== "approved"; said = yield* status)
+        assert.strictEqual(said, "pending")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("FRESH-2 who listens to an organization that is not there hears heartbeats, and makes none", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
