@@ -2,8 +2,8 @@
  * What the SDK costs a program beside its calls: importing it, its size, memory for agents and entries, and what a
  * call of a model over loopback takes more when it is governed.
  *
- * Imports are of what `npm run build` left in `dist`, each in a process of its own; without it they are of source,
- * which Node strips of its types first.
+ * Imports and agents of a host are of what `npm run build` left in `dist`, each in a process of its own; without it
+ * they are of source, which Node strips of its types first.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
@@ -141,15 +141,15 @@ const hosted = 5000
 /** Agents of one host in a process of their own, their platform in another, after a governed call each. */
 const host = async (bench: Bench): Promise<void> => {
   const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-  const source = "--conditions=@agion/source"
-  const platform = spawn(process.execPath, [source, file("./hostedPlatform.ts"), `${hosted}`], {
+  const conditions = isBuilt ? [] : ["--conditions=@agion/source"]
+  const platform = spawn(process.execPath, [...conditions, file("./hostedPlatform.ts"), `${hosted}`], {
     stdio: ["pipe", "pipe", "inherit"]
   })
   try {
     const [port] = await once(platform.stdout, "data")
     const child = spawn(
       process.execPath,
-      [source, "--expose-gc", file("./hostedAgents.ts"), String(port).trim(), `${hosted}`],
+      [...conditions, "--expose-gc", file("./hostedAgents.ts"), String(port).trim(), `${hosted}`],
       { stdio: ["ignore", "pipe", "inherit"] }
     )
     let text = ""
@@ -161,7 +161,7 @@ const host = async (bench: Bench): Promise<void> => {
     const { after, before, idleMsPerSecond, sent } = JSON.parse(text)
     const each = (after.heapUsed - before.heapUsed) / (hosted - 1)
     bench.note(
-      `${hosted} agents of one host after a governed call each: ${megabytes(after.heapUsed)} of heap, ${(each / 1000).toFixed(0)} KB each, ${megabytes(after.rss)} resident (${megabytes(before.rss)} with the first alone); ${sent} events sent; idle they take ${idleMsPerSecond.toFixed(0)} ms of processor time a second`
+      `${hosted} agents of one host (${isBuilt ? "dist" : "source"}) after a governed call each: ${megabytes(after.heapUsed)} of heap, ${(each / 1000).toFixed(0)} KB each, ${megabytes(after.rss)} resident (${megabytes(before.rss)} with the first alone); ${sent} events sent; idle they take ${idleMsPerSecond.toFixed(0)} ms of processor time a second`
     )
   } finally {
     platform.stdin.end()

@@ -32,6 +32,7 @@ import type { ReportTransport } from "./events/ReportTransport.ts"
 import { Governance } from "./Governance.ts"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import { Health } from "./Health.ts"
+import { CacheTurns, makeTurns } from "./internal/CacheTurns.ts"
 import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
@@ -225,7 +226,10 @@ const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, 
 
 const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
   const turns = yield* Semaphore.make(options.registrations ?? 16)
-  const shared = Context.add(yield* Effect.context<Shared>(), RegistrationTurns, turns)
+  const shared = (yield* Effect.context<Shared>()).pipe(
+    Context.add(RegistrationTurns, turns),
+    Context.add(CacheTurns, yield* makeTurns)
+  )
   const agents = yield* Scope.make("parallel")
   const connected = new Set<string>()
   let closing = false

@@ -17,7 +17,7 @@
  */
 import type { ActorType, PermissionType, Wire } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
-import { Context, Effect, Layer, Queue, Schedule, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { type Decision, without } from "./Decision.ts"
 import { EventBuffer } from "./EventBuffer.ts"
 import { FailurePolicy } from "./FailurePolicy.ts"
@@ -27,7 +27,7 @@ import { addSpend, type CacheEntry } from "./internal/CacheEntry.ts"
 import { takeAnswer } from "./internal/CacheJudgement.ts"
 import { outage } from "./internal/CacheOutage.ts"
 import { find, keyOf, type Parts } from "./internal/CacheParts.ts"
-import { expiring, holdResources, isMissing, refetch, renew, renewAtOnce } from "./internal/CacheRenewal.ts"
+import { holdResources, isMissing, renewAtOnce } from "./internal/CacheRenewal.ts"
 import {
   type CacheState,
   type Counters,
@@ -38,6 +38,7 @@ import {
   takeLost,
   takePush
 } from "./internal/CacheState.ts"
+import { keepCurrent } from "./internal/CacheTurns.ts"
 import { monotonic } from "./internal/Monotonic.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { Pushes } from "./Pushes.ts"
@@ -162,8 +163,8 @@ const statisticsOf = (state: CacheState): CacheStatistics => {
   }
 }
 
-/** Hands what pushes dropped to the fiber that asks again. */
-const follow = (parts: Parts, renewals: Queue.Enqueue<ReadonlyArray<CacheEntry>>) =>
+/** Hands what pushes dropped to what asks again. */
+const follow = (parts: Parts, askAgain: (entries: ReadonlyArray<CacheEntry>) => void) =>
   Effect.gen(function* () {
     const pushes = yield* Pushes
     const own = parts.settings.organizationId
@@ -172,7 +173,7 @@ const follow = (parts: Parts, renewals: Queue.Enqueue<ReadonlyArray<CacheEntry>>
       if (push._tag !== "Epoch") return
       const dropped = takePush(parts.state, push.organizationId, push.message, parts.now())
       const used = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
-      if (used.length > 0 || isMissing(parts.state)) Queue.offerUnsafe(renewals, used)
+      if (used.length > 0 || isMissing(parts.state)) askAgain(used)
     })
   })
 
@@ -199,20 +200,7 @@ const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) 
 const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
   const parts = yield* makeParts(options)
   const { engine, now, settings, state } = parts
-  const renewals = yield* Queue.sliding<ReadonlyArray<CacheEntry>>(64)
-  yield* follow(parts, renewals)
-  yield* Queue.take(renewals).pipe(
-    Effect.flatMap((entries) => renew(parts, entries)),
-    Effect.andThen(Effect.suspend(() => refetch(parts))),
-    Effect.forever,
-    Effect.forkScoped
-  )
-  yield* Effect.suspend(() => renew(parts, expiring(parts))).pipe(
-    // What could not be fetched when it was dropped.
-    Effect.andThen(Effect.suspend(() => refetch(parts))),
-    Effect.repeat(Schedule.spaced("1 second")),
-    Effect.forkScoped
-  )
+  yield* follow(parts, yield* keepCurrent(parts))
   const { counters, table } = state
 
   const checkUnsafe = (input: CheckInput): Effect.Effect<Decision, PlatformRefused> => {
