@@ -13,7 +13,7 @@
  * **Gotchas**: `check` changes nothing and reports nothing; `governed` does.
  */
 import { createHmac, randomBytes } from "node:crypto"
-import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy"
+import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
 import { Clock, Context, Effect, Exit, Layer, PubSub, Stream } from "effect"
 import { Settings, type SettingsShape } from "./Settings.ts"
 import { Telemetry } from "./Telemetry.ts"

@@ -26,7 +26,7 @@ import {
   Trust,
   toBase64Url
 } from "@agion/domain"
-import { PermissionCheck, PolicyFacts, PolicySet, StoredPolicy } from "@agion/policy"
+import { PermissionCheck, PolicyFacts, PolicySet, StoredPolicy } from "@agion/policy/judgement"
 import { Context, Schema } from "effect"
 import type { Hub } from "../Pushes.ts"
 
