@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { AgentHost, EventBuffer, Governance, PermissionCache, TrustTracker } from "../src/index.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 
@@ -78,6 +79,33 @@ describe("agents of one host", () => {
       const again = yield* start("agent-1")
       assert.strictEqual(yield* again.call, "done")
     }).pipe(Effect.provide(live))
+  )
+
+  it.effect("CACHE-1 what each uses is renewed ahead of its expiry", () =>
+    Effect.gen(function* () {
+      const platform = yield* granted("agent-1", "agent-2")
+      const caches = [yield* start("agent-1"), yield* start("agent-2")].map(({ context }) =>
+        Context.get(context, PermissionCache)
+      )
+      for (let second = 0; second < 40; second++) {
+        platform.heartbeat()
+        for (const { check } of caches) assert.isTrue((yield* check({ resourceId: resource })).allowed)
+        yield* TestClock.adjust("1 second")
+      }
+      for (const { statistics } of caches) {
+        const { misses, refreshed } = yield* statistics
+        assert.strictEqual(misses, 1)
+        assert.isAtLeast(refreshed, 1)
+      }
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("the scope that a program runs in is not replaced by the host's or the agent's", () =>
+    Effect.gen(function* () {
+      const outer = yield* Effect.scope
+      const inner = yield* Effect.provide(Effect.scope, AgentHost.layerAgent({ agentId: "agent-1" }))
+      assert.strictEqual(inner, outer)
+    }).pipe(Effect.scoped, Effect.provide(live))
   )
 
   it.effect("a host that is closed closes its agents and takes no more", () =>
