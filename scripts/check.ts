@@ -1,6 +1,6 @@
 /**
  * `npm run check`: types, lint and format, dead exports, the table of imports, the habits of the house,
- * changesets. Prints the ten longest functions and the sentences of docs/semantics.md that no test names.
+ * doc comments of what is public, changesets. Prints the ten longest functions and the sentences of docs/semantics.md that no test names.
  *
  * `node scripts/check.ts STEP…` runs some of the steps; `--root FOLDER` looks at another tree.
  */
@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import { checkChangesets } from "./Changesets.ts"
+import { checkDocumented, publicEntries } from "./Documented.ts"
 import { checkHouse, checkManifests, checkSecrets } from "./House.ts"
 import { checkImports, readManifests } from "./Imports.ts"
 import { longestFunctions } from "./Longest.ts"
@@ -78,6 +79,7 @@ const steps: { readonly [name: string]: Step } = {
   imports: ({ root, sources }) => report(checkImports(sources(), readManifests(root))),
   house: ({ root, sources }) =>
     report([...checkHouse(sources()), ...checkSecrets(root), ...checkManifests(root)]),
+  surface: ({ root, sources }) => report(checkDocumented(sources(), publicEntries(root))),
   tests: ({ root, sources }) => report(strays(semantics(root), citations(sources()))),
   changesets: async ({ root }) => {
     const faults = report(checkChangesets(root))

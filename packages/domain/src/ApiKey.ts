@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
+/** A key as it is listed; the key itself stands only in the answer that made it. */
 export const ApiKey = Wire.struct({
   id: Schema.String,
   organizationId: Schema.String,
@@ -16,6 +17,7 @@ export const ApiKey = Wire.struct({
 })
 export type ApiKey = typeof ApiKey.Type
 
+/** Makes a key: with `agentId` one that speaks for that agent alone, without it an operator's. */
 export const CreateApiKey = Wire.struct({
   name: Wire.Name,
   organizationId: Wire.optional(OrganizationName),
@@ -23,4 +25,5 @@ export const CreateApiKey = Wire.struct({
 })
 export type CreateApiKey = typeof CreateApiKey.Type
 
+/** The keys of an organization, the revoked ones too. */
 export const ApiKeyList = Wire.struct({ keys: Schema.Array(ApiKey) })

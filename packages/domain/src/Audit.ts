@@ -34,6 +34,7 @@ export const LogAuditEvent = Wire.struct({
 })
 export type LogAuditEvent = typeof LogAuditEvent.Type
 
+/** A page of the audit log; `total` counts the events on all pages, `offset` those before this one. */
 export const AuditEventList = Wire.struct({
   events: Schema.Array(AuditEvent),
   total: Schema.Int,

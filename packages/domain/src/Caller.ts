@@ -3,6 +3,7 @@ import { Context } from "effect"
 import { HttpApiMiddleware } from "effect/http-api"
 import { BadRequest, Forbidden, InternalError, PayloadTooLarge, Unauthorized } from "./ApiError.ts"
 
+/** For whom a request speaks. */
 export interface CallerInfo {
   /** Null: authentication is off, and the request says for whom it speaks. */
   readonly organizationId: string | null
@@ -11,6 +12,7 @@ export interface CallerInfo {
   readonly keyId: string | null
 }
 
+/** The caller of the request that is being answered. */
 export class Caller extends Context.Service<Caller, CallerInfo>()("@agion/domain/Caller") {}
 
 /** Reads `Authorization: Bearer KEY` or `X-API-Key: KEY`. */

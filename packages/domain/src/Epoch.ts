@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import { Signed } from "./Signed.ts"
 import * as Wire from "./Wire.ts"
 
+/** What an epoch was raised for; `heartbeat` raises none and says that the line still works. */
 export const epochKinds = [
   "heartbeat",
   "permission",

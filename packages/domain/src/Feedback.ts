@@ -3,7 +3,9 @@ import { Schema } from "effect"
 import { ActorId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
+/** What feedback can be about. */
 export const feedbackCategories = ["accuracy", "relevance", "clarity", "safety", "speed"] as const
+/** Where feedback is in its review by a person. */
 export const reviewStatuses = ["pending", "approved", "rejected", "flagged"] as const
 const Stars = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 }))
 
@@ -49,6 +51,10 @@ export const SubmitFeedback = Wire.struct({
 })
 export type SubmitFeedback = typeof SubmitFeedback.Type
 
+/**
+ * Sums over an agent's feedback: `helpfulPercent` 0 to 100, `avgStarRating` 1 to 5 (0: no ratings),
+ * `totalTrustImpact` in points of trust.
+ */
 export const FeedbackStats = Wire.struct({
   agentId: Schema.String,
   totalFeedback: Schema.Int,
@@ -63,12 +69,15 @@ export const FeedbackStats = Wire.struct({
 })
 export type FeedbackStats = typeof FeedbackStats.Type
 
+/** The envelope of an answer about one feedback. */
 export const FeedbackAnswer = Wire.struct({
   success: Schema.Boolean,
   feedback: Feedback,
   message: Schema.optional(Schema.String)
 })
+/** The envelope of an agent's sums. */
 export const FeedbackStatsAnswer = Wire.struct({ success: Schema.Boolean, stats: FeedbackStats })
+/** A page of feedback; `total` counts what is on all pages, `offset` what is before this one. */
 export const FeedbackList = Wire.struct({
   success: Schema.Boolean,
   feedback: Schema.Array(Feedback),

@@ -10,6 +10,10 @@ export const IngestEvents = Wire.struct({
 })
 export type IngestEvents = typeof IngestEvents.Type
 
+/**
+ * What became of one event. Null `eventId`: the event names none that can be read; `reason`: why it was
+ * refused.
+ */
 export const IngestResult = Wire.struct({
   eventId: Schema.NullOr(Schema.String),
   status: Schema.Literals(["accepted", "duplicate", "refused"]),
@@ -17,4 +21,5 @@ export const IngestResult = Wire.struct({
 })
 export type IngestResult = typeof IngestResult.Type
 
+/** One result for each event, in their order. */
 export const IngestResults = Wire.struct({ results: Schema.Array(IngestResult) })

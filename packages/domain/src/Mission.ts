@@ -3,8 +3,10 @@ import { Schema } from "effect"
 import { MissionId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
+/** What is told of a mission on its stream. */
 export const missionEventTypes = ["joined", "left", "state_updated", "message_sent"] as const
 
+/** Who takes part; `lost`: nothing was heard for too long, `left`: it said so. */
 export const Participant = Wire.struct({
   participantId: Wire.Name,
   role: Wire.Text,
@@ -14,6 +16,7 @@ export const Participant = Wire.struct({
 })
 export type Participant = typeof Participant.Type
 
+/** A mission with everyone who took part; `stateVersion` is that of the shared state. */
 export const Mission = Wire.struct({
   id: MissionId,
   organizationId: Schema.String,
@@ -26,6 +29,7 @@ export const Mission = Wire.struct({
 })
 export type Mission = typeof Mission.Type
 
+/** Begins a mission; without an `id` it is given one. */
 export const CreateMission = Wire.struct({
   id: Wire.optional(MissionId),
   name: Wire.optional(Wire.Text),
@@ -42,6 +46,7 @@ export const MissionMember = Wire.struct({
 })
 export type MissionMember = typeof MissionMember.Type
 
+/** A message to one participant, without `toParticipant` to all; `eventId` makes a repetition count once. */
 export const SendMissionMessage = Wire.struct({
   fromParticipant: Wire.Name,
   toParticipant: Wire.optional(Wire.Name),
@@ -51,6 +56,7 @@ export const SendMissionMessage = Wire.struct({
 })
 export type SendMissionMessage = typeof SendMissionMessage.Type
 
+/** A message as it is kept and read. */
 export const MissionMessage = Wire.struct({
   /** Rises by one with each message of a mission: the cursor. */
   sequence: Schema.Int,
@@ -63,8 +69,10 @@ export const MissionMessage = Wire.struct({
 })
 export type MissionMessage = typeof MissionMessage.Type
 
+/** Messages of a mission, by rising `sequence`. */
 export const MissionMessages = Wire.struct({ messages: Schema.Array(MissionMessage) })
 
+/** What the participants share; `version` rises by one with each change (MISSION-3). */
 export const MissionState = Wire.struct({ missionId: MissionId, version: Schema.Int, state: Wire.JsonObject })
 export type MissionState = typeof MissionState.Type
 

@@ -5,6 +5,7 @@ import { TimeZone } from "./TimeZone.ts"
 import { TrustModelChange, TrustModelSettings } from "./Trust.ts"
 import * as Wire from "./Wire.ts"
 
+/** Whether decisions block. */
 export const enforcementModes = ["enforce", "observe"] as const
 /** `observe` decides and records everything and blocks nothing (POLICY-8). */
 export const EnforcementMode = Schema.Literals(enforcementModes)
@@ -38,6 +39,7 @@ export const Retention = Schema.Record(Schema.String, Days).pipe(
   })
 )
 export type Retention = typeof Retention.Type
+/** Kinds of rows that an organization can let go. */
 export type RetentionKind = keyof Retention
 
 const settings = {

@@ -8,16 +8,19 @@ import * as Wire from "./Wire.ts"
 
 /** Kinds of actors. */
 export const actorTypes = ["agent", "user", "service"] as const
+/** The kind of an actor. */
 export const ActorType = Schema.Literals(actorTypes)
 export type ActorType = typeof ActorType.Type
 
 /** What a permission lets its actor do. */
 export const permissionTypes = ["use", "read", "write", "execute", "admin"] as const
+/** What a permission lets its actor do: one of `permissionTypes`. */
 export const PermissionType = Schema.Literals(permissionTypes)
 export type PermissionType = typeof PermissionType.Type
 
 /** Where a permission is in its life. */
 export const permissionStatuses = ["pending", "approved", "denied", "revoked", "suspended"] as const
+/** The status of a permission; `mayMove` says which one follows which. */
 export const PermissionStatus = Schema.Literals(permissionStatuses)
 export type PermissionStatus = typeof PermissionStatus.Type
 
@@ -31,6 +34,7 @@ export const weekdays = [
   "saturday",
   "sunday"
 ] as const
+/** A day of `allowed_days`, in the organization's time zone. */
 export type Weekday = (typeof weekdays)[number]
 
 const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
@@ -177,6 +181,7 @@ export const checkSteps = [
   "dlp",
   "outage"
 ] as const
+/** The step of a check that denied. */
 export const CheckStep = Schema.Literals(checkSteps)
 export type CheckStep = typeof CheckStep.Type
 
@@ -284,6 +289,7 @@ export const CheckBatch = Wire.struct({
   checks: Schema.Array(CheckRequest).check(Schema.isMaxLength(1000)),
   fields: Wire.optional(Schema.Literals(checkFields))
 })
+/** One result for each check, in their order. */
 export const CheckBatchResult = Wire.struct({ results: Schema.Array(CheckResult) })
 
 const tokensAndCost = { tokens: Wire.optional(Count), costUsd: Wire.optional(Usd) }
@@ -328,6 +334,7 @@ export const Reservation = Wire.struct({
 })
 export type Reservation = typeof Reservation.Type
 
+/** The answer to a reservation: that of a check, and what was taken. 200, for a denial too. */
 export const ReserveResult = Wire.struct({
   allowed: Schema.Boolean,
   reason: Schema.String,

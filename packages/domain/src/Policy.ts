@@ -3,22 +3,32 @@ import { Schema } from "effect"
 import { OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
+/** How a policy is written: as an expression of CEL, or as JSON. */
 export const policyLanguages = ["cel", "json"] as const
+/** What a policy is about. */
 export const policyTypes = ["access", "dlp", "compliance", "rate_limit"] as const
+/**
+ * What a policy is about: one of `policyTypes`; `POST /policies/{id}/evaluate` asks the detectors for one of
+ * `dlp`.
+ */
 export const PolicyType = Schema.Literals(policyTypes)
 export type PolicyType = typeof PolicyType.Type
 
 /** How strictly a policy is enforced; the level weakens, never strengthens (POLICY-2). */
 export const enforcementLevels = ["advisory", "soft", "hard", "critical"] as const
+/** How strictly a policy is enforced: one of `enforcementLevels`. */
 export const EnforcementLevel = Schema.Literals(enforcementLevels)
 export type EnforcementLevel = typeof EnforcementLevel.Type
 
 /** What a rule decides when it matches. */
 export const policyDecisions = ["allow", "deny", "warn", "require_approval"] as const
+/** What a rule decides when it matches: one of `policyDecisions`. */
 export const PolicyDecision = Schema.Literals(policyDecisions)
 export type PolicyDecision = typeof PolicyDecision.Type
 
+/** Where a policy is in its life; only `active` ones decide. */
 export const policyStatuses = ["draft", "active", "inactive", "archived"] as const
+/** Where a policy is in its life: one of `policyStatuses`. */
 export const PolicyStatus = Schema.Literals(policyStatuses)
 export type PolicyStatus = typeof PolicyStatus.Type
 
@@ -129,6 +139,7 @@ export type UpdatePolicy = typeof UpdatePolicy.Type
 
 /** `POST /policies/{id}/evaluate`. */
 export const EvaluatePolicy = Wire.struct({ context: Wire.JsonObject })
+/** What one policy alone says of the given context; nothing is recorded. */
 export const EvaluatePolicyResult = Wire.struct({
   policyId: Schema.String,
   result: Schema.Literals(["allow", "deny"]),

@@ -19,6 +19,7 @@ export const Prompt = Wire.struct({
   updatedAt: Wire.Timestamp
 })
 export type Prompt = typeof Prompt.Type
+/** Registers a prompt; `location` names the place that uses it. */
 export const CreatePrompt = Wire.struct({
   name: Wire.Name,
   location: Wire.Name,
@@ -28,6 +29,7 @@ export const CreatePrompt = Wire.struct({
   organizationId: Wire.optional(OrganizationName)
 })
 export type CreatePrompt = typeof CreatePrompt.Type
+/** What changes a prompt; what is absent stays. */
 export const UpdatePrompt = Wire.struct({
   name: Wire.optional(Wire.Name),
   location: Wire.optional(Wire.Name),
@@ -52,6 +54,7 @@ export const Model = Wire.struct({
   updatedAt: Wire.Timestamp
 })
 export type Model = typeof Model.Type
+/** Registers a model; its `credentials` are encrypted at rest. */
 export const CreateModel = Wire.struct({
   name: Wire.Name,
   purpose: Wire.Name,
@@ -63,6 +66,7 @@ export const CreateModel = Wire.struct({
   organizationId: Wire.optional(OrganizationName)
 })
 export type CreateModel = typeof CreateModel.Type
+/** What changes a model; what is absent stays. */
 export const UpdateModel = Wire.struct({
   name: Wire.optional(Wire.Name),
   purpose: Wire.optional(Wire.Name),
@@ -88,6 +92,7 @@ export const ResourceConfig = Wire.struct({
   updatedAt: Wire.Timestamp
 })
 export type ResourceConfig = typeof ResourceConfig.Type
+/** Registers how to reach a resource; `connectionString` and `credentials` are encrypted at rest. */
 export const CreateResourceConfig = Wire.struct({
   name: Wire.Name,
   resourceType: Wire.Name,
@@ -98,6 +103,7 @@ export const CreateResourceConfig = Wire.struct({
   organizationId: Wire.optional(OrganizationName)
 })
 export type CreateResourceConfig = typeof CreateResourceConfig.Type
+/** What changes a resource's configuration; what is absent stays. */
 export const UpdateResourceConfig = Wire.struct({
   name: Wire.optional(Wire.Name),
   resourceType: Wire.optional(Wire.Name),

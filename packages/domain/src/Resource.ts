@@ -15,21 +15,25 @@ export const resourceTypes = [
   "webhook",
   "compute"
 ] as const
+/** The kind of a resource. */
 export const ResourceType = Schema.Literals(resourceTypes)
 export type ResourceType = typeof ResourceType.Type
 
 /** Where a resource is in its life. */
 export const resourceStatuses = ["active", "inactive", "pending", "error", "deprecated"] as const
+/** The status of a resource; only an `active` one can be used (CHECK-1). */
 export const ResourceStatus = Schema.Literals(resourceStatuses)
 export type ResourceStatus = typeof ResourceStatus.Type
 
 /** What its last health check said. */
 export const healthStatuses = ["healthy", "degraded", "unhealthy", "unknown"] as const
+/** What the last health check said; `unhealthy` denies (CHECK-1). */
 export const HealthStatus = Schema.Literals(healthStatuses)
 export type HealthStatus = typeof HealthStatus.Type
 
 /** How much harm its misuse can do. */
 export const riskLevels = ["low", "medium", "high", "critical"] as const
+/** How much harm the misuse of a resource can do: one of `riskLevels`. */
 export const RiskLevel = Schema.Literals(riskLevels)
 export type RiskLevel = typeof RiskLevel.Type
 

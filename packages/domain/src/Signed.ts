@@ -50,6 +50,7 @@ export const SigningKey = Wire.struct({
 })
 export type SigningKey = typeof SigningKey.Type
 
+/** The public keys of the platform. */
 export const SigningKeys = Wire.struct({ keys: Schema.Array(SigningKey) })
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

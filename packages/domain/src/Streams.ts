@@ -186,6 +186,10 @@ export const MissionMessageEvent = Wire.struct({
 })
 export type MissionMessageEvent = typeof MissionMessageEvent.Type
 
+/**
+ * How a decision holds: `stale` and `degraded` ones were made while the platform was away (OUTAGE-2),
+ * `observed` ones block nothing (POLICY-8).
+ */
 export const decisionModes = ["normal", "stale", "degraded", "observed", "ungoverned"] as const
 
 /** What was decided about a call, and how. */

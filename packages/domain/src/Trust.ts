@@ -10,6 +10,7 @@ import * as Wire from "./Wire.ts"
 
 /** Tiers by name, lowest first. */
 export const tiers = ["untrusted", "basic", "verified", "trusted", "privileged", "admin"] as const
+/** The tier of a score: one of `tiers`. */
 export const Tier = Schema.Literals(tiers)
 export type Tier = typeof Tier.Type
 
@@ -45,10 +46,13 @@ export const trustEventTypes = [
   "policy_violation",
   "user_feedback"
 ] as const
+/** What an agent reports: one of `trustEventTypes`. */
 export const TrustEventType = Schema.Literals(trustEventTypes)
 export type TrustEventType = typeof TrustEventType.Type
 
+/** How much an event on the trust stream matters to its sender. */
 export const severities = ["positive", "neutral", "negative", "critical"] as const
+/** How much an event matters to its sender: it changes no score (TRUST-3). */
 export const Severity = Schema.Literals(severities)
 export type Severity = typeof Severity.Type
 
@@ -224,6 +228,7 @@ export const TrustScore = Wire.struct({
 })
 export type TrustScore = typeof TrustScore.Type
 
+/** What an operator's change of a score is for. */
 export const evaluationTypes = ["positive", "negative", "compliance", "behavior"] as const
 
 /** An operator's change of a score: the impact is applied as given (TRUST-7). */
@@ -260,6 +265,7 @@ export const TrustScoreAnswer = Wire.struct({
   message: Schema.String,
   timestamp: Wire.Timestamp
 })
+/** The envelope of a score's history; `count` is that of the events in this answer. */
 export const TrustHistoryAnswer = Wire.struct({
   success: Schema.Boolean,
   data: Wire.struct({

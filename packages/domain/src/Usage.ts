@@ -16,6 +16,7 @@ export const LedgerEntry = Wire.struct({
   recordedAt: Wire.Timestamp
 })
 export type LedgerEntry = typeof LedgerEntry.Type
+/** A page of a permission's ledger; `total` counts the rows on all pages, `offset` those before this one. */
 export const Ledger = Wire.struct({
   entries: Schema.Array(LedgerEntry),
   total: Schema.Int,
@@ -48,4 +49,5 @@ export const UsageRow = Wire.struct({
   interactions: UsageSums
 })
 export type UsageRow = typeof UsageRow.Type
+/** One row for each combination of what was asked to be told apart. */
 export const UsageSummary = Wire.struct({ rows: Schema.Array(UsageRow) })

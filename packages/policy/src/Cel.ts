@@ -24,6 +24,7 @@ export { nearest } from "./cel/Issue.ts"
 /** What an input looks like: variables by name. */
 export type Input = Readonly<Record<string, unknown>>
 
+/** What an expression may be. */
 export interface CompileOptions {
   /** What the expression may name. Default: what a policy sees. */
   readonly environment?: Environment
@@ -47,6 +48,7 @@ export interface Program {
   readonly evaluate: (input: Input) => unknown
 }
 
+/** A compiled expression, or everything that is wrong with it. */
 export type Compiled =
   | { readonly ok: true; readonly program: Program }
   | { readonly ok: false; readonly issues: ReadonlyArray<Issue> }

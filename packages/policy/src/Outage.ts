@@ -28,6 +28,7 @@ export interface OutageFacts {
   readonly budget: number
 }
 
+/** What goes on while the platform is away, and for how long (OUTAGE-2, OUTAGE-3). */
 export interface OutageOptions {
   /** How long a warm approval and a signed score are good for, milliseconds; default 5 minutes. */
   readonly graceMs: number

@@ -46,6 +46,7 @@ export interface Case {
   }
 }
 
+/** Policies, and what they are expected to decide. */
 export interface File {
   readonly policies: ReadonlyArray<Policy>
   readonly cases: ReadonlyArray<Case>
@@ -60,10 +61,12 @@ export interface FileError {
   readonly excerpt: string
 }
 
+/** A file's content, or everything that is wrong with its form. */
 export type Parsed =
   | { readonly ok: true; readonly file: File }
   | { readonly ok: false; readonly errors: ReadonlyArray<FileError> }
 
+/** A file with its compiled set, or everything that is wrong with either. */
 export type Checked =
   | { readonly ok: true; readonly file: File; readonly set: PolicySet }
   | { readonly ok: false; readonly errors: ReadonlyArray<FileError> }
@@ -77,7 +80,9 @@ export interface CaseResult {
   readonly message: string
 }
 
+/** The longest file that is read, in characters (UTF-16 code units). */
 export const MAX_CHARACTERS = 1_048_576
+/** YAML aliases that a file may have: each can repeat what it stands for. */
 export const MAX_ALIASES = 10
 
 const decisions: ReadonlyArray<Decision> = ["allow", "warn", "require_approval", "deny"]

@@ -68,6 +68,7 @@ export interface CircuitState {
 /** Says what an end means for the circuit. */
 export type Judge<A, E> = (exit: Exit.Exit<A, E>) => Circuit.Outcome
 
+/** A circuit with its calls; made by `make`, shared by all who call the dependency. */
 export interface CircuitBreaker {
   readonly name: string
   /** Runs the effect, or fails at once. */

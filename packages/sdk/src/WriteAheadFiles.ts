@@ -8,6 +8,10 @@ import { promisify } from "node:util"
 /** An open file. */
 export type FileHandle = number
 
+/**
+ * What the log does with files, synchronously but for `syncLater`; what cannot be done is thrown, as
+ * `node:fs` does.
+ */
 export interface WriteAheadFiles {
   /** Milliseconds that only rise: how long a write took. */
   readonly elapsed: () => number

@@ -45,6 +45,7 @@ import { migrate } from "./sql/Migrations.ts"
 import { Subscribers } from "./stream/Subscribers.ts"
 import { TrustScores } from "./trust/TrustScores.ts"
 
+/** Where the platform serves, over which database, and for whom. */
 export interface ServerOptions {
   /** 0: a free one. */
   readonly port: number

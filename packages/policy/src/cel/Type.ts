@@ -47,23 +47,39 @@ export interface TypeVar {
 
 const simple = (k: Simple): Type => ({ k })
 
+/** Any value; the checker believes what is done with it. */
 export const DYN: Type = { k: "dyn", open: false }
 /** A value of JSON without a declared shape. */
 export const OPEN: Type = { k: "dyn", open: true }
+/** `null`. */
 export const NULL = simple("null_type")
+/** `true` and `false`. */
 export const BOOL = simple("bool")
+/** Signed integers of 64 bits. */
 export const INT = simple("int")
+/** Unsigned integers of 64 bits, such as `1u`. */
 export const UINT = simple("uint")
+/** IEEE 754 doubles. */
 export const DOUBLE = simple("double")
+/** Texts of Unicode code points. */
 export const STRING = simple("string")
+/** Bytes, such as `b"abc"`. */
 export const BYTES = simple("bytes")
+/** Points in time. */
 export const TIMESTAMP = simple("timestamp")
+/** Spans of time. */
 export const DURATION = simple("duration")
+/** Addresses of IPv4 and IPv6. */
 export const IP = simple("ip")
+/** Ranges of addresses. */
 export const CIDR = simple("cidr")
+/** Lists of one type. */
 export const list = (of: Type): Type => ({ k: "list", of })
+/** Maps of one type of keys to one of values. */
 export const map = (key: Type, value: Type): Type => ({ k: "map", key, value })
+/** A value that may be absent, as `a.?b` gives. */
 export const optional = (of: Type): Type => ({ k: "optional", of })
+/** The type of a type, as `type(x)` gives. */
 export const typeOf = (of: Type): Type => ({ k: "type", of })
 /** A closed object: only these fields exist. */
 export const object = (name: string, fields: Readonly<Record<string, Field>>): Type => ({
@@ -73,6 +89,7 @@ export const object = (name: string, fields: Readonly<Record<string, Field>>): T
 })
 /** JSON with string keys and anything below. */
 export const OPEN_MAP = map(STRING, OPEN)
+/** A hole to be filled; `name` is for messages. */
 export const variable = (name: string): TypeVar => ({ k: "var", name, ref: undefined })
 
 /** The type behind filled holes. */

@@ -5,6 +5,7 @@ import type { Decision, Policy, PolicyInput, PolicyRef } from "./Policy.ts"
 import type { EvaluateOptions, PolicySet } from "./Set.ts"
 import type { Reason } from "./Verdict.ts"
 
+/** What tells one set from another, by the ids of their policies. */
 export interface Diff {
   readonly added: ReadonlyArray<PolicyRef>
   readonly removed: ReadonlyArray<PolicyRef>
@@ -69,6 +70,7 @@ export interface Flip {
   readonly because: ReadonlyArray<Reason>
 }
 
+/** What another set would have decided on recorded inputs. */
 export interface Replay {
   readonly inputs: number
   readonly flips: ReadonlyArray<Flip>

@@ -27,12 +27,14 @@ export interface Clause {
   readonly saw: Readonly<Record<string, unknown>>
 }
 
+/** How one policy came out, clause by clause. */
 export interface PolicyExplanation extends PolicyRef {
   /** `holds` or `violated` for a requirement, `matched` or `not_matched` for a rule, `error` for either. */
   readonly outcome: "holds" | "violated" | "matched" | "not_matched" | "error"
   readonly clauses: ReadonlyArray<Clause>
 }
 
+/** Why a set decided as it did. */
 export interface Explanation {
   /** In priority order. */
   readonly policies: ReadonlyArray<PolicyExplanation>

@@ -13,8 +13,10 @@ import { type Enforcement, type PolicyInput, type PolicyRef, type Scope, traces,
 import { type Box, type Constraint, failuresOf, intersect, pick, type Region, regionOf } from "./Region.ts"
 import type { Compiled, PolicySet } from "./Set.ts"
 
+/** What is odd about a policy. */
 export type FindingKind = "never_matches" | "always_true" | "shadowed" | "contradicts"
 
+/** Something odd about a policy, with an input that shows it. */
 export interface Finding {
   readonly kind: FindingKind
   readonly policy: PolicyRef

@@ -14,6 +14,7 @@ export type Enforcement = "allow" | "deny" | "warn" | "require_approval"
 /** How strongly: advisory and soft weaken a denial or a wanted approval to a warning. */
 export type Level = "advisory" | "soft" | "hard" | "critical"
 
+/** Where a policy is in its life; only `active` ones decide. Absent: active. */
 export type Status = "draft" | "active" | "inactive" | "archived"
 
 /** What comes out of a set. */
@@ -107,8 +108,11 @@ export interface PolicyRef {
   readonly version: string | number | undefined
 }
 
+/** All that a rule can decide. */
 export const enforcements: ReadonlyArray<Enforcement> = ["allow", "deny", "warn", "require_approval"]
+/** All levels, weakest first. */
 export const levels: ReadonlyArray<Level> = ["advisory", "soft", "hard", "critical"]
+/** All statuses of a policy. */
 export const statuses: ReadonlyArray<Status> = ["draft", "active", "inactive", "archived"]
 
 const WEAK: ReadonlySet<Level> = new Set(["advisory", "soft"])

@@ -34,11 +34,16 @@ import { FlatProgram } from "./Program.ts"
 import { FACETS, holds, Index, type Left, restricting } from "./Scopes.ts"
 import { type Reason, Verdict } from "./Verdict.ts"
 
+/** What the policies of a set may use. */
 export interface CompileOptions {
   /** Operations that one policy may use for one input. Default 100,000. */
   readonly budget?: number
 }
 
+/**
+ * A set, or everything that is wrong with its policies: one that does not compile is refused whole
+ * (POLICY-7).
+ */
 export type Made =
   | { readonly ok: true; readonly set: PolicySet }
   | { readonly ok: false; readonly errors: ReadonlyArray<PolicyError> }
@@ -51,6 +56,7 @@ export interface Compiled {
   readonly reads: ReadonlyArray<string>
 }
 
+/** What is known about the input. */
 export interface EvaluateOptions {
   /** Facts that are not held: policies that read them are left out and listed as deferred (GOVERN-8). */
   readonly unheld?: Unheld | undefined
@@ -121,6 +127,7 @@ const MAX_UNHELD = 64
 const NOTHING: PolicyInput = {}
 const NONE_UNSURE: ReadonlyArray<Unsure> = []
 
+/** Compiled policies that are evaluated together; a set never changes, a change is another set (POLICY-7). */
 export class PolicySet {
   /** All policies, the inactive ones too, in priority order. */
   readonly policies: ReadonlyArray<Policy>

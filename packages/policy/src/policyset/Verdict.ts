@@ -46,6 +46,7 @@ const strongest = (reasons: ReadonlyArray<Reason>): Decision => {
   return best
 }
 
+/** What a set decided on an input, and by which policies; what costs more is made when it is asked for. */
 export class Verdict {
   /** `warn` is allowed, with warnings. */
   readonly decision: Decision

@@ -87,6 +87,7 @@ export interface EventInputs {
   readonly audit: AuditInput
 }
 
+/** What an event can be about. */
 export type EventKind = keyof EventInputs
 
 /** Kinds that go to a stream; the others are calls of the HTTP API. */

@@ -12,6 +12,7 @@ export const spans = [
   "EventBuffer.sendEvents",
   "EventBuffer.sendReports"
 ] as const
+/** A span of the SDK. */
 export type SpanName = (typeof spans)[number]
 
 /** Attributes of spans and of metrics, with their types. `gen_ai.*` and `error.*` are OpenTelemetry's. */
@@ -49,7 +50,9 @@ export const attributes = {
   "agion.policy.version": "int",
   "agion.resource.id": "string"
 } as const
+/** An attribute of the SDK's spans and metrics. */
 export type AttributeName = keyof typeof attributes
+/** Attributes with their values; undefined: not known, and not told. */
 export type Attributes = { readonly [name in AttributeName]?: string | number | undefined }
 
 /** What a metric is: its kind, its unit by UCUM, and the attributes that its series differ in. */
@@ -195,4 +198,5 @@ export const metrics = {
     description: "Policy bundles that were refused"
   }
 } as const satisfies { readonly [name: string]: MetricKind }
+/** A metric of the SDK. */
 export type MetricName = keyof typeof metrics

@@ -40,6 +40,7 @@ export interface Seen {
   readonly epoch: number
 }
 
+/** Records changes in their transactions, and tells of them once they are committed (FRESH-1). */
 export class Changes extends Context.Service<
   Changes,
   {

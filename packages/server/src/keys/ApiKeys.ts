@@ -23,6 +23,7 @@ export interface NewApiKey {
   readonly agentId: string | null
 }
 
+/** Makes, lists, revokes and verifies keys of the API. */
 export class ApiKeys extends Context.Service<
   ApiKeys,
   {

@@ -34,6 +34,7 @@ export class InvalidSecretKey extends Schema.TaggedError<InvalidSecretKey>()("In
   }
 }
 
+/** With which keys credentials are encrypted at rest. */
 export interface SecretsOptions {
   /** 32 bytes in base64; absent: made and kept with the data. */
   readonly key?: Redacted.Redacted | undefined
@@ -43,6 +44,7 @@ export interface SecretsOptions {
   readonly batch?: number
 }
 
+/** Encrypts and decrypts credentials at rest. */
 export class Secrets extends Context.Service<
   Secrets,
   {

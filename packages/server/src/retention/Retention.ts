@@ -12,6 +12,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
 import * as Leases from "../sql/Leases.ts"
 
+/** What goes when. */
 export interface RetentionOptions {
   /** How long the ids of applied events are kept. Default: 90 days. */
   readonly eventIds?: Duration.Input

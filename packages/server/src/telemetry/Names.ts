@@ -2,6 +2,7 @@
 
 /** Spans, beside those of effect's HTTP server and SQL client. */
 export const spans = ["Checks.check", "Checks.batch", "Checks.reserve", "Ingest.apply"] as const
+/** A span of the platform. */
 export type SpanName = (typeof spans)[number]
 
 /** Attributes of spans and of metrics, with their types. */
@@ -15,6 +16,7 @@ export const attributes = {
   "agion.events.result": "string",
   "agion.stream.name": "string"
 } as const
+/** An attribute of the platform's spans and metrics. */
 export type AttributeName = keyof typeof attributes
 
 /** What a metric is: its kind, its unit by UCUM, and the attributes that its series differ in. */
@@ -64,4 +66,5 @@ export const metrics = {
     description: "Alerts that were raised"
   }
 } as const satisfies { readonly [name: string]: MetricKind }
+/** A metric of the platform. */
 export type MetricName = keyof typeof metrics
