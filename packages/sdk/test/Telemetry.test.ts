@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Metric, Stream, Tracer } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Metric, Stream, Tracer } from "effect"
+import { TestClock } from "effect/testing"
 import {
   AgionSdk,
+  CircuitBreaker,
   EventBuffer,
   governed,
   governedStream,
+  HttpPool,
   PermissionCache,
   PolicyEngine,
   PolicySync,
@@ -239,6 +242,75 @@ describe("metrics", () => {
       assert.deepEqual(inside, [])
     }).pipe(ownRegistry)
   )
+})
+
+describe("the breaker around the platform", () => {
+  const rules = { consecutiveFailures: 3, openMs: 100, maxOpenMs: 400, probes: 1, successes: 2 }
+  const own = { "agion.breaker.name": "platform" }
+
+  /** What the registry says of the breaker: its level, its changes by where they led, and calls not tried. */
+  const told = Effect.map(Metric.snapshot, (snapshots) => ({
+    state: valueOf(snapshots, "agion.breaker.state", own),
+    open: valueOf(snapshots, "agion.breaker.transitions", { ...own, "agion.breaker.to": "open" }),
+    half: valueOf(snapshots, "agion.breaker.transitions", { ...own, "agion.breaker.to": "half" }),
+    closed: valueOf(snapshots, "agion.breaker.transitions", { ...own, "agion.breaker.to": "closed" }),
+    rejections: valueOf(snapshots, "agion.breaker.rejections", own)
+  }))
+
+  it.effect("OUTAGE-7 is counted and logged when it opens, half opens and closes", () => {
+    const logged: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (String(message).includes("`platform`")) logged.push(`${logLevel} ${String(message)}`)
+    })
+    return Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make({ name: "platform", ...rules })
+      const fails = Effect.flip(breaker.run(Effect.fail("down")))
+      const away = () => `no calls for ${Math.ceil(breaker.stateUnsafe().retryAfterMs)} ms`
+      yield* Effect.gen(function* () {
+        const none = { state: 0, open: undefined, half: undefined, closed: undefined, rejections: 0 }
+        yield* fails
+        yield* fails
+        assert.deepEqual([yield* told, logged], [none, []], "failures alone are no change")
+
+        yield* fails
+        const first = away()
+        assert.instanceOf(yield* fails, CircuitBreaker.CircuitOpen)
+        assert.deepEqual(yield* told, { ...none, state: 2, open: 1, rejections: 1 })
+
+        yield* TestClock.adjust("100 millis")
+        yield* breaker.run(Effect.void)
+        assert.deepEqual(yield* told, { ...none, state: 1, open: 1, half: 1, rejections: 1 })
+
+        yield* fails
+        const second = away()
+        assert.deepEqual(yield* told, { ...none, state: 2, open: 2, half: 1, rejections: 1 })
+
+        yield* TestClock.adjust("200 millis")
+        yield* breaker.run(Effect.void)
+        yield* breaker.run(Effect.void)
+        assert.deepEqual(yield* told, { state: 0, open: 2, half: 2, closed: 1, rejections: 1 })
+
+        assert.deepEqual(logged, [
+          `Warn \`platform\` is away: ${first}`,
+          "Info circuit of `platform`: open to half",
+          `Warn \`platform\` is away: ${second}`,
+          "Info circuit of `platform`: open to half",
+          "Info circuit of `platform`: half to closed"
+        ])
+        for (const { attributes, id } of yield* Metric.snapshot) {
+          if (!id.startsWith("agion.breaker.")) continue
+          const kind = Object.entries(TelemetryNames.metrics).find(([name]) => name === id)?.[1]
+          assert.strictEqual(attributes?.["unit"], kind?.unit, id)
+          assert.containsAllKeys(attributes, [...(kind?.attributes ?? ["a metric of the catalogue"])], id)
+        }
+      }).pipe(
+        Effect.provide(
+          agent(collecting()).pipe(Layer.provide(Layer.succeed(HttpPool.PlatformCircuit, breaker)))
+        )
+      )
+      assert.deepEqual(yield* Metric.snapshot, [])
+    }).pipe(Effect.provide(Logger.layer([logger])), ownRegistry)
+  })
 })
 
 describe("the environment", () => {
