@@ -71,6 +71,9 @@ export type Work<A, E, R> = Effect.Effect<A, E, R> | ((call: GovernedCall) => Ef
 /** The error of a time-out, where one was asked for. */
 export type TimeoutOf<O> = O extends { readonly timeout: Duration.Input } ? CallTimedOut : never
 
+/** Takes no option that there is none of: content under a misspelt name would not be scanned. */
+export type Known<O> = { readonly [name in Exclude<keyof O, keyof GovernedOptions<never>>]: never }
+
 /** Governed calls. */
 export class Governance extends Context.Service<
   Governance,
@@ -79,7 +82,7 @@ export class Governance extends Context.Service<
     readonly run: <A, O extends GovernedOptions<A> = GovernedOptions<A>>(
       action: string,
       resource: string,
-      options?: O
+      options?: O & Known<O>
     ) => <E, R>(work: Work<A, E, R>) => Effect.Effect<A, E | Denied | TimeoutOf<O>, R>
     /**
      * Opens a call whose end comes later, such as a stream's: permitted now, ended by `end`. When the scope
@@ -423,7 +426,7 @@ const make = Effect.gen(function* () {
     telemetry: yield* Telemetry.orSilent
   }
   const run =
-    <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O) =>
+    <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O & Known<O>) =>
     <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R> => {
       const given: GovernedOptions<A> = options ?? noOptions
       // Between the permit and the first step nothing may interrupt: a reservation would be left behind.

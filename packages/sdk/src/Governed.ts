@@ -13,6 +13,7 @@ import {
   Governance,
   type GovernedCall,
   type GovernedOptions,
+  type Known,
   type OpenCall,
   type TimeoutOf,
   type Work
@@ -21,7 +22,11 @@ import { PolicyEngine } from "./PolicyEngine.ts"
 
 /** Governs an effect, or a function that is given what the call knows (its redacted content, `report`). */
 export const governed =
-  <A, O extends GovernedOptions<A> = GovernedOptions<A>>(action: string, resource: string, options?: O) =>
+  <A, O extends GovernedOptions<A> = GovernedOptions<A>>(
+    action: string,
+    resource: string,
+    options?: O & Known<O>
+  ) =>
   <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R | Governance> =>
     Effect.flatMap(Governance, (governance) => governance.run<A, O>(action, resource, options)(work))
 

@@ -1,8 +1,9 @@
 import { ActorId, type CheckRequest, ResourceId } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { GovernanceHttp, PlatformUnavailable } from "../src/index.ts"
+import { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../src/index.ts"
+import { makeBatcher } from "../src/internal/CheckBatcher.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 
 const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
@@ -22,6 +23,9 @@ const checksOf = (body: unknown): ReadonlyArray<unknown> =>
   typeof body === "object" && body !== null && "checks" in body && Array.isArray(body.checks)
     ? body.checks
     : []
+
+const errorOf = <A, E>(exit: Exit.Exit<A, E>): unknown =>
+  Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
 
 /** Lets time pass until an effect has ended, and says how long it took. */
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -45,6 +49,50 @@ describe("the platform over HTTP", () => {
       const [batch] = platform.arrived.filter(({ path }) => path.endsWith("/batch"))
       assert.lengthOf(checksOf(batch?.body), 3)
     }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-1 what cannot be sent is refused alone, and is no outage of the others", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      const contexts = [{ note: "\u0000" }, { note: "\ud800" }, { n: Number.NaN }, { request_tokens: -1 }]
+      const bad = contexts.map((context) => ({ ...request(testUuid(2)), context }))
+      const ends = yield* Effect.all(
+        [request(testUuid(1)), ...bad].map((one) => Effect.exit(http.check(one))),
+        { concurrency: "unbounded" }
+      )
+      const [good, ...refused] = ends.map(errorOf)
+      assert.isUndefined(good)
+      for (const one of bad)
+        refused.push(errorOf(yield* Effect.exit(http.reserve({ ...one, amounts: {}, idempotencyKey: "k" }))))
+      assert.lengthOf(refused, 8)
+      for (const error of refused) {
+        assert.instanceOf(error, PlatformRefused)
+        assert.propertyVal(error, "status", 400)
+      }
+      assert.deepStrictEqual(paths(platform), ["/permissions/check"])
+    }).pipe(fresh())
+  )
+
+  it.effect("each check of a batch has an end of its own", () =>
+    Effect.gen(function* () {
+      const refused = "one of the batch"
+      const check = yield* makeBatcher((requests: ReadonlyArray<CheckRequest>) =>
+        Effect.succeed(
+          requests.map(({ resourceId }) =>
+            resourceId === testUuid(2) ? Exit.fail(refused) : Exit.succeed(`answer ${resourceId}`)
+          )
+        )
+      )
+      const ends = yield* Effect.all(
+        [1, 2, 3].map((n) => Effect.exit(check(request(testUuid(n))))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(ends, [
+        Exit.succeed(`answer ${testUuid(1)}`),
+        Exit.fail(refused),
+        Exit.succeed(`answer ${testUuid(3)}`)
+      ])
+    }).pipe(Effect.scoped)
   )
 
   it.effect("a single check goes by itself", () =>

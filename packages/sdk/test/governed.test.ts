@@ -53,7 +53,12 @@ const fresh = () => Effect.provide(AgionTest.layer())
 // A key in the shape of a provider's; put together so that no file holds one.
 const secret = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-")
 
+// @ts-expect-error: content under a name that there is none of would not be scanned.
+const misspelt = governed("chat", "model", { contents: "a prompt", origin: "user" })
+
 describe("the ends of a governed call", () => {
+  it("DLP-1 an option that there is none of does not compile", () => assert.isFunction(misspelt))
+
   it.effect("TRUST-5 a success earns trust and is told once with its decision", () =>
     Effect.gen(function* () {
       yield* ready()

@@ -11,11 +11,11 @@ interface Waiting<A, E> {
 }
 
 /**
- * A function that asks one by one over `ask`, which asks many. A caller that goes away takes nobody with it:
+ * A function that asks one by one over `ask`, which asks many and answers each; its failure is everybody's. A caller that goes away takes nobody with it:
  * the call runs in the scope in which the batcher was made.
  */
 export const makeBatcher = Effect.fnUntraced(function* <A, E>(
-  ask: (requests: ReadonlyArray<CheckRequest>) => Effect.Effect<ReadonlyArray<A>, E>
+  ask: (requests: ReadonlyArray<CheckRequest>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>, E>
 ): Effect.fn.Return<(request: CheckRequest) => Effect.Effect<A, E>, never, Scope.Scope> {
   const scope = yield* Effect.scope
   let waiting = new Map<string, Waiting<A, E>>()
@@ -48,7 +48,10 @@ export const makeBatcher = Effect.fnUntraced(function* <A, E>(
     })
 })
 
-const answerAll = <A, E>(batch: ReadonlyArray<Waiting<A, E>>, exit: Exit.Exit<ReadonlyArray<A>, E>): void => {
+const answerAll = <A, E>(
+  batch: ReadonlyArray<Waiting<A, E>>,
+  exit: Exit.Exit<ReadonlyArray<Exit.Exit<A, E>>, E>
+): void => {
   for (const [index, { answer }] of batch.entries())
     Deferred.doneUnsafe(
       answer,
@@ -56,12 +59,8 @@ const answerAll = <A, E>(batch: ReadonlyArray<Waiting<A, E>>, exit: Exit.Exit<Re
     )
 }
 
-const answerAt = <A, E>(answers: ReadonlyArray<A>, index: number): Exit.Exit<A, E> => {
-  const answer = answers[index]
-  return answer === undefined
-    ? Exit.die(new Error("the platform answered fewer checks than were asked"))
-    : Exit.succeed(answer)
-}
+const answerAt = <A, E>(answers: ReadonlyArray<Exit.Exit<A, E>>, index: number): Exit.Exit<A, E> =>
+  answers[index] ?? Exit.die(new Error("the platform answered fewer checks than were asked"))
 
 /** One organization and at most 1,000 checks in each: an answer names the epoch of one organization. */
 const batchesOf = <A, E>(all: Iterable<Waiting<A, E>>): ReadonlyArray<ReadonlyArray<Waiting<A, E>>> => {

@@ -1,6 +1,6 @@
 /** `GovernanceHttp` over an `HttpClient`: loaded with the contract and its client when the layer is built. */
-import { type CheckRequest, epochHeader } from "@agion/domain"
-import { Clock, Duration, Effect, Random, Redacted, Schema } from "effect"
+import { CheckRequest, epochHeader, ReserveRequest } from "@agion/domain"
+import { Clock, Duration, Effect, Exit, Random, Redacted, Schema } from "effect"
 import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import {
   asRefusal,
@@ -155,6 +155,25 @@ const epochOf = (headers: Headers.Headers): number | null => {
   return Number.isSafeInteger(epoch) ? epoch : null
 }
 
+type Answered = Exit.Exit<CheckAnswer, PlatformRefused | PlatformUnavailable>
+
+/** What one check of a batch may be refused for: the others are asked without it. */
+const ofOne = [400, 413, 422]
+
+const isOfOne = (error: PlatformRefused | PlatformUnavailable): boolean =>
+  error instanceof PlatformRefused && ofOne.includes(error.status)
+
+/** A call that cannot be written down is nobody's outage, and takes no other call with it. */
+const isSendable = <T, E>(schema: Schema.Codec<T, E>, request: T): boolean =>
+  Exit.isSuccess(Schema.encodeExit(schema)(request))
+
+const unsendable = new PlatformRefused({
+  status: 400,
+  detail:
+    "something in the call's context or amounts cannot be sent: text with NUL or a lone surrogate, a number that is not finite or below zero, or JSON nested too deeply; leave it out",
+  retryAfterMs: null
+})
+
 export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions) {
   const settings = yield* Settings
   const client = quiet(yield* HttpClient.HttpClient)
@@ -180,9 +199,7 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
 
   const single = (request: CheckRequest) =>
     ask((api) => api.permissions.check({ payload: request, responseMode: "decoded-and-response" })).pipe(
-      Effect.map(
-        ([result, response]): ReadonlyArray<CheckAnswer> => [{ result, epoch: epochOf(response.headers) }]
-      ),
+      Effect.map(([result, response]): CheckAnswer => ({ result, epoch: epochOf(response.headers) })),
       Effect.mapError(asRefusal)
     )
   const many = (checks: ReadonlyArray<CheckRequest>) =>
@@ -194,23 +211,31 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
     ).pipe(
       Effect.map(([{ results }, response]) => {
         const epoch = epochOf(response.headers)
-        return results.map((result): CheckAnswer => ({ result, epoch }))
+        return results.map((result): Answered => Exit.succeed({ result, epoch }))
       }),
       Effect.mapError(asRefusal)
     )
-  const check = yield* makeBatcher((checks) => {
-    const [first] = checks
-    return first !== undefined && checks.length === 1 ? single(first) : many(checks)
-  })
+  const oneByOne = (checks: ReadonlyArray<CheckRequest>): Effect.Effect<ReadonlyArray<Answered>> =>
+    Effect.forEach(checks, (one) => Effect.exit(single(one)), { concurrency: 8 })
+  const check = yield* makeBatcher((checks) =>
+    checks.length === 1 ? oneByOne(checks) : Effect.catchIf(many(checks), isOfOne, () => oneByOne(checks))
+  )
 
   return GovernanceHttp.of({
     ask,
     act,
-    check: (request) => check({ ...request, fields: "entry" }),
-    reserve: (request) =>
-      ask((api) => api.permissions.reserve({ payload: request, responseMode: "decoded-and-response" })).pipe(
+    check: (request) => {
+      const asked: CheckRequest = { ...request, fields: "entry" }
+      return isSendable(CheckRequest, asked) ? check(asked) : Effect.fail(unsendable)
+    },
+    reserve: (request) => {
+      if (!isSendable(ReserveRequest, request)) return Effect.fail(unsendable)
+      return ask((api) =>
+        api.permissions.reserve({ payload: request, responseMode: "decoded-and-response" })
+      ).pipe(
         Effect.map(([result, response]) => ({ result, epoch: epochOf(response.headers) })),
         Effect.mapError(asRefusal)
       )
+    }
   })
 })

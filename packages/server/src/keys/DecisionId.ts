@@ -47,21 +47,37 @@ const variants = "89ab89ab89ab89ab"
 const pool = Buffer.alloc(4096)
 let spent = pool.length
 
-/** Twelve random bits, drawn from the system thousands at a time. */
-const random12 = (): number => {
+/** Eleven random bits, drawn from the system thousands at a time. */
+const random11 = (): number => {
   if (spent >= pool.length) {
     randomFillSync(pool)
     spent = 0
   }
   spent += 2
-  return pool.readUInt16BE(spent - 2) & 0xfff
+  return pool.readUInt16BE(spent - 2) & 0x7ff
 }
 
-/** A new id. */
+let lastTime = 0
+let lastCount = 0
+
+/** Counts within a millisecond, from a random number on; what overflows borrows the next one (RFC 9562, 6.2). */
+const tick = (now: number): void => {
+  if (now > lastTime || now < lastTime - 1000) {
+    lastTime = now
+    lastCount = random11()
+  } else if (lastCount < 0xfff) lastCount += 1
+  else {
+    lastTime += 1
+    lastCount = random11()
+  }
+}
+
+/** A new id; no two of a process are the same. */
 export const make = (secret: Uint8Array, facts: DecisionFacts): string => {
-  const time = Math.max(0, Math.floor(facts.now)).toString(16).padStart(12, "0").slice(-12)
-  const random = random12().toString(16).padStart(3, "0")
-  const head = `${time.slice(0, 8)}-${time.slice(8)}-7${random}`
+  tick(Math.max(0, Math.floor(facts.now)))
+  const time = lastTime.toString(16).padStart(12, "0").slice(-12)
+  const count = lastCount.toString(16).padStart(3, "0")
+  const head = `${time.slice(0, 8)}-${time.slice(8)}-7${count}`
   const mac = tail(keyOf(secret, facts.organizationId, facts.actorId, facts.allowed), head)
   return `${head}-${mac.slice(0, 4)}-${mac.slice(4)}`
 }

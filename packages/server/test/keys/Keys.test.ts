@@ -44,6 +44,14 @@ describe("decision ids", () => {
   const secret = randomBytes(32)
   const facts = { organizationId: "o", actorId: "a", allowed: true, now: 1_700_000_000_000 }
 
+  it("EVENT-5 no two ids are the same, however many are made in a millisecond", () => {
+    // Ids that overflow a millisecond are ahead of it: a day before those of the other tests.
+    const now = facts.now - 86_400_000
+    const ids = new Set(Array.from({ length: 20_000 }, () => DecisionId.make(secret, { ...facts, now })))
+    assert.strictEqual(ids.size, 20_000)
+    for (const id of ids) assert.isAtMost(DecisionId.timeOf(id) - now, 10)
+  })
+
   it("TRUST-6 an id shows that the actor was allowed something, and a denial's or an invented one does not", () => {
     const id = DecisionId.make(secret, facts)
     assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
