@@ -66,11 +66,15 @@ export const asOwner =
       const giveBack = Effect.map(sql`SELECT set_config('role', 'none', true)`, () =>
         holding.delete(connection)
       )
-      // After an error the transaction can only be rolled back, and the role with it.
-      const retake = Effect.ignore(take(sql, organizationId))
-      return Effect.andThen(
-        giveBack,
-        Effect.onExit(effect, () => retake)
+      // After an error nothing can be said until a rollback, which gives the role back by itself.
+      const retake = Effect.map(Effect.ignore(take(sql, organizationId)), () =>
+        holding.set(connection, organizationId)
+      )
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.andThen(
+          giveBack,
+          Effect.onExit(restore(effect), () => retake)
+        )
       )
     })
 

@@ -256,6 +256,7 @@ export const tenants = (it: It) => {
               sql.withTransaction(TenantRole.asOwner(sql)(Effect.andThen(role, sql`SELECT 1 / 0`)))
             )
             assert.strictEqual(undone._tag, "Failure")
+            assert.strictEqual(yield* TenantRole.asOwner(sql)(role), owner)
             const then: Array<string | undefined> = []
             yield* sql.afterCommit(Effect.orDie(Effect.map(role, (late) => assert.strictEqual(late, owner))))
             then.push(yield* role)
