@@ -451,7 +451,7 @@ describe("the snippets of docs/sdk.md and docs/telemetry.md", () => {
     const typed = [...blocks, ...snippetsOf("telemetry.md")].filter(({ language }) =>
       language.startsWith("ts")
     )
-    assert.lengthOf(typed, taken.size + 2)
+    assert.lengthOf(typed, taken.size + 3)
     const said = (await typeErrors([...typed, wrong], { declarations, shadows }))
       .split("\n")
       .filter((line) => line !== "")

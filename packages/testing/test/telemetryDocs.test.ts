@@ -4,7 +4,7 @@ import { stripTypeScriptTypes } from "node:module"
 import * as sdk from "@agion/sdk"
 import * as server from "@agion/server"
 import { assert, describe, it } from "@effect/vitest"
-import * as effect from "effect"
+import { Layer } from "effect"
 
 const page = readFileSync(new URL("../../../docs/telemetry.md", import.meta.url), "utf8")
 
@@ -62,18 +62,23 @@ for (const [side, names] of sides)
   })
 
 /** Runs a program of the page and answers its `live`. */
-const run = (text: string): unknown => {
-  const body = stripTypeScriptTypes(text)
-    .replace(/^import \{([^}]*)\} from "@agion\/sdk"$/gm, "const {$1} = sdk")
-    .replace(/^import \{([^}]*)\} from "effect"$/gm, "const {$1} = effect")
-  return new Function("sdk", "effect", `${body}\nreturn live`)(sdk, effect)
+const run = async (text: string): Promise<unknown> => {
+  const modules: Array<unknown> = []
+  const names: Array<string> = []
+  const imports = [...text.matchAll(/^import (?:\* as (\w+)|(\{[^}]*\})) from "([^"]+)"$/gm)]
+  for (const [, whole, some, from = ""] of imports) {
+    modules.push(await import(from))
+    names.push(whole ?? some ?? "")
+  }
+  const body = stripTypeScriptTypes(text.replace(/^import .*$/gm, ""))
+  return new Function(...names, `${body}\nreturn live`)(...modules)
 }
 
 describe("the programs of the page", () => {
   const programs = [...page.matchAll(/^```ts run\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? "")
 
-  it("are there", () => assert.lengthOf(programs, 2))
+  it("are there", () => assert.lengthOf(programs, 3))
 
   for (const [n, program] of programs.entries())
-    it(`make a layer: ${n + 1}`, () => assert.isTrue(effect.Layer.isLayer(run(program))))
+    it(`make a layer: ${n + 1}`, async () => assert.isTrue(Layer.isLayer(await run(program))))
 })
