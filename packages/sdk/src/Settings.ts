@@ -4,7 +4,7 @@
  * `AgionSdk.layer` makes it from its options and `AgionSdk.layerConfig` from `AGION_*` variables; a program
  * that composes the parts itself provides it with `Settings.layer`.
  */
-import { ActorId, type ActorType, OrganizationId, Streams } from "@agion/domain"
+import { ActorId, type ActorType, actorTypes, fromBase64Url, OrganizationId, Streams } from "@agion/domain"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 
 /** A key of the platform that the agent pins instead of trusting its first contact (OUTAGE-5). */
@@ -37,7 +37,7 @@ export interface SettingsOptions {
   /** Default: `agent`. */
   readonly actorType?: ActorType
   readonly apiKey?: string | Redacted.Redacted<string>
-  /** `production` demands a pinned key and governance switched on. Default: `development`. */
+  /** `production` (`prod`, in any case) demands a pinned key and governance switched on. Default: `development`. */
   readonly environment?: string
   /** `observe`: everything is decided and reported, nothing is blocked (POLICY-8). Default: `enforce`. */
   readonly enforcement?: "enforce" | "observe"
@@ -93,6 +93,41 @@ const urlOf = (value: string | URL): URL | undefined => {
   }
 }
 
+/** A misspelt `production` is no development. */
+const isProduction = (environment: string | undefined): boolean =>
+  ["production", "prod"].includes((environment ?? "").trim().toLowerCase())
+
+/** True for a key id and base64url of 32 bytes. */
+const isPinnedKey = ({ keyId, publicKey }: PinnedKey): boolean =>
+  isName(keyId) && typeof publicKey === "string" && fromBase64Url(publicKey)?.length === 32
+
+/** What a header can carry. */
+const isKeyText = (apiKey: string | Redacted.Redacted<string>): boolean => {
+  const text: unknown = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
+  return typeof text === "string" && /^[\x21-\x7e]+$/.test(text)
+}
+
+const isOneOf = (values: ReadonlyArray<unknown>, value: unknown): boolean =>
+  value === undefined || values.includes(value)
+
+/** What a program without types, or an environment, gets wrong: the setting and what to do. */
+const faultOf = (options: SettingsOptions): [setting: string, problem: string] | undefined => {
+  const { apiKey, signingKey } = options
+  if (signingKey != null && !isPinnedKey(signingKey))
+    return [
+      "signingKey",
+      "must have a `keyId` and a `publicKey` of 32 bytes in base64url; take it from `GET /api/v1/signing-keys`"
+    ]
+  if (apiKey != null && !isKeyText(apiKey))
+    return ["apiKey", "must be text of visible ASCII characters, as `agion keys create` printed it"]
+  if (!isOneOf(["enforce", "observe"], options.enforcement))
+    return ["enforcement", "must be `enforce` or `observe`"]
+  if (!isOneOf([true, false], options.governance)) return ["governance", "must be true or false"]
+  if (!isOneOf(actorTypes, options.actorType))
+    return ["actorType", `must be one of ${actorTypes.map((one) => `\`${one}\``).join(", ")}`]
+  return undefined
+}
+
 /** Checks options and fills in what was left out. */
 const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
   if (!isName(options.agentId)) return invalid("agentId", "must be text of 1 to 1,000 characters")
@@ -101,10 +136,12 @@ const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, Se
   const url = urlOf(options.gatewayUrl)
   if (url === undefined)
     return invalid("gatewayUrl", "must be an http or https address, such as `http://127.0.0.1:8080`")
-  const production = options.environment === "production"
+  const fault = faultOf(options)
+  if (fault !== undefined) return invalid(...fault)
+  const production = isProduction(options.environment)
   if (production && options.governance === false)
     return invalid("governance", "cannot be switched off in production; remove `ENABLE_GOVERNANCE=false`")
-  if (production && options.signingKey === undefined)
+  if (production && options.signingKey == null)
     return invalid("signingKey", "is required in production; take it from `GET /api/v1/signing-keys`")
   const { apiKey } = options
   return Effect.succeed({
@@ -112,7 +149,7 @@ const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, Se
     actorType: options.actorType ?? "agent",
     organizationId: OrganizationId.make(organizationId),
     gatewayUrl: url.href.replace(/\/+$/, "").replace(/\/api\/v1$/, ""),
-    apiKey: apiKey === undefined ? null : typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
+    apiKey: apiKey == null ? null : typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     production,
     enforcement: options.enforcement ?? "enforce",
     governance: options.governance ?? true,

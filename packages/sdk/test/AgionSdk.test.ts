@@ -65,7 +65,7 @@ describe("the whole SDK", () => {
         governance: true,
         enforcement: "observe",
         production: true,
-        signingKey: { keyId: "key:1", publicKey: "abc" }
+        signingKey: { keyId: "key:1", publicKey: "A".repeat(43) }
       })
     }).pipe(
       environment({
@@ -73,7 +73,7 @@ describe("the whole SDK", () => {
         AGION_ORG_ID: "acme",
         AGION_ENV: "production",
         AGION_ENFORCEMENT: "observe",
-        AGION_SIGNING_KEY: "key:1:abc"
+        AGION_SIGNING_KEY: `key:1:${"A".repeat(43)}`
       })
     )
   )
