@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Agion, PermissionDenied, PolicyViolation, SettingsInvalid } from "../src/promise/index.ts"
+import {
+  AgentClosed,
+  Agion,
+  PermissionDenied,
+  PolicyViolation,
+  SettingsInvalid
+} from "../src/promise/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -8,14 +14,16 @@ const model = testUuid(1)
 const agent = "agent-1"
 
 /** An agent on a platform in memory. */
-const connect = async (): Promise<{ readonly agion: Agion; readonly platform: Platform }> => {
+const connect = async (
+  options: Parameters<typeof AgionTest.layer>[0] = {}
+): Promise<{ readonly agion: Agion; readonly platform: Platform }> => {
   let platform: Platform | undefined
   const seen = Layer.effectDiscard(
     Effect.map(TestPlatform, (made) => {
       platform = made
     })
   )
-  const agion = await Agion.over(seen.pipe(Layer.provideMerge(AgionTest.layer())))
+  const agion = await Agion.over(seen.pipe(Layer.provideMerge(AgionTest.layer(options))))
   if (platform === undefined) throw new Error("no platform")
   platform.resource({ id: model })
   platform.grant(agent, model)
@@ -162,6 +170,130 @@ describe("the promise front", () => {
     if (before !== undefined) process.env["AGION_AGENT_ID"] = before
     assert.instanceOf(error, SettingsInvalid)
     assert.match(error.message, /^`AGION_AGENT_ID` of the environment is missing or wrong.*$/)
+  })
+})
+
+/** Reads all: the `first` element is there, and what `ended` the `for await`. */
+const reading = (all: AsyncIterable<unknown>) => {
+  const { promise: first, resolve } = Promise.withResolvers<void>()
+  const read = async () => {
+    for await (const _ of all) resolve()
+    return "complete"
+  }
+  return { first, ended: read().catch((error: unknown) => error) }
+}
+
+const assertClosed = (error: unknown) => {
+  assert.instanceOf(error, AgentClosed)
+  assert.include(error, { code: "closed", message: "this agent is closed; connect again" })
+}
+
+describe("a stream whose signal aborts", () => {
+  const spec = { action: "chat", resource: model, estimate: { tokens: 100 }, scan: false }
+  const reason = new Error("enough")
+
+  it("GOVERN-4 midway rejects with the signal's reason, settled by its estimate", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    platform.grant(agent, model, "use", { tokenLimitPerDay: 1000 })
+    const stop = new AbortController()
+    const all = agion.stream({ ...spec, signal: stop.signal }, async function* () {
+      yield "one"
+      await new Promise(() => {})
+    })
+    const { first, ended } = reading(all)
+    await first
+    stop.abort(reason)
+    assert.strictEqual(await ended, reason)
+    await agion.flush()
+    assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 100 })
+  })
+
+  it("GOVERN-4 before it begins rejects with the signal's reason, and its work never starts", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    let started = false
+    const all = agion.stream({ ...spec, signal: AbortSignal.abort(reason) }, async function* () {
+      started = true
+      yield "one"
+    })
+    assert.strictEqual(await reading(all).ended, reason)
+    assert.isFalse(started)
+    assert.strictEqual(platform.reservations.size, 0)
+  })
+})
+
+describe("an agent that closes", () => {
+  const spec = { action: "chat", resource: model, estimate: { tokens: 100 } }
+
+  it("GOVERN-2 ends a stream under way, which is charged by its estimate", async () => {
+    const { agion, platform } = await connect({ events: { shutdownDeadline: "2 seconds" } })
+    platform.grant(agent, model, "use", { tokenLimitPerDay: 1000 })
+    const { promise: left, resolve } = Promise.withResolvers<void>()
+    async function* endless() {
+      try {
+        for (;;) {
+          yield "on "
+          await new Promise((go) => setImmediate(go))
+        }
+      } finally {
+        resolve()
+      }
+    }
+    const { first, ended } = reading(agion.stream({ ...spec, scan: false }, endless))
+    await first
+    const idle = agion.stream({ ...spec, scan: false }, async function* () {
+      yield "one"
+      yield "two"
+    })
+    const iterator = idle[Symbol.asyncIterator]()
+    await iterator.next()
+    await agion.close()
+    assertClosed(await ended)
+    await left
+    assertClosed(await iterator.next().catch((error: unknown) => error))
+    assert.deepStrictEqual(
+      [...platform.reservations.values()].map(({ state, tokens }) => [state, tokens]),
+      [
+        ["settled", 100],
+        ["settled", 100]
+      ]
+    )
+  })
+
+  it("ends a call under way and the changes that somebody waits for", async () => {
+    const { agion } = await connect()
+    const { promise: begun, resolve } = Promise.withResolvers<void>()
+    const call = agion.governed(spec, () => {
+      resolve()
+      return new Promise(() => {})
+    })
+    const ended = call.catch((error: unknown) => error)
+    const changes = [reading(agion.trust.changes()), reading(agion.policies.changes())]
+    await begun
+    await agion.close()
+    assertClosed(await ended)
+    for (const change of changes) assertClosed(await change.ended)
+  })
+
+  it("refuses whatever is asked of it after", async () => {
+    const { agion } = await connect()
+    assert.isTrue((await agion.check({ resourceId: model })).allowed)
+    const known = agion.stream(spec, async function* () {
+      yield "never"
+    })
+    await agion.close()
+    await agion.close()
+    const asked = [
+      agion.governed(spec, () => "never"),
+      agion.check({ resourceId: model }),
+      agion.trust.score(),
+      agion.flush(),
+      agion.statistics(),
+      reading(known).ended,
+      reading(agion.trust.changes()).ended
+    ]
+    for (const answer of asked) assertClosed(await answer.catch((error: unknown) => error))
   })
 })
 

@@ -8,11 +8,23 @@
  * )
  * ```
  *
- * **Gotchas**: closing flushes events within two seconds; without `close` or `await using` the process may stay.
+ * **Gotchas**: closing ends calls and streams that are under way with `AgentClosed`, as every call after it, and
+ * flushes events within two seconds; without `close` or `await using` the process may stay.
  */
 import type { ResourceType } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
-import { Context, Effect, Exit, Layer, Logger, ManagedRuntime, References, Schema, Stream } from "effect"
+import {
+  Cause,
+  Context,
+  Effect,
+  Exit,
+  Layer,
+  Logger,
+  ManagedRuntime,
+  References,
+  Schema,
+  Stream
+} from "effect"
 import { ConfigMissing } from "../AgentConfig.ts"
 import { AgentHost, type HostOptions } from "../AgentHost.ts"
 import { type AgionOptions, layerConfig, layer as layerOf, type Services } from "../AgionSdk.ts"
@@ -30,7 +42,8 @@ import { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery
 import { PolicySync } from "../PolicySync.ts"
 import { Settings, SettingsInvalid } from "../Settings.ts"
 import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
-import { argumentsOf, redactedArgs } from "./Arguments.ts"
+import { seenOf } from "./Arguments.ts"
+import { AgentClosed, OpenStreams } from "./Closing.ts"
 import { type Host, openHost } from "./Host.ts"
 import { type Functions, type Tool, type ToolOptions, toolOf } from "./Tools.ts"
 
@@ -55,6 +68,7 @@ export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"
 export type { TrustChange, TrustView } from "../TrustTracker.ts"
+export { AgentClosed } from "./Closing.ts"
 export type { Host } from "./Host.ts"
 export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
@@ -100,6 +114,7 @@ export class Agion implements AsyncDisposable {
   readonly #runtime: ManagedRuntime.ManagedRuntime<Services, unknown>
   readonly #services: Context.Context<Services>
   readonly #cache: PermissionCache["Service"]
+  readonly #streams = new OpenStreams()
 
   private constructor(
     runtime: ManagedRuntime.ManagedRuntime<Services, unknown>,
@@ -140,7 +155,17 @@ export class Agion implements AsyncDisposable {
   }
 
   #run<A, E>(effect: Effect.Effect<A, E, Services>, signal?: AbortSignal): Promise<A> {
-    return this.#runtime.runPromise(effect, signalOf(signal))
+    if (this.#streams.closed) return Promise.reject(new AgentClosed())
+    return this.#runtime.runPromiseExit(effect, signalOf(signal)).then((exit) => {
+      if (Exit.isSuccess(exit)) return exit.value
+      const cut = this.#streams.closed && Cause.hasInterruptsOnly(exit.cause)
+      throw cut ? new AgentClosed() : Cause.squash(exit.cause)
+    })
+  }
+
+  #changes<A>(changes: Stream.Stream<A>): AsyncIterable<A> {
+    const all = Stream.toAsyncIterableWith(changes, this.#services)
+    return { [Symbol.asyncIterator]: () => this.#streams.read(all) }
   }
 
   /** Runs `work` as a governed call. Rejects with a denial, or with what `work` rejected with. */
@@ -167,19 +192,21 @@ export class Agion implements AsyncDisposable {
 
   /**
    * A function that is governed each time it is called, with the same arguments. Policies see them as
-   * `request.arguments`: a single object as it is, others as `args`. An `AbortSignal` among them stops the call.
+   * `request.arguments`: a single object as it is, others as `args`; one that cannot be read refuses the call. An
+   * `AbortSignal` among them stops the call.
    */
   wrap<Args extends ReadonlyArray<unknown>, A>(
     spec: CallSpec<A> | ((...args: Args) => CallSpec<A>),
     work: (...args: Args) => PromiseLike<A> | A
   ): (...args: Args) => Promise<A> {
-    return (...args) => {
+    return async (...args) => {
       const given = typeof spec === "function" ? spec(...args) : spec
       const signal = given.signal ?? args.find((arg) => arg instanceof AbortSignal)
-      const seen = argumentsOf(args)
-      return this.governed(
-        { ...given, arguments: given.arguments ?? seen, ...(signal === undefined ? {} : { signal }) },
-        (call) => work(...(given.arguments === undefined ? redactedArgs(args, seen, call.arguments) : args))
+      const stopping = signal === undefined ? {} : { signal }
+      if (given.arguments !== undefined) return this.governed({ ...given, ...stopping }, () => work(...args))
+      const seen = seenOf(args)
+      return this.governed({ ...given, arguments: seen.arguments, ...stopping }, (call) =>
+        work(...seen.redacted(call.arguments))
       )
     }
   }
@@ -208,7 +235,10 @@ export class Agion implements AsyncDisposable {
     )
   }
 
-  /** Governs a stream of what `work` gives; text in it is scanned (GOVERN-4). */
+  /**
+   * Governs a stream of what `work` gives; text in it is scanned (GOVERN-4). Where the signal aborts, the stream is
+   * settled by its estimate and rejects with the signal's reason.
+   */
   stream<A>(
     spec: CallSpec & { readonly scan?: boolean },
     work: (call: GovernedCall) => AsyncIterable<A> | ReadableStream<A>
@@ -219,12 +249,12 @@ export class Agion implements AsyncDisposable {
       resource,
       options
     )((call) => Stream.fromAsyncIterable(work(call) as AsyncIterable<A>, (cause) => new Rejected(cause)))
-    const stopped = signal === undefined ? stream : Stream.interruptWhen(stream, aborted(signal))
-    return unwrapped(Stream.toAsyncIterableWith(stopped, this.#services))
+    return this.#streams.read(Stream.toAsyncIterableWith(stream, this.#services), signal)
   }
 
   /** May this agent do this now? A denial is an answer. Rejects when the platform refuses the question itself. */
   check(input: CheckInput, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
+    if (this.#streams.closed) return Promise.reject(new AgentClosed())
     const checked = this.#cache.checkUnsafe(input)
     // A hit is a value already: no fiber is needed to hand it out.
     return isSettled(checked) ? Promise.resolve(checked.value) : this.#run(checked, options.signal)
@@ -287,7 +317,7 @@ export class Agion implements AsyncDisposable {
       score: (): Promise<TrustView> => this.#run(trust.score),
       refresh: (): Promise<TrustView> => this.#run(trust.refresh),
       expected: (): Promise<number> => this.#run(trust.expected),
-      changes: (): AsyncIterable<TrustChange> => Stream.toAsyncIterableWith(trust.changes, this.#services)
+      changes: (): AsyncIterable<TrustChange> => this.#changes(trust.changes)
     }
   }
 
@@ -300,7 +330,7 @@ export class Agion implements AsyncDisposable {
       explain: (query: PolicyQuery): Promise<PolicySet.Explanation> => this.#run(engine.explain(query)),
       sync: (): Promise<number | null> => this.#run(sync.sync),
       version: (): Promise<number | null> => this.#run(engine.version),
-      changes: (): AsyncIterable<PolicyChange> => Stream.toAsyncIterableWith(engine.changes, this.#services)
+      changes: (): AsyncIterable<PolicyChange> => this.#changes(engine.changes)
     }
   }
 
@@ -317,9 +347,10 @@ export class Agion implements AsyncDisposable {
     return { permissions, events }
   }
 
-  /** Flushes and lets go of everything. */
-  close(): Promise<void> {
-    return this.#runtime.dispose()
+  /** Ends calls and streams that are under way with `AgentClosed`, settles them, flushes, lets go of everything. */
+  async close(): Promise<void> {
+    await this.#streams.close()
+    await this.#runtime.dispose()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -332,23 +363,6 @@ const pageSize = 1000
 
 const isSettled = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Success<A, E> =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
-
-const aborted = (signal: AbortSignal): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    if (signal.aborted) return resume(Effect.void)
-    const stop = () => resume(Effect.void)
-    signal.addEventListener("abort", stop, { once: true })
-    return Effect.sync(() => signal.removeEventListener("abort", stop))
-  })
-
-/** Rejections as the program threw them. */
-async function* unwrapped<A>(all: AsyncIterable<A>): AsyncIterable<A> {
-  try {
-    yield* all
-  } catch (error) {
-    throw error instanceof Rejected ? error.cause : error
-  }
-}
 
 /** What keeps a call from running, as `catch` sees it. */
 export type Denial = Denied
