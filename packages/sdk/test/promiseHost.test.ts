@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { AgentHost } from "../src/index.ts"
-import { Agion, type Host, PermissionDenied, SettingsInvalid } from "../src/promise/index.ts"
+import { AgentClosed, Agion, type Host, PermissionDenied, SettingsInvalid } from "../src/promise/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 
 const model = testUuid(1)
 const options = {
   gatewayUrl: "http://platform.test",
   directory: false,
-  events: { shutdownDeadline: 0 }
+  events: { shutdownDeadline: "2 seconds" }
 } as const
 
 /** A host on a platform in memory, which grants the model to `agents`. */
@@ -102,6 +102,24 @@ describe("the promise front of a host", () => {
     assert.instanceOf(late, SettingsInvalid)
     assert.include(late.message, "the host is closed")
     await first.close()
+  })
+
+  it("GOVERN-2 closes its agents first: a call under way is told of, and none runs after", async () => {
+    const { host, platform } = await open("agent-1")
+    const first = await host.connect({ agentId: "agent-1" })
+    const { promise: begun, resolve } = Promise.withResolvers<void>()
+    const running = first.governed({ action: "chat", resource: model }, () => {
+      resolve()
+      return new Promise(() => {})
+    })
+    const ended = running.catch((error: unknown) => error)
+    await begun
+    await host.close()
+    assert.instanceOf(await ended, AgentClosed)
+    const late: unknown = await chat(first).catch((error: unknown) => error)
+    assert.instanceOf(late, AgentClosed)
+    assert.include(late, { code: "closed" })
+    assert.include(JSON.stringify(platform.events), "interrupted")
   })
 
   it("refuses options that cannot be, and says what to do", async () => {

@@ -6,8 +6,8 @@
  * await using agent = await host.connect({ agentId: "agent-1" })
  * ```
  *
- * Closing an agent waits for its own events and leaves the host; closing the host closes its agents and flushes for
- * all of them.
+ * Closing an agent waits for its own events and leaves the host; closing the host closes its agents, whose
+ * calls then reject with `AgentClosed`, and flushes for all of them.
  */
 import { Context, Layer, ManagedRuntime } from "effect"
 import { AgentHost, type HostedAgentOptions } from "../AgentHost.ts"
@@ -28,22 +28,31 @@ export interface Host extends AsyncDisposable {
   readonly close: () => Promise<void>
 }
 
-/** A host over the layer; `over` makes an agent of its parts. */
+/** A host over the layer; `over` makes an agent of its parts, which says when it closes. */
 export const openHost = async (
   layer: Layer.Layer<AgentHost, unknown>,
-  over: (parts: Layer.Layer<Services, SettingsInvalid>) => Promise<Agion>
+  over: (parts: Layer.Layer<Services, SettingsInvalid>, closes: () => void) => Promise<Agion>
 ): Promise<Host> => {
   const runtime = ManagedRuntime.make(layer)
-  const close = () => runtime.dispose()
+  const agents = new Set<Agion>()
+  let closing = false
+  const close = async () => {
+    closing = true
+    // What an agent's end tells of is still taken in: the agents close before what they share.
+    await Promise.all([...agents].map((agent) => agent.close()))
+    await runtime.dispose()
+  }
   try {
     const host = Context.get(await runtime.context(), AgentHost)
     const shared = Layer.succeed(AgentHost, host)
-    return {
-      connect: (options) => over(AgentHost.layerAgent(options).pipe(Layer.provide(shared))),
-      connected: host.connectedUnsafe,
-      close,
-      [Symbol.asyncDispose]: close
+    const connect = async (options: HostedAgentOptions): Promise<Agion> => {
+      const parts = AgentHost.layerAgent(options).pipe(Layer.provide(shared))
+      const agent: Agion = await over(parts, () => agents.delete(agent))
+      agents.add(agent)
+      if (closing) await agent.close()
+      return agent
     }
+    return { connect, connected: host.connectedUnsafe, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error

@@ -115,6 +115,7 @@ export class Agion implements AsyncDisposable {
   readonly #services: Context.Context<Services>
   readonly #cache: PermissionCache["Service"]
   readonly #streams = new OpenStreams()
+  #closes: () => void = () => {}
 
   private constructor(
     runtime: ManagedRuntime.ManagedRuntime<Services, unknown>,
@@ -151,7 +152,11 @@ export class Agion implements AsyncDisposable {
 
   /** The same over a layer of the program's, such as `AgentHost.layerOver` over `AgionTest.connections()`. */
   static async hostOver(layer: Layer.Layer<AgentHost, unknown>): Promise<Host> {
-    return openHost(Layer.provideMerge(layer, logs), (parts) => Agion.over(parts))
+    return openHost(Layer.provideMerge(layer, logs), async (parts, closes) => {
+      const agion = await Agion.over(parts)
+      agion.#closes = closes
+      return agion
+    })
   }
 
   #run<A, E>(effect: Effect.Effect<A, E, Services>, signal?: AbortSignal): Promise<A> {
@@ -351,6 +356,7 @@ export class Agion implements AsyncDisposable {
   async close(): Promise<void> {
     await this.#streams.close()
     await this.#runtime.dispose()
+    this.#closes()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
