@@ -24,7 +24,8 @@ import {
   layerConnections,
   logging,
   loudness,
-  type Services
+  type Services,
+  weaknessesOf
 } from "./AgionSdk.ts"
 import { EventBuffer } from "./EventBuffer.ts"
 import type { EventTransport } from "./events/EventTransport.ts"
@@ -224,6 +225,16 @@ const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, 
   ) as Context.Context<Services>
 })
 
+const notConnected = (problem: string) => Effect.fail(new SettingsInvalid({ setting: "agentId", problem }))
+
+/** Says what weakens governance of this agent and not of the whole host, which has said so. */
+const warn = (settings: SettingsShape, said: ReadonlyArray<string>) =>
+  Effect.forEach(
+    weaknessesOf(settings).filter((weakness) => !said.includes(weakness)),
+    (weakness) => Effect.logWarning(`agent \`${settings.agentId}\`: ${weakness}`),
+    { discard: true }
+  )
+
 const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
   const turns = yield* Semaphore.make(options.registrations ?? 16)
   const shared = (yield* Effect.context<Shared>()).pipe(
@@ -244,20 +255,19 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
   const base = { ...rest, ...(typeof directory === "string" ? { directory } : {}) }
   const deadline = options.events?.shutdownDeadline ?? "2 seconds"
 
+  // Seen and taken in one step: of two who ask at once one gets it.
   const claim = (agentId: string) =>
-    closing || connected.has(agentId)
-      ? Effect.fail(
-          new SettingsInvalid({
-            setting: "agentId",
-            problem: closing
-              ? "cannot be connected: the host is closed"
-              : "is connected to this host already; close that agent first, or give another id"
-          })
-        )
-      : Effect.acquireRelease(
-          Effect.sync(() => connected.add(agentId)),
-          () => Effect.sync(() => connected.delete(agentId))
-        )
+    Effect.acquireRelease(
+      Effect.suspend(() => {
+        if (closing) return notConnected("cannot be connected: the host is closed")
+        if (connected.has(agentId))
+          return notConnected("is connected to this host already; close that agent first, or give another id")
+        connected.add(agentId)
+        return Effect.void
+      }),
+      () => Effect.sync(() => connected.delete(agentId))
+    )
+  const hostWeaknesses = weaknessesOf(Context.get(shared, Settings))
   // Whether the host is closing is known when the flush is due.
   const flush = (events: EventBuffer["Service"]) =>
     Effect.suspend(() => (closing ? Effect.void : Effect.asVoid(events.flush({ deadline }))))
@@ -268,6 +278,7 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
       yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
       yield* Scope.provide(claim(agent.agentId), scope)
       const settings = yield* Settings.make({ ...base, ...agent })
+      yield* Effect.provideContext(warn(settings, hostWeaknesses), shared)
       return yield* makeParts(shared, { agent, settings, scope, keys, flush })
     })
   })

@@ -34,7 +34,7 @@ import { PolicyEngine } from "./PolicyEngine.ts"
 import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
 import { Pushes } from "./Pushes.ts"
 import { Registrar } from "./Registrar.ts"
-import { Settings, type SettingsInvalid, type SettingsOptions } from "./Settings.ts"
+import { Settings, type SettingsInvalid, type SettingsOptions, type SettingsShape } from "./Settings.ts"
 import { SharedCache } from "./SharedCache.ts"
 import { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
@@ -140,15 +140,20 @@ export const logging = (level: LogLevel.LogLevel | undefined): Layer.Layer<never
 /** Pushes are a service of the SDK, too. */
 export const handedOn: Layer.Layer<Pushes, never, Pushes> = Layer.effect(Pushes, Pushes)
 
+const observing = "policies are only observed: nothing is blocked but a suspended agent"
+const ungoverned = "governance is switched off: calls are let through as ungoverned"
+
+/** What of an agent's settings weakens governance, for the log (POLICY-8, GOVERN-5). */
+export const weaknessesOf = (settings: SettingsShape): ReadonlyArray<string> => [
+  ...(settings.enforcement === "observe" ? [observing] : []),
+  ...(settings.governance ? [] : [ungoverned])
+]
+
 /** What weakens governance says so (POLICY-8, GOVERN-5). */
 export const loudness = Layer.effectDiscard(
   Effect.gen(function* () {
-    const settings = yield* Settings
     const failure = yield* FailurePolicy
-    if (settings.enforcement === "observe")
-      yield* Effect.logWarning("policies are only observed: nothing is blocked but a suspended agent")
-    if (!settings.governance)
-      yield* Effect.logWarning("governance is switched off: calls are let through as ungoverned")
+    for (const weakness of weaknessesOf(yield* Settings)) yield* Effect.logWarning(weakness)
     if (failure.loud)
       yield* Effect.logWarning(`failure policy \`${failure.name}\`: calls are let through while nobody looks`)
   })

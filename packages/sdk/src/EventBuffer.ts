@@ -49,6 +49,7 @@ import {
 } from "./events/Event.ts"
 import * as EventId from "./events/EventId.ts"
 import { DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
+import { isToldByAnother, saidBy } from "./events/Naming.ts"
 import { Outbox, type Published } from "./events/Outbox.ts"
 import { isKnown } from "./events/Records.ts"
 import { ReportTransport } from "./events/ReportTransport.ts"
@@ -172,8 +173,10 @@ export interface EventBufferShape {
   /** The health now, then each change of it. */
   readonly healthChanges: Stream.Stream<EventHealth>
   /**
-   * The same buffer for one of several agents. What it publishes in another's name is dropped; `flush` waits for
-   * what it published itself; `published`, `dropped` and `pending` count its own, the rest is of the buffer.
+   * The same buffer for one of several agents. What it publishes in another's name is dropped, but for a decision:
+   * that may be about another actor, and goes out unsigned, with `told_by` as its context and without the ids of an
+   * execution or event, so that nobody earns or loses trust by it. `flush` waits for what it published itself;
+   * `published`, `dropped` and `pending` count its own, the rest is of the buffer.
    */
   readonly forAgent: (agentId: string) => EventBufferShape
 }
@@ -263,14 +266,6 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   return EventBuffer.of(buffer)
 })
 
-/** Whose an event is, by its own words; undefined: nobody's, or feedback, which is about an agent. */
-const namedIn = ({ event, kind }: Publication): string | undefined => {
-  if (kind === "feedback") return undefined
-  if ("agentId" in event) return event.agentId
-  if ("participantId" in event) return event.participantId
-  return "fromParticipant" in event ? event.fromParticipant : undefined
-}
-
 /** One agent's part of a buffer: it speaks for itself, and waits for what is its own. */
 const ofAgent = (
   agentId: string,
@@ -289,7 +284,7 @@ const ofAgent = (
     return became
   }
   const publishAllUnsafe = (publications: ReadonlyArray<Publication>): Published => {
-    const own = publications.filter((one) => (namedIn(one) ?? agentId) === agentId)
+    const own = publications.flatMap((one) => saidBy(agentId, one) ?? [])
     const foreign = publications.length - own.length
     dropped += foreign
     const became = own.length === 0 ? "dropped" : noted(own.length, buffer.publishAllUnsafe(own))
@@ -349,6 +344,7 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
 const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
   if (eventKey === undefined) return undefined
   return (stream, fields) => {
+    if (isToldByAnother(fields)) return undefined
     const key = eventKey(fields["agent_id"] ?? fields["participant_id"] ?? fields["from_participant"] ?? "")
     if (key === undefined) return undefined
     return createHmac("sha256", Redacted.value(key))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentHost, EventBuffer, Governance, PermissionCache, TrustTracker } from "../src/index.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
@@ -79,6 +79,50 @@ describe("agents of one host", () => {
       const again = yield* start("agent-1")
       assert.strictEqual(yield* again.call, "done")
     }).pipe(Effect.provide(live))
+  )
+
+  it.effect("of two who connect an id at once one gets it, wherever they are interrupted by each other", () =>
+    Effect.gen(function* () {
+      const host = yield* AgentHost
+      const two = [0, 1].map(() => Effect.exit(start("agent-1")))
+      // With fewer steps a fiber gets nowhere.
+      for (let steps = 12; steps <= 60; steps++)
+        yield* Effect.gen(function* () {
+          const exits = yield* Effect.all(two, { concurrency: 2 })
+          assert.lengthOf(exits.filter(Exit.isSuccess), 1, `after ${steps} steps each`)
+          for (const exit of exits) if (Exit.isSuccess(exit)) yield* exit.value.close
+          assert.strictEqual(host.connectedUnsafe(), 0)
+        }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, steps))
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect(
+    "POLICY-8, GOVERN-5 what weakens governance of one agent is loud, and the host's is said once",
+    () => {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (/observed|switched off/.test(String(message))) logged.push(`${logLevel} ${String(message)}`)
+      })
+      const observed = "policies are only observed: nothing is blocked but a suspended agent"
+      const ungoverned = "governance is switched off: calls are let through as ungoverned"
+      const connected = Effect.gen(function* () {
+        const host = yield* AgentHost
+        yield* host.connect({ agentId: "agent-1" })
+        yield* host.connect({ agentId: "agent-2", enforcement: "observe" })
+        yield* host.connect({ agentId: "agent-3", governance: false })
+      }).pipe(Effect.scoped)
+      const over = (options: { readonly enforcement?: "observe" }) =>
+        AgentHost.layerOver({ ...gateway, ...options }).pipe(Layer.provide(AgionTest.connections()))
+      return Effect.gen(function* () {
+        yield* Effect.provide(connected, over({}))
+        assert.deepStrictEqual(logged.splice(0), [
+          `Warn agent \`agent-2\`: ${observed}`,
+          `Warn agent \`agent-3\`: ${ungoverned}`
+        ])
+        yield* Effect.provide(connected, over({ enforcement: "observe" }))
+        assert.deepStrictEqual(logged, [`Warn ${observed}`, `Warn agent \`agent-3\`: ${ungoverned}`])
+      }).pipe(Effect.provide(Logger.layer([logger])))
+    }
   )
 
   it.effect("CACHE-1 what each uses is renewed ahead of its expiry", () =>

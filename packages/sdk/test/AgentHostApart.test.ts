@@ -5,8 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Streams } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, type Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
 import { EventTransport } from "../src/events/EventTransport.ts"
 import { ReportTransport } from "../src/events/ReportTransport.ts"
 import {
@@ -17,6 +18,7 @@ import {
   PermissionDenied,
   Registrar
 } from "../src/index.ts"
+import { makeTurns } from "../src/internal/CacheTurns.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 
 const url = "http://platform.test"
@@ -124,6 +126,74 @@ describe("agents of one host, apart", () => {
   )
 })
 
+/** Retries pause: time moves on while a check is under way. */
+const passing = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(work, { startImmediately: true })
+    for (let i = 0; i < 40 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+    return yield* Fiber.join(fiber)
+  })
+
+describe("an agent of a host that checks for another actor", () => {
+  it.effect("OUTAGE-6 answers stale in an outage and tells the decision, unsigned and with who tells it", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: resource })
+      for (const actor of ["user-1", "agent-2"]) platform.grant(actor, resource)
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      yield* first.register
+      yield* second.register
+      platform.heartbeat()
+      const others = [
+        { actorId: "user-1", actorType: "user", resourceId: resource },
+        { actorId: "agent-2", resourceId: resource }
+      ] as const
+      for (const input of others) assert.isTrue((yield* first.permissions.check(input)).allowed)
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      for (const input of others)
+        assert.deepInclude(yield* passing(first.permissions.check(input)), { allowed: true, mode: "stale" })
+      platform.fault = { _tag: "None" }
+      yield* passing(first.events.flush())
+      assert.deepStrictEqual(
+        platform.events.map((event) => [event["stream"], event["agent_id"], event["mode"]]),
+        [
+          ["agion:events:decisions", "user-1", "stale"],
+          ["agion:events:decisions", "agent-2", "stale"]
+        ]
+      )
+      for (const event of platform.events) {
+        assert.strictEqual(event["context"], '{"told_by":"agent-1"}')
+        assert.isUndefined(event["signature"])
+      }
+    }).pipe(Effect.provide(signing(false, 0)), Effect.provide(AgionTest.connections()))
+  )
+})
+
+describe("seconds that caches of a host share", () => {
+  it.effect("CACHE-1 one that throws is logged, and the others are kept current", () => {
+    const logged: Array<string> = []
+    const logger = Logger.make(({ message }) => {
+      logged.push(String(message))
+    })
+    return Effect.gen(function* () {
+      const turns = yield* makeTurns
+      let count = 0
+      const counts = () => {
+        count += 1
+      }
+      const throws = () => {
+        throw new Error("broken")
+      }
+      for (const turn of [throws, counts]) yield* turns.join(turn)
+      yield* TestClock.adjust("3 seconds")
+      assert.isAtLeast(count, 3)
+      assert.lengthOf(logged, count)
+      assert.include(logged[0], "could not be kept current")
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([logger])))
+  })
+})
+
 /** What an agent's registration answers as its key. */
 const keyOf = (agentId: string): string => `key of ${agentId}`
 
@@ -146,7 +216,7 @@ const handingOutKeys = Layer.effect(
   )
 )
 
-const signing = (directory: string, deadline: Duration.Input) =>
+const signing = (directory: string | false, deadline: Duration.Input) =>
   AgentHost.layerOver(options(directory, deadline)).pipe(
     Layer.provideMerge(Layer.mergeAll(EventTransport.layerHttp({ url }), ReportTransport.layerHttp({ url }))),
     Layer.provide(handingOutKeys)

@@ -659,6 +659,86 @@ const decision = (n: number) =>
     reason: "trust 72"
   }) as const
 
+describe("EventBuffer.forAgent", () => {
+  const mine = Effect.gen(function* () {
+    const platform = new FakePlatform()
+    const eventKey = (agentId: string) => Redacted.make(`key of ${agentId}`)
+    const { events } = yield* start(platform, { files: new MemoryFiles(), eventKey })
+    return { platform, events: events.forAgent("agent-1") }
+  })
+  type Given = Parameters<EventBuffer["Service"]["publishAllUnsafe"]>[0][number]
+  const given = (kind: Given["kind"], event: object) => [{ kind, event } as Given]
+
+  it.effect("TRUST-3 an event that names another goes out by none of its spellings", () =>
+    Effect.gen(function* () {
+      const { platform, events } = yield* mine
+      const work = { eventType: "task_completed" }
+      const unreadable = Object.defineProperty({ ...work }, "agentId", {
+        enumerable: true,
+        get: () => {
+          throw new Error("no name")
+        }
+      })
+      const foreign: ReadonlyArray<Parameters<typeof given>> = [
+        ["trust", { agentId: "agent-2", ...work }],
+        ["trust", { agent_id: "agent-2", ...work }],
+        ["trust", { agentId: "agent-1", agent_id: "agent-2", ...work }],
+        ["trust", { agent_id: "agent-2", agentId: "agent-1", ...work }],
+        ["trust", { agentId: ["agent-2"], ...work }],
+        ["trust", unreadable],
+        ["mission", { agentId: "agent-1", missionId: "m", participantId: "agent-2", eventType: "joined" }],
+        ["mission", { missionId: "m", participantId: "agent-1", participant_id: "agent-2" }],
+        ["missionMessage", { missionId: "m", fromParticipant: "agent-1", from_participant: "agent-2" }],
+        ["llmInteraction", { ...interaction(1), agentId: "agent-2" }],
+        ["usage", { permissionId: "p", agentId: "agent-2" }],
+        ["settlement", { reservationId: "r", agent_id: "agent-2" }],
+        ["decision", { ...decision(1), agent_id: "agent-2" }]
+      ]
+      for (const [kind, event] of foreign)
+        assert.strictEqual(events.publishAllUnsafe(given(kind, event)), "dropped", kind)
+      assert.deepInclude(yield* events.statistics, { published: 0, dropped: foreign.length })
+      const own = { agentId: "agent-1", agent_id: "agent-1", ...work }
+      assert.strictEqual(events.publishAllUnsafe(given("trust", own)), "durable")
+      const sent = { missionId: "m", fromParticipant: "agent-1", toParticipant: "agent-2", content: "x" }
+      assert.strictEqual(events.publishAllUnsafe(given("missionMessage", sent)), "durable")
+      yield* events.flush()
+      assert.lengthOf(platform.events, 2)
+      assert.lengthOf(platform.reports, 0)
+      assert.lengthOf(platform.signatures, 2)
+    })
+  )
+
+  it.effect("TRUST-6 a decision about another says who tells it, and is no word of whom it names", () =>
+    Effect.gen(function* () {
+      const { platform, events } = yield* mine
+      const about = {
+        ...decision(2),
+        eventId: "of-agent-2",
+        execution_id: "execution-2",
+        executionId: "execution-2",
+        context: { told_by: "agent-2", long: "x".repeat(20_000) }
+      }
+      assert.strictEqual(events.publishUnsafe("decision", about), "durable")
+      assert.strictEqual(about.context.told_by, "agent-2")
+      yield* events.flush()
+      const [event] = platform.events
+      assert.deepInclude(event?.fields, {
+        agent_id: "agent-2",
+        resource_id: "resource-1",
+        mode: "degraded",
+        context: '{"told_by":"agent-1"}'
+      })
+      assert.notProperty(event?.fields, "execution_id")
+      assert.notStrictEqual(event?.eventId, "of-agent-2")
+      assert.deepStrictEqual(platform.signatures, [])
+      events.publishUnsafe("decision", { ...decision(1), executionId: "execution-1" })
+      yield* events.flush()
+      assert.strictEqual(platform.events[1]?.fields["execution_id"], "execution-1")
+      assert.lengthOf(platform.signatures, 1)
+    })
+  )
+})
+
 describe("EventBuffer.layerMemory", () => {
   it.effect("records what was published, by kind", () =>
     Effect.gen(function* () {

@@ -2,7 +2,7 @@
  * What a cache does beside answering: it asks again for what pushes dropped, and each second for what is about to
  * expire. Fibers are there only while something is asked.
  */
-import { Context, Effect, Schedule, type Scope } from "effect"
+import { Cause, Context, Effect, Schedule, type Scope } from "effect"
 import type { CacheEntry } from "./CacheEntry.ts"
 import type { Parts } from "./CacheParts.ts"
 import { expiring, isMissing, refetch, renew } from "./CacheRenewal.ts"
@@ -17,11 +17,23 @@ export interface Turns {
   readonly join: (turn: () => void) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** One fiber for the turns of all who join. */
+/** One fiber for the turns of all who join; one that throws is logged and ends nobody's. */
 export const makeTurns: Effect.Effect<Turns, never, Scope.Scope> = Effect.gen(function* () {
   const turns = new Set<() => void>()
-  yield* Effect.sync(() => {
-    for (const turn of turns) turn()
+  yield* Effect.suspend(() => {
+    const failures: Array<unknown> = []
+    for (const turn of turns) {
+      try {
+        turn()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    return Effect.forEach(
+      failures,
+      (error) => Effect.logError("a cache could not be kept current; it is tried again", Cause.die(error)),
+      { discard: true }
+    )
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
   return {
     join: (turn) =>
