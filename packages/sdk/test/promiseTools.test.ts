@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Agion, ApprovalRequired, CallTimedOut, PermissionDenied } from "../src/promise/index.ts"
+import {
+  Agion,
+  ApprovalRequired,
+  CallTimedOut,
+  PermissionDenied,
+  PolicyViolation
+} from "../src/promise/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -86,6 +92,92 @@ describe("the tools of a framework", () => {
     })
     assert.notInclude(JSON.stringify(await tools.write({ to: "ada@example.org" })), "ada@example.org")
     assert.notInclude(JSON.stringify(await tools.say("to ada@example.org")), "ada@example.org")
+  })
+
+  describe("DLP-1 a card number is blocked wherever an argument holds it", () => {
+    const card = "4111 1111 1111 1111"
+    const circle: { note: string; self?: unknown } = { note: card }
+    circle.self = circle
+    class Note {
+      readonly #text = card
+      get text() {
+        return this.#text
+      }
+    }
+    const places: { readonly [place: string]: ReadonlyArray<unknown> } = {
+      "beside a bigint": [{ note: card, order: 7n }],
+      "as a bigint": [{ order: 4111111111111111n }],
+      "in a circle": [circle],
+      "in a map": [{ notes: new Map([["one", card]]) }],
+      "in a set": [new Set([card])],
+      "in a key of a map": [new Map([[{ note: card }, 1]])],
+      "in a buffer": [{ body: Buffer.from(`pay ${card}`) }],
+      "in wide bytes": [{ body: Buffer.from(card, "utf16le") }],
+      "in an array buffer": [new TextEncoder().encode(card).buffer],
+      "in a second argument": [{ order: "A" }, { note: card }],
+      "in a third argument": ["A", "B", card],
+      "beside an argument of that name": [{ $2: "A" }, card],
+      "under a toJSON": [{ note: card, toJSON: () => ({ order: "A" }) }],
+      "in what toJSON gives": [{ toJSON: () => card }],
+      "in a getter": [new Note()],
+      "in a hidden property": [Object.defineProperty({}, "note", { value: card })],
+      "under a symbol": [{ [Symbol("note")]: card }]
+    }
+    for (const [place, args] of Object.entries(places))
+      for (const front of ["tools", "wrap"] as const)
+        it(`${place}, of \`${front}\``, async () => {
+          const { agion } = await connect()
+          await using _ = agion
+          let ran = false
+          const pay = async (..._args: ReadonlyArray<unknown>) => {
+            ran = true
+          }
+          const error = await (front === "wrap"
+            ? agion.wrap({ action: "pay", resource: orders }, pay)
+            : agion.tools(orders, { pay }, { denied: "throw" }).pay)(...args).catch(
+            (thrown: unknown) => thrown
+          )
+          assert.instanceOf(error, PolicyViolation)
+          assert.include(String(error), "Content blocked")
+          assert.isFalse(ran)
+        })
+  })
+
+  it("DLP-1 what cannot be read refuses the call before it runs, and costs no trust", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    let ran = false
+    const pay = async (_input: unknown) => {
+      ran = true
+    }
+    const throwing = Object.defineProperty({}, "note", {
+      enumerable: true,
+      get: () => {
+        throw new Error("no")
+      }
+    })
+    for (const input of [{ body: new Blob(["x"]) }, throwing])
+      for (const front of [
+        agion.tools(orders, { pay }).pay,
+        agion.wrap({ action: "pay", resource: orders }, pay)
+      ]) {
+        const error = await front(input).catch((thrown: unknown) => thrown)
+        assert.include(String(error), "cannot be shown to policies")
+      }
+    assert.isFalse(ran)
+    await agion.flush()
+    assert.strictEqual(platform.actor(agent).score, 40)
+    assert.lengthOf(platform.events, 0)
+  })
+
+  it("DLP-2 only the argument that is redacted is replaced, and policies see a second one as `$2`", async () => {
+    const { agion } = await connect({ name: "Second", expr: 'request.arguments["$2"].startsWith("to")' })
+    await using _ = agion
+    const when = new Map([["day", 1n]])
+    const say = async (input: { readonly when: Map<string, bigint> }, text: string) => ({ input, text })
+    const answer = await agion.tools(orders, { say }, { denied: "throw" }).say({ when }, "to ada@example.org")
+    assert.deepInclude(answer, { input: { when } })
+    assert.notInclude(String(Reflect.get(answer, "text")), "ada@example.org")
   })
 
   for (const name of ["signal", "abortSignal"])

@@ -6,7 +6,9 @@
  * ```
  *
  * A function is called as frameworks call it: with what the model gave, then with what the framework adds. Policies
- * see the first as `request.arguments` (what is no object as `input`) and the function's name as `request.tool`. An
+ * see the first as `request.arguments` (what is no object as `input`), further ones in it as `$2`, `$3` and so on, and
+ * the function's name as `request.tool`. What a framework adds is not seen: an object with an `AbortSignal`, or with
+ * `toolCallId`, `toolCall`, `callbacks`, `configurable` or `handlers` behind the first place. An
  * `AbortSignal` in what the framework adds, as `signal`, `abortSignal` or itself, stops the call; in its place the
  * function is given the call's own, which a time-out aborts, too.
  *
@@ -15,7 +17,7 @@
  */
 import { type DenialValue, denialValue, isDenied } from "../Denials.ts"
 import type { GovernedCall, GovernedOptions } from "../Governance.ts"
-import { isPlain, jsonObject } from "./Arguments.ts"
+import { isPlain, seenOfTool } from "./Arguments.ts"
 import type { Agion, CallSpec } from "./index.ts"
 
 /** How tools are governed: as any call, and what becomes of a denial. */
@@ -62,26 +64,28 @@ const withSignal = (arg: unknown, stop: AbortSignal): unknown => {
   return name === undefined ? arg : { ...arg, [name]: stop }
 }
 
+const frameworkNames = ["toolCallId", "toolCall", "callbacks", "configurable", "handlers"] as const
+
+/** True for what a framework adds, which is neither shown to policies nor scanned. */
+const isFrameworks = (arg: unknown, at: number): boolean =>
+  signalIn(arg) !== undefined ||
+  (at > 0 && typeof arg === "object" && arg !== null && frameworkNames.some((name) => name in arg))
+
 /** A call of a tool, taken apart. A tool without parameters may be given only what the framework adds. */
 const specOf = (name: string, resource: string, options: ToolOptions, args: ReadonlyArray<unknown>) => {
   const { denied = "value", action = name, ...rest } = options
   const signal = args.map(signalIn).find((found) => found !== undefined)
-  const first = args[0]
-  const given = first !== undefined && signalIn(first) === undefined
-  const seen = given ? jsonObject(first, "input") : {}
+  const seen = seenOfTool(args, isFrameworks)
   const spec: Omit<CallSpec, "usage"> = {
     ...rest,
     action,
     resource,
     tool: name,
-    arguments: seen,
+    arguments: seen.arguments,
     ...(signal === undefined ? {} : { signal })
   }
   /** The arguments as they may go on: redacted where DLP says so. */
-  const now = (call: GovernedCall): ReadonlyArray<unknown> => {
-    if (!given || call.arguments === seen) return args
-    return [isPlain(first) ? call.arguments : call.arguments["input"], ...args.slice(1)]
-  }
+  const now = (call: GovernedCall): ReadonlyArray<unknown> => seen.redacted(call.arguments)
   const refused = (error: unknown): DenialValue => {
     if (denied === "value" && isDenied(error)) return denialValue(error)
     throw error
