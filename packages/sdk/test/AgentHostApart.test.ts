@@ -135,7 +135,7 @@ const passing = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   })
 
 describe("an agent of a host that checks for another actor", () => {
-  it.effect("OUTAGE-6 answers stale in an outage and tells the decision, unsigned and with who tells it", () =>
+  it.effect("OUTAGE-6 answers stale in an outage and tells the decision, unsigned, by whom it says", () =>
     Effect.gen(function* () {
       const platform = yield* TestPlatform
       platform.resource({ id: resource })
