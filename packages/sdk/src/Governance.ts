@@ -61,7 +61,7 @@ export interface GovernedCall {
   readonly obligations: ReadonlyArray<PolicySet.Obligation>
   readonly decision: Decision
   readonly executionId: string
-  /** Tells what was used so far; each call adds. */
+  /** Tells what was used so far; each call adds. What is no number from 0 on counts as not said. */
   readonly report: (usage: Usage) => void
 }
 
@@ -136,14 +136,22 @@ const callOf = (permit: Permit): GovernedCall => ({
   }
 })
 
+/** An amount that a program said; what is none counts as not said. */
+const amount = (said: unknown): number | undefined =>
+  typeof said === "number" && said >= 0 && said <= Number.MAX_SAFE_INTEGER ? said : undefined
+
 const sum = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : a + b
 
-const addUsage = (before: Usage | null, more: Usage): Usage => {
-  const tokens = sum(before?.tokens, more.tokens ?? sum(more.inputTokens, more.outputTokens))
-  const inputTokens = sum(before?.inputTokens, more.inputTokens)
-  const outputTokens = sum(before?.outputTokens, more.outputTokens)
-  const costUsd = sum(before?.costUsd, more.costUsd)
+/** What was said so far and more; null: no amount was said, so the estimate stands (GOVERN-2). */
+const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
+  const input = amount(more?.inputTokens)
+  const output = amount(more?.outputTokens)
+  const tokens = sum(before?.tokens, amount(more?.tokens) ?? sum(input, output))
+  const inputTokens = sum(before?.inputTokens, input)
+  const outputTokens = sum(before?.outputTokens, output)
+  const costUsd = sum(before?.costUsd, amount(more?.costUsd))
+  if (tokens === undefined && costUsd === undefined) return null
   return {
     ...(tokens === undefined ? {} : { tokens }),
     ...(inputTokens === undefined ? {} : { inputTokens }),
@@ -301,7 +309,7 @@ const permit = (
   return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
     const again = judgeTraced(fiber, parts, call.action, call.resource, {
       ...call.options,
-      executionId: call.executionId
+      executionId: call.options.executionId ?? call.executionId
     })
     return again.refusal === null
       ? permission(parts, restore, again)

@@ -321,6 +321,80 @@ describe("functions of the program's that throw", () => {
   })
 })
 
+describe("what a program says of a call in a wrong shape", () => {
+  const limited = { tokenLimitPerDay: 1000, costLimitPerDayUsd: 10 }
+  const estimate = { tokens: 500, costUsd: 2 }
+  const shapes: ReadonlyArray<readonly [string, unknown]> = [
+    ["another field", { prompt_tokens: 50 }],
+    ["a number", 5],
+    ["a promise", Promise.resolve({ tokens: 5 })],
+    ["a negative amount", { tokens: -1e6, costUsd: -1 }],
+    ["a text", { tokens: "5" }],
+    ["no number", { tokens: Number.NaN }],
+    ["null", null]
+  ]
+  for (const [shape, said] of shapes) {
+    // As a program without types says it.
+    const wrong = said as { readonly tokens?: number }
+    it.effect(`GOVERN-2 ${shape} leaves the estimate, by \`usage\` and by \`report\``, () =>
+      Effect.gen(function* () {
+        const platform = yield* ready(limited)
+        yield* Effect.void.pipe(
+          governed("chat", model, { estimate: { tokens: 400, costUsd: 1 }, usage: () => wrong })
+        )
+        yield* governed("chat", model, { estimate })((call) => Effect.sync(() => call.report(wrong)))
+        yield* flush
+        assert.deepStrictEqual(
+          [...platform.reservations.values()].map(({ state, tokens, costUsd }) => ({
+            state,
+            tokens,
+            costUsd
+          })),
+          [
+            { state: "settled", tokens: 400, costUsd: 1 },
+            { state: "settled", tokens: 500, costUsd: 2 }
+          ]
+        )
+      }).pipe(fresh())
+    )
+  }
+
+  it.effect("GOVERN-2 a negative report takes nothing off what was reported before", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      yield* governed("chat", model, { estimate })((call) =>
+        Effect.sync(() => {
+          call.report({ tokens: 70 })
+          call.report({ inputTokens: 5, outputTokens: -60 })
+        })
+      )
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 75 })
+    }).pipe(fresh())
+  )
+
+  for (const executionId of ["", "x".repeat(1001)])
+    it.effect(
+      `GOVERN-1 an execution id of ${executionId.length} characters is refused before the call runs`,
+      () =>
+        Effect.gen(function* () {
+          const platform = yield* ready()
+          let ran = false
+          const call = Effect.sync(() => {
+            ran = true
+          }).pipe(governed("chat", model, { executionId }), Effect.flip)
+          for (const error of [yield* call, yield* call]) {
+            assert.strictEqual(error._tag, "PermissionDenied")
+            assert.include(error.message, "`executionId` must be text of 1 to 1,000 characters")
+          }
+          assert.isFalse(ran)
+          yield* Effect.void.pipe(governed("chat", model, { executionId: "x".repeat(1000) }))
+          assert.deepStrictEqual(yield* told, ["deny", "deny", "task_completed", "allow"])
+          assert.strictEqual(platform.actor(agent).score, 42)
+        }).pipe(fresh())
+    )
+})
+
 describe("content", () => {
   it.effect("DLP-2 a secret is blocked here; from a user it costs no trust", () =>
     Effect.gen(function* () {

@@ -49,11 +49,11 @@ export interface GovernedOptions<A = never> {
   readonly metadata?: Wire.JsonObject
   /** What the call will use at most; reserved where the permission has limits. */
   readonly estimate?: Usage
-  /** What the call used, by what it answered. */
+  /** What the call used, by what it answered. Without a number from 0 on in it the estimate stands. */
   readonly usage?: (value: A) => Usage | undefined
   /** The call is interrupted after this and counts as an exception (TRUST-5). */
   readonly timeout?: Duration.Input
-  /** Default: a new UUIDv7. */
+  /** 1 to 1,000 characters; another is refused. Default: a new UUIDv7. */
   readonly executionId?: string
 }
 
@@ -196,6 +196,12 @@ const malformed = (
     decisionId: ""
   })
 
+/** An id that no record of the call could bear. */
+const executionIdFault = (id: unknown): ContextFault | undefined =>
+  id === undefined || (typeof id === "string" && id.length > 0 && id.length <= 1000)
+    ? undefined
+    : { name: "executionId", expected: "text of 1 to 1,000 characters" }
+
 /** DLP over content and arguments; `kinds` are those that block. */
 const scan = (dlp: Dlp.Dlp, options: GovernedOptions<never>): Scanned => {
   const content = options.content ?? ""
@@ -312,7 +318,9 @@ export const judge = (
         ? { ...allHeld, resource: true }
         : allHeld
   const local = engine.judgeUnsafe(facts, { resourceId: resource, metadata: options.metadata ?? {}, unheld })
-  const fault = contextFault(options.metadata === undefined ? full : { ...full, metadata: options.metadata })
+  const idFault = executionIdFault(options.executionId)
+  const fault =
+    idFault ?? contextFault(options.metadata === undefined ? full : { ...full, metadata: options.metadata })
   const about = { action, resource }
   const scanned = fault === undefined ? scan(engine.dlpFor(local.obligations), options) : notScanned
   const refusal = fault === undefined ? localRefusal(about, local, scanned.kinds) : malformed(about, fault)
@@ -327,14 +335,15 @@ export const judge = (
     options,
     input:
       estimatedCost === undefined && options.estimate === undefined ? input : { ...input, context: words },
-    executionId: options.executionId ?? parts.newId(),
+    executionId:
+      idFault === undefined && options.executionId !== undefined ? options.executionId : parts.newId(),
     content: scanned.content,
     arguments: scanned.arguments,
-    refusal: observing ? null : refusal,
+    refusal: observing && idFault === undefined ? null : refusal,
     violations: violationsOf(local, scanned.kinds),
     policies: local.verdict.reasons.length === 0 ? noNames : local.verdict.reasons.map(({ name }) => name),
     obligations: local.obligations,
-    observed: observing && refusal !== null,
+    observed: observing && idFault === undefined && refusal !== null,
     sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
     platformOnly: local.deferred.length > 0,
     begunAt,
