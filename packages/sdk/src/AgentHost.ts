@@ -87,6 +87,8 @@ export class AgentHost extends Context.Service<
     ) => Effect.Effect<Context.Context<Services>, SettingsInvalid, Scope.Scope>
     /** How many agents are connected. */
     readonly connectedUnsafe: () => number
+    /** Takes no more agents in; those that close from now on leave their events to the host's own flush. */
+    readonly closingUnsafe: () => void
   }
 >()("@agion/sdk/AgentHost") {
   /** Over the connections that the options name. */
@@ -273,6 +275,9 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
     Effect.suspend(() => (closing ? Effect.void : Effect.asVoid(events.flush({ deadline }))))
   return AgentHost.of({
     connectedUnsafe: () => connected.size,
+    closingUnsafe: () => {
+      closing = true
+    },
     connect: Effect.fnUntraced(function* (agent) {
       const scope = yield* Scope.fork(agents)
       yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))

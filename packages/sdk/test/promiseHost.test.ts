@@ -122,6 +122,16 @@ describe("the promise front of a host", () => {
     assert.include(JSON.stringify(platform.events), "interrupted")
   })
 
+  it("flushes once for all when the platform is away, not for each agent before", async () => {
+    const host = await Agion.host({ gatewayUrl: "http://127.0.0.1:9", directory: false })
+    const first = await host.connect({ agentId: "agent-1" })
+    first.publish("trust", { agentId: "agent-1", eventType: "task_completed" })
+    const before = performance.now()
+    await host.close()
+    // Two seconds is what one flush may take.
+    assert.isBelow(performance.now() - before, 4000)
+  })
+
   it("refuses options that cannot be, and says what to do", async () => {
     const error = await Agion.host({ gatewayUrl: "nowhere" }).catch((e) => e)
     assert.instanceOf(error, SettingsInvalid)

@@ -34,27 +34,28 @@ export const openHost = async (
   over: (parts: Layer.Layer<Services, SettingsInvalid>, closes: () => void) => Promise<Agion>
 ): Promise<Host> => {
   const runtime = ManagedRuntime.make(layer)
-  const agents = new Set<Agion>()
-  let closing = false
-  const close = async () => {
-    closing = true
-    // What an agent's end tells of is still taken in: the agents close before what they share.
-    await Promise.all([...agents].map((agent) => agent.close()))
-    await runtime.dispose()
-  }
   try {
     const host = Context.get(await runtime.context(), AgentHost)
     const shared = Layer.succeed(AgentHost, host)
+    const agents = new Set<Agion>()
+    let closed = false
     const connect = async (options: HostedAgentOptions): Promise<Agion> => {
       const parts = AgentHost.layerAgent(options).pipe(Layer.provide(shared))
       const agent: Agion = await over(parts, () => agents.delete(agent))
       agents.add(agent)
-      if (closing) await agent.close()
+      if (closed) await agent.close()
       return agent
+    }
+    const close = async () => {
+      closed = true
+      host.closingUnsafe()
+      // What an agent's end tells of is still taken in: the agents close before what they share.
+      await Promise.all([...agents].map((agent) => agent.close()))
+      await runtime.dispose()
     }
     return { connect, connected: host.connectedUnsafe, close, [Symbol.asyncDispose]: close }
   } catch (error) {
-    await close()
+    await runtime.dispose()
     throw error
   }
 }
