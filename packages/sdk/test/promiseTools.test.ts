@@ -74,6 +74,20 @@ describe("the tools of a framework", () => {
     assert.deepInclude(await tools.lookUp("B", { toolCallId: "7" }), { denied: true })
   })
 
+  it("what LangGraph, the AI SDK and MCP add is not seen", async () => {
+    const { agion } = await connect({ name: "Only A", expr: 'request.arguments == {"order": "A"}' })
+    await using _ = agion
+    const { signal } = new AbortController()
+    const tools = agion.tools(orders, { lookUp: async (_input: object, _more: object) => "found" })
+    const added = [
+      { tags: [], metadata: {}, recursionLimit: 25, runId: undefined, runName: "lookUp" },
+      { tags: [], metadata: {}, recursionLimit: 25, runId: undefined, signal, toolCall: { id: "7" } },
+      { toolCallId: "7", messages: [{ role: "user", content: "4111 1111 1111 1111" }], abortSignal: signal },
+      { signal, requestId: 7, sendNotification: async () => {} }
+    ]
+    for (const more of added) assert.strictEqual(await tools.lookUp({ order: "A" }, more), "found")
+  })
+
   it("a tool without parameters is given only what the framework adds", async () => {
     const { agion } = await connect({ name: "No arguments", expr: "request.arguments == {}" })
     await using _ = agion
@@ -120,6 +134,8 @@ describe("the tools of a framework", () => {
       "under a toJSON": [{ note: card, toJSON: () => ({ order: "A" }) }],
       "in what toJSON gives": [{ toJSON: () => card }],
       "in a getter": [new Note()],
+      "beside a signal": [{ note: card, signal: new AbortController().signal }],
+      "beside a signal in a second argument": [{}, { note: card, signal: new AbortController().signal }],
       "in a hidden property": [Object.defineProperty({}, "note", { value: card })],
       "under a symbol": [{ [Symbol("note")]: card }]
     }
@@ -178,6 +194,16 @@ describe("the tools of a framework", () => {
     const answer = await agion.tools(orders, { say }, { denied: "throw" }).say({ when }, "to ada@example.org")
     assert.deepInclude(answer, { input: { when } })
     assert.notInclude(String(Reflect.get(answer, "text")), "ada@example.org")
+  })
+
+  it("DLP-2 an object that is redacted keeps its signal", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const say = async (input: { readonly to: string; readonly signal: AbortSignal }) => input
+    const input = { to: "ada@example.org", signal: new AbortController().signal }
+    const answer = await agion.tools(orders, { say }, { denied: "throw" }).say(input)
+    assert.notInclude(answer.to, "ada@example.org")
+    assert.instanceOf(answer.signal, AbortSignal)
   })
 
   for (const name of ["signal", "abortSignal"])

@@ -65,6 +65,17 @@ export const seenOf = <Args extends ReadonlyArray<unknown>>(
   return { arguments: seen.arguments, redacted }
 }
 
+/** A signal is not seen, and stays where its object is redacted. */
+const withSignals = (redacted: unknown, given: unknown): unknown =>
+  isPlain(redacted) && isPlain(given)
+    ? {
+        ...redacted,
+        ...Object.fromEntries(
+          Object.entries<unknown>(given).filter(([, value]) => value instanceof AbortSignal)
+        )
+      }
+    : redacted
+
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
 
 const hiddenName = "$more"
@@ -107,7 +118,7 @@ const see = (args: ReadonlyArray<unknown>, wanted: ReadonlyArray<Shown>): Seen =
     for (const { at, name, keys } of places) {
       const was = keys === null ? before[name] : own(before)
       const is = keys === null ? now[name] : own(now)
-      if (all || !same(was, is)) changed[at] = is
+      if (all || !same(was, is)) changed[at] = withSignals(is, args[at])
     }
     return changed
   }

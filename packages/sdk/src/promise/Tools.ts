@@ -7,9 +7,9 @@
  *
  * A function is called as frameworks call it: with what the model gave, then with what the framework adds. Policies
  * see the first as `request.arguments` (what is no object as `input`), further ones in it as `$2`, `$3` and so on, and
- * the function's name as `request.tool`. What a framework adds is not seen: an object with an `AbortSignal`, or with
- * `toolCallId`, `toolCall`, `callbacks`, `configurable` or `handlers` behind the first place. An
- * `AbortSignal` in what the framework adds, as `signal`, `abortSignal` or itself, stops the call; in its place the
+ * the function's name as `request.tool`. What a framework adds is not seen: an `AbortSignal`, and an object behind the
+ * first place, or with a signal, that has a `toolCallId`, `toolCall`, `callbacks`, `configurable`,
+ * `recursionLimit`, `runId`, `requestId` or `sessionId`. A signal, as `signal`, `abortSignal` or itself, stops the call; in its place the
  * function is given the call's own, which a time-out aborts, too.
  *
  * **Gotchas**: a generator function is governed as a stream whose elements are not scanned, and keeps the
@@ -64,12 +64,25 @@ const withSignal = (arg: unknown, stop: AbortSignal): unknown => {
   return name === undefined ? arg : { ...arg, [name]: stop }
 }
 
-const frameworkNames = ["toolCallId", "toolCall", "callbacks", "configurable", "handlers"] as const
+/** What only a framework's own object has. */
+const frameworkNames = [
+  "toolCallId",
+  "toolCall",
+  "callbacks",
+  "configurable",
+  "recursionLimit",
+  "runId",
+  "requestId",
+  "sessionId"
+] as const
 
 /** True for what a framework adds, which is neither shown to policies nor scanned. */
 const isFrameworks = (arg: unknown, at: number): boolean =>
-  signalIn(arg) !== undefined ||
-  (at > 0 && typeof arg === "object" && arg !== null && frameworkNames.some((name) => name in arg))
+  arg instanceof AbortSignal ||
+  (typeof arg === "object" &&
+    arg !== null &&
+    (at > 0 || signalIn(arg) !== undefined) &&
+    frameworkNames.some((name) => name in arg))
 
 /** A call of a tool, taken apart. A tool without parameters may be given only what the framework adds. */
 const specOf = (name: string, resource: string, options: ToolOptions, args: ReadonlyArray<unknown>) => {
