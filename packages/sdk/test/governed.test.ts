@@ -393,6 +393,14 @@ describe("what a program says of a call in a wrong shape", () => {
           assert.strictEqual(platform.actor(agent).score, 42)
         }).pipe(fresh())
     )
+
+  it.effect("GOVERN-1 an execution id that no record bears is refused also where is only observed", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const call = Effect.void.pipe(governed("chat", model, { executionId: "" }), Effect.flip)
+      for (const error of [yield* call, yield* call]) assert.strictEqual(error._tag, "PermissionDenied")
+    }).pipe(Effect.provide(AgionTest.layer({ enforcement: "observe" })))
+  )
 })
 
 describe("content", () => {
