@@ -51,5 +51,5 @@ const told = (agentId: string, publication: Publication): Publication | undefine
     return undefined
   }
   event["context"] = { told_by: agentId }
-  return { kind: "decision", event } as unknown as Publication
+  return { ...publication, event: event as object } as Publication
 }

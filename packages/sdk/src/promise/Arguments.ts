@@ -234,7 +234,8 @@ class Reader {
       return textOf(new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice())
     const text = textOf(new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice())
     this.hidden.push(text)
-    return Array.from(value as unknown as ArrayLike<number | bigint>, (item) => this.read(item, ""))
+    const length = Number(Reflect.get(value, "length"))
+    return Array.from({ length }, (_, at) => this.read(Reflect.get(value, at), ""))
   }
 
   /** What a value holds beside what is shown of it. */
