@@ -84,8 +84,9 @@ for (const redis of [true, false])
         yield* Fiber.join(changed).pipe(Effect.timeout("10 seconds"))
         assert.strictEqual((yield* trust.score).score, 42)
         const cache = yield* PermissionCache
-        const hit = yield* cache.check({ resourceId: model })
-        assert.deepInclude(hit, { allowed: true, source: "cache" })
+        // The push of the approval names what was asked meanwhile, and drops it, whenever it comes (FRESH-2).
+        const hit = yield* until(cache.check({ resourceId: model }), ({ source }) => source === "cache")
+        assert.isTrue(hit.allowed)
       })
     )
 
