@@ -60,6 +60,7 @@ export interface GovernedCall {
   /** What policies want redacted: content, arguments and a stream's text are. */
   readonly obligations: ReadonlyArray<PolicySet.Obligation>
   readonly decision: Decision
+  /** What its events and the feedback on it name it by. */
   readonly executionId: string
   /** Tells what was used so far; each call adds. What is no number from 0 on counts as not said. */
   readonly report: (usage: Usage) => void
@@ -202,7 +203,8 @@ const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Perm
         ...(costUsd === undefined ? {} : { costUsd })
       },
       ttlMs: reservedFor(call),
-      idempotencyKey: call.executionId
+      // Of this message alone: another call of the same execution is charged for itself.
+      idempotencyKey: parts.newId()
     })
     return unabandoned(parts, restore, asking).pipe(
       Effect.matchEffect({
@@ -339,7 +341,8 @@ const permission = (parts: Parts, restore: Restore, call: Call): Effect.Effect<P
     const checked = restore(parts.cache.checkJudged(call.input, call))
     return Effect.matchEffect(checked, {
       onSuccess: (decision) =>
-        decision.allowed && decision.source === "platform" && isLimited(parts, call)
+        // An answer that another call asked for says as little of the limits as one of its own.
+        decision.allowed && decision.source !== "outage" && isLimited(parts, call)
           ? reserve(parts, restore, call)
           : permitted(parts, call, decision, null),
       onFailure: (error) => refuse(parts, call, unaskable(call, error), null)

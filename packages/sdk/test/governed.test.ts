@@ -221,6 +221,50 @@ describe("limits", () => {
     }).pipe(fresh())
   )
 
+  it.effect("LIMIT-6 calls that wait for each other's first check reserve each for itself", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ rateLimitRpm: 2 })
+      let ran = 0
+      const call = Effect.sync(() => ran++).pipe(governed("chat", model), Effect.exit)
+      const exits = yield* Effect.all([call, call, call], { concurrency: "unbounded" })
+      assert.lengthOf(exits.filter(Exit.isSuccess), 2)
+      assert.deepStrictEqual([ran, platform.reservations.size], [2, 2])
+    }).pipe(fresh())
+  )
+
+  it.effect("LIMIT-6 calls of one execution reserve and are charged each for itself", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ rateLimitRpm: 2, tokenLimitPerDay: 1000 })
+      yield* (yield* PermissionCache).check({ resourceId: model })
+      const latch = yield* Latch.make()
+      let ran = 0
+      const call = Effect.andThen(
+        Effect.sync(() => ran++),
+        latch.await
+      ).pipe(governed("chat", model, { estimate: { tokens: 100 }, executionId: "execution-1" }))
+      const parallel = yield* Effect.forkChild(Effect.all([call, call], { concurrency: 2 }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([ran, platform.reservations.size], [2, 2])
+      const third = yield* Effect.flip(call)
+      assert.deepInclude(third, { _tag: "PermissionDenied", reason: "Rate limit exceeded: 2 RPM" })
+      yield* latch.open
+      yield* Fiber.join(parallel)
+      yield* flush
+      assert.deepStrictEqual(
+        [...platform.reservations.values()].map(({ state, tokens }) => [state, tokens]),
+        [
+          ["settled", 100],
+          ["settled", 100]
+        ]
+      )
+      const executions = platform.events.flatMap((event) => event["execution_id"] ?? [])
+      assert.deepStrictEqual(executions, ["execution-1", "execution-1", "execution-1"])
+      yield* TestClock.adjust("1 minute")
+      yield* call
+      assert.strictEqual(platform.reservations.size, 3)
+    }).pipe(fresh())
+  )
+
   it.effect("GOVERN-7 tokens become cost by the program's table", () =>
     Effect.gen(function* () {
       const platform = yield* ready({ costLimitPerDayUsd: 10 })

@@ -53,7 +53,10 @@ export interface GovernedOptions<A = never> {
   readonly usage?: (value: A) => Usage | undefined
   /** The call is interrupted after this and counts as an exception (TRUST-5). */
   readonly timeout?: Duration.Input
-  /** 1 to 1,000 characters; another is refused. Default: a new UUIDv7. */
+  /**
+   * What the call's events and the feedback on it name it by: 1 to 1,000 characters; another is refused. It is no
+   * idempotency key: a call that names it again runs, reserves and is charged for itself. Default: a new UUIDv7.
+   */
   readonly executionId?: string
 }
 

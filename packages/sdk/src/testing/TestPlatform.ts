@@ -95,6 +95,8 @@ export class Platform {
   readonly organizationId: string
   readonly arrived: Array<Arrived> = []
   readonly reservations = new Map<string, Reserved>()
+  /** Reservations and what was answered, by permission and idempotency key. */
+  readonly reservedBy = new Map<string, { readonly reserved: Reserved; readonly body: unknown }>()
   readonly events: Array<{ readonly [name: string]: unknown }> = []
   readonly resources: Map<string, Resource> = new Map()
   fault: Fault = { _tag: "None" }

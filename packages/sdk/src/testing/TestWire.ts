@@ -17,7 +17,7 @@ import {
 } from "@agion/domain"
 import { Effect, Layer, Schema } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
-import type { Platform } from "./TestPlatform.ts"
+import type { Platform, Reserved } from "./TestPlatform.ts"
 
 interface Answer {
   readonly status: number
@@ -34,19 +34,38 @@ interface Asked {
 
 const ok = (body: unknown): Answer => ({ status: 200, body })
 const none: Answer = { status: 204 }
-const missing: Answer = {
-  status: 404,
-  body: {
-    error: "Not Found",
-    message: "there is no such thing",
-    details: "",
-    timestamp: new Date(0).toISOString()
-  }
+const failure = (status: number, error: string, message: string): Answer => ({
+  status,
+  body: { error, message, details: "", timestamp: new Date(0).toISOString() }
+})
+
+const missing = failure(404, "Not Found", "there is no such thing")
+
+/** What a reservation takes. */
+const takenBy = ({ amounts }: ReserveRequest) => ({
+  requests: amounts.requests ?? 1,
+  tokens: amounts.tokens ?? 0,
+  costUsd: amounts.costUsd ?? 0
+})
+
+/** A key that comes again is answered as before while its reservation is open and the amounts are the same. */
+const again = (platform: Platform, key: string, request: ReserveRequest): Answer | undefined => {
+  const known = platform.reservedBy.get(key)
+  if (known === undefined) return undefined
+  const { id, requests, state, tokens, costUsd } = known.reserved
+  const asked = takenBy(request)
+  if (state === "held" && asked.requests === requests && asked.tokens === tokens && asked.costUsd === costUsd)
+    return ok(known.body)
+  return failure(409, "Conflict", `the idempotency key belongs to reservation \`${id}\`; use a new key`)
 }
 
 const reserve = (platform: Platform, body: unknown): Answer => {
   const request = Schema.decodeUnknownSync(ReserveRequest)(body)
-  const { amounts, context, ...check } = request
+  const { amounts, context, idempotencyKey, ...check } = request
+  const permission = platform.grantOf(request.actorId, request.resourceId, request.permissionType)
+  const key = JSON.stringify([permission?.id, idempotencyKey])
+  const known = again(platform, key, request)
+  if (known !== undefined) return known
   const result = platform.check({
     ...check,
     fields: "entry",
@@ -56,14 +75,11 @@ const reserve = (platform: Platform, body: unknown): Answer => {
       ...(amounts.costUsd == null ? {} : { estimated_cost: amounts.costUsd })
     }
   })
-  const permission = platform.grantOf(request.actorId, request.resourceId, request.permissionType)
-  const reserved = {
+  const reserved: Reserved = {
     id: platform.nextId(),
     permissionId: permission?.id ?? "",
-    requests: amounts.requests ?? 1,
-    tokens: amounts.tokens ?? 0,
-    costUsd: amounts.costUsd ?? 0,
-    state: "held" as const
+    ...takenBy(request),
+    state: "held"
   }
   if (result.allowed) {
     platform.reservations.set(reserved.id, reserved)
@@ -76,7 +92,9 @@ const reserve = (platform: Platform, body: unknown): Answer => {
         amounts: { requests: reserved.requests, tokens: reserved.tokens, cost_usd: reserved.costUsd }
       }
     : null
-  return ok({ ...(Schema.encodeSync(CheckResult)(result) as object), reservation })
+  const told = { ...(Schema.encodeSync(CheckResult)(result) as object), reservation }
+  if (result.allowed && idempotencyKey != null) platform.reservedBy.set(key, { reserved, body: told })
+  return ok(told)
 }
 
 const settle = (platform: Platform, id: string, body: unknown): Answer => {
