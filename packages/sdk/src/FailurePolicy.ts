@@ -50,6 +50,9 @@ export const failClosed: FailurePolicyShape = {
   })
 }
 
+/** Rules of a denial that come before trust is looked at. */
+const beforeTrust = new Set(["known_denial", "excluded"])
+
 /** Only warm approvals are used: no trust, no budget. */
 export const staleOnly = (options: Partial<Outage.OutageOptions> = {}): FailurePolicyShape => {
   const aware = trustAware(options)
@@ -58,7 +61,7 @@ export const staleOnly = (options: Partial<Outage.OutageOptions> = {}): FailureP
     loud: false,
     decide: (facts) => {
       const outcome = aware.decide(facts)
-      if (outcome._tag !== "Degraded") return outcome
+      if (outcome._tag === "Stale" || beforeTrust.has(outcome.rule)) return outcome
       return { _tag: "Denied", rule: "stale_only", reason: "Platform unavailable: no warm approval is held" }
     }
   }
