@@ -168,6 +168,7 @@ const follow = (parts: Parts, askAgain: (entries: ReadonlyArray<CacheEntry>) => 
   Effect.gen(function* () {
     const pushes = yield* Pushes
     const own = parts.settings.organizationId
+    parts.state.onRecordsDue = () => askAgain([])
     yield* pushes.listen((push) => {
       if (push._tag === "Lost") takeLost(parts.state, own)
       if (push._tag !== "Epoch") return

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { EventBuffer, FailurePolicy, PermissionCache, PolicySync } from "../src/index.ts"
+import { AgionSdk, EventBuffer, FailurePolicy, PermissionCache, PolicySync } from "../src/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -20,6 +21,22 @@ const checks = (platform: Platform): number =>
       return [(body as { readonly checks: ReadonlyArray<unknown> }).checks.length]
     })
     .reduce((sum, count) => sum + count, 0)
+
+/** Answers take a second on their way. */
+const slow = AgionSdk.layerOver({
+  agentId: agent,
+  gatewayUrl: "http://platform.test",
+  directory: false,
+  events: { shutdownDeadline: 0 }
+}).pipe(
+  Layer.provide(
+    Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(HttpClient.HttpClient, HttpClient.transformResponse(Effect.delay("1 second")))
+    )
+  ),
+  Layer.provideMerge(AgionTest.connections())
+)
 
 const ready = Effect.gen(function* () {
   const platform = yield* TestPlatform
@@ -325,6 +342,60 @@ describe("outages", () => {
       platform.line(false)
       assert.notInclude((yield* checked(cache, { resourceId: model })).rule ?? "", "excluded")
     }).pipe(fresh())
+  )
+
+  for (const [first, meet] of [
+    ["heartbeat", (platform: Platform) => Effect.sync(() => platform.heartbeat())],
+    ["answer", () => Effect.flatMap(PermissionCache, (cache) => cache.check({ resourceId: testUuid(9) }))]
+  ] as const)
+    it.effect(`OUTAGE-3 a record that was held before the first ${first} named an epoch stays held`, () =>
+      Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        const cache = yield* PermissionCache
+        platform.resource({ id: model })
+        platform.trust(agent, 72)
+        platform.grant(agent, testUuid(9))
+        yield* cache.holdResources([model])
+        yield* meet(platform)
+        assert.isNotNull(cache.recordUnsafe(model))
+        platform.fault = { _tag: "Refuse" }
+        yield* TestClock.adjust("5 seconds")
+        assert.isNotNull(cache.recordUnsafe(model))
+      }).pipe(fresh())
+    )
+
+  it.effect(
+    "OUTAGE-3 a record from before the first epoch is fetched again, and one that is gone is let go",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        const cache = yield* PermissionCache
+        platform.resource({ id: model })
+        platform.resource({ id: database })
+        yield* cache.holdResources([model, database])
+        platform.pushing = false
+        platform.resource({ id: model, riskLevel: "critical" })
+        platform.resources.delete(database)
+        platform.pushing = true
+        platform.heartbeat()
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(cache.recordUnsafe(model)?.riskLevel, "critical")
+        assert.isNull(cache.recordUnsafe(database))
+        yield* seconds(platform, 3)
+        assert.strictEqual(platform.arrived.filter(({ path }) => path.startsWith("/resources")).length, 4)
+      }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-3 a record that a push names while it is fetched is fetched again", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const holding = yield* Effect.forkChild(cache.holdResources([model]), { startImmediately: true })
+      yield* TestClock.adjust("500 millis")
+      platform.resource({ id: model, riskLevel: "critical" })
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(holding)
+      assert.strictEqual(cache.recordUnsafe(model)?.riskLevel, "critical")
+    }).pipe(Effect.provide(slow))
   )
 
   it.effect("OUTAGE-4 without a warm approval an agent at 64 is refused", () =>

@@ -124,8 +124,9 @@ export const takeAnswer = (
   const decision = observed(parts, ofResult(result, "platform"))
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
+  const isFirst = organization.epoch === undefined
   if (about.confirms && epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
-    forgetAll(state, key.organizationId)
+    forgetAll(state, key.organizationId, isFirst)
   const actor = actorOf(parts, key)
   if (key.organizationId === parts.settings.organizationId)
     parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed)

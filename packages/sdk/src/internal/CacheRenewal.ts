@@ -5,7 +5,7 @@ import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { nameOf, type Parts } from "./CacheParts.ts"
-import type { CacheState } from "./CacheState.ts"
+import type { CacheState, Flight } from "./CacheState.ts"
 
 /** Asks again for what was dropped or is about to expire; an outage leaves things as they are. */
 export const renew = (parts: Parts, entries: ReadonlyArray<CacheEntry>): Effect.Effect<void> =>
@@ -42,28 +42,53 @@ export const expiring = (parts: Parts): ReadonlyArray<CacheEntry> => {
 export const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.forEach(
     ids.filter((id) => isResourceId(id)),
-    (id) => {
-      const held = ({ resource, ancestorStatus }: SharedResource) =>
-        Effect.sync(() => {
-          parts.state.wanted.add(id)
-          parts.state.resources.set(id, PolicyFacts.resourceFacts(resource, ancestorStatus))
-        })
-      const asked = parts.http
-        .ask((api) => api.resources.get({ params: { id: ResourceId.make(id) } }))
-        .pipe(Effect.map((resource) => ({ resource, ancestorStatus: null })))
-      return Effect.flatMap(parts.shared.resource(id), (shared) =>
-        Effect.ignore(Effect.flatMap(shared === undefined ? asked : Effect.succeed(shared), held))
-      )
-    },
+    (id) => Effect.ignore(holdResource(parts, id, 1)),
     { concurrency: 8, discard: true }
+  )
+
+/** Fetches a record, and once more where a push named it or something was missed meanwhile. */
+const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeof fetchRecord> =>
+  Effect.suspend(() => {
+    const { early, flights, resources, wanted } = parts.state
+    const flight: Flight = {
+      organizationId: parts.settings.organizationId,
+      actorId: "",
+      resourceId: id,
+      tainted: false
+    }
+    flights.add(flight)
+    return fetchRecord(parts, id).pipe(
+      Effect.ensuring(Effect.sync(() => flights.delete(flight))),
+      Effect.tap(({ resource, ancestorStatus }) => {
+        wanted.add(id)
+        if (flight.tainted) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
+        early.delete(id)
+        resources.set(id, PolicyFacts.resourceFacts(resource, ancestorStatus))
+        return Effect.void
+      }),
+      Effect.tapError((error) => {
+        // It was deleted: it is asked for no more.
+        if (error._tag === "NotFound") for (const held of [wanted, early, resources]) held.delete(id)
+        return Effect.void
+      })
+    )
+  })
+
+const fetchRecord = (parts: Parts, id: string) =>
+  Effect.flatMap(parts.shared.resource(id), (shared) =>
+    shared !== undefined
+      ? Effect.succeed(shared)
+      : parts.http
+          .ask((api) => api.resources.get({ params: { id: ResourceId.make(id) } }))
+          .pipe(Effect.map((resource): SharedResource => ({ resource, ancestorStatus: null })))
   )
 
 const isResourceId = Schema.is(ResourceId)
 
-const missingOf = ({ resources, wanted }: CacheState): ReadonlyArray<string> =>
-  wanted.size === 0 ? [] : [...wanted].filter((id) => !resources.has(id))
+const missingOf = ({ early, resources, wanted }: CacheState): ReadonlyArray<string> =>
+  wanted.size === 0 ? [] : [...wanted].filter((id) => !resources.has(id) || early.has(id))
 
-/** True while a record that was to be held is not. */
+/** True while a record that was to be held is not, or is from before any epoch was known. */
 export const isMissing = (state: CacheState): boolean => missingOf(state).length > 0
 
 /** Records that were to be held and were dropped are fetched again. */

@@ -52,6 +52,10 @@ export interface CacheState {
   readonly resources: Map<string, PermissionCheck.ResourceFacts>
   /** Resources whose records are to be held. */
   readonly wanted: Set<string>
+  /** Those of them that are held from before any epoch was known: to be fetched again. */
+  readonly early: Set<string>
+  /** Called when records that are to be held are missing or early. */
+  onRecordsDue: () => void
   readonly flights: Set<Flight>
   /** What entries have in common. */
   readonly shared: SharedFacts
@@ -82,6 +86,8 @@ export const makeState = (capacity: number): CacheState => {
     degraded: new Map(),
     resources,
     wanted,
+    early: new Set(),
+    onRecordsDue: () => {},
     flights: new Set(),
     shared: new SharedFacts(),
     counters
@@ -105,15 +111,21 @@ const taint = (state: CacheState, concerns: (flight: Flight) => boolean): void =
 /** Before any time; a whole number, as other expiries are. */
 const expired = -1
 
-/** Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). */
-export const forgetAll = (state: CacheState, organizationId: string): void => {
+/**
+ * Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). Records that are
+ * to be held stay where this is the first epoch, since nothing is known to have been missed, until they are fetched again.
+ */
+export const forgetAll = (state: CacheState, organizationId: string, isFirst = false): void => {
   taint(state, (flight) => flight.organizationId === organizationId)
   for (const entry of state.table.of(organizationId)) {
     state.counters.invalidated++
     entry.expiresAt = expired
     if (entry.standing === "held") entry.standing = "forgotten"
   }
-  state.resources.clear()
+  for (const id of state.resources.keys())
+    if (isFirst && state.wanted.has(id)) state.early.add(id)
+    else state.resources.delete(id)
+  if (state.wanted.size > 0) state.onRecordsDue()
 }
 
 /** A push has named entries: they are asked for again before anything is let through on them. */
@@ -202,10 +214,11 @@ export const takePush = (
   now: number
 ): ReadonlyArray<CacheEntry> => {
   const organization = organizationOf(state, organizationId)
+  const isFirst = organization.epoch === undefined
   const effect = onPush(organization, message, now)
   if (effect === "nothing") return []
   if (effect === "drop named") return dropNamed(state, organizationId, message)
-  forgetAll(state, organizationId)
+  forgetAll(state, organizationId, isFirst)
   // What this push itself names is known to have changed.
   return dropNamed(state, organizationId, message)
 }

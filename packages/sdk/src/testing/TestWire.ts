@@ -34,12 +34,12 @@ interface Asked {
 
 const ok = (body: unknown): Answer => ({ status: 200, body })
 const none: Answer = { status: 204 }
-const failure = (status: number, error: string, message: string): Answer => ({
+const failure = (status: number, tag: string, error: string, message: string): Answer => ({
   status,
-  body: { error, message, details: "", timestamp: new Date(0).toISOString() }
+  body: { _tag: tag, error, message, details: "", timestamp: new Date(0).toISOString() }
 })
 
-const missing = failure(404, "Not Found", "there is no such thing")
+const missing = failure(404, "NotFound", "Not Found", "there is no such thing")
 
 /** What a reservation takes. */
 const takenBy = ({ amounts }: ReserveRequest) => ({
@@ -56,7 +56,12 @@ const again = (platform: Platform, key: string, request: ReserveRequest): Answer
   const asked = takenBy(request)
   if (state === "held" && asked.requests === requests && asked.tokens === tokens && asked.costUsd === costUsd)
     return ok(known.body)
-  return failure(409, "Conflict", `the idempotency key belongs to reservation \`${id}\`; use a new key`)
+  return failure(
+    409,
+    "Conflict",
+    "Conflict",
+    `the idempotency key belongs to reservation \`${id}\`; use a new key`
+  )
 }
 
 const reserve = (platform: Platform, body: unknown): Answer => {
