@@ -68,10 +68,11 @@ export const layer = HttpApiBuilder.group(
             results[i] = refused(event["event_id"], fault ?? unknownStream)
             continue
           }
-          const fields: Record<string, string> = { ...Streams.toFields(withoutNulls(event)) }
-          if (named !== undefined) fields["organization_id"] ??= named
+          const place = named === undefined ? {} : { organization_id: named }
+          const sent = { ...place, ...Streams.toFields(event) }
+          const fields = { ...place, ...Streams.toFields(withoutNulls(event)) }
           const bearer = { organizationId: caller.organizationId, agentId: caller.agentId }
-          batch.push({ raw: { kind: known, stream, entryId: uuidv7(now), fields }, bearer })
+          batch.push({ raw: { kind: known, stream, entryId: uuidv7(now), fields, sent }, bearer })
           places.push(i)
         }
         const verdicts = yield* Effect.orDie(ingest.apply(batch, { deadLetters: false }))

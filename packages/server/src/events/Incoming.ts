@@ -23,6 +23,8 @@ export interface RawEntry {
   readonly stream: string
   readonly entryId: string
   readonly fields: Streams.Fields
+  /** The fields as they were sent and signed, where they are not the same: over HTTP a null is as if left out. */
+  readonly sent?: Streams.Fields
 }
 
 interface Values {

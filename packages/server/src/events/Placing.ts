@@ -220,5 +220,5 @@ const isGenuine = (
 ): boolean => {
   if (event.kind === "feedback" || organizationId === null || agentId === null) return false
   const key = keys.get(agentName({ organizationId, agentId }))
-  return key !== undefined && isSigned(key, event.raw.stream, event.raw.fields)
+  return key !== undefined && isSigned(key, event.raw.stream, event.raw.sent ?? event.raw.fields)
 }
