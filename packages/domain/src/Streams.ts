@@ -195,7 +195,10 @@ export const decisionModes = ["normal", "stale", "degraded", "observed", "ungove
 /** What was decided about a call, and how. */
 export const DecisionEvent = Wire.struct({
   ...envelope,
+  /** Whom it is about. */
   agentId: Wire.Name,
+  /** The agent that decided it and tells of it, whose the event then is; absent: `agentId`. */
+  reportedBy: Schema.optional(Wire.Name),
   action: Wire.Text,
   actorType: Schema.String,
   resourceId: Wire.Text,

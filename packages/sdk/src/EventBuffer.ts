@@ -49,7 +49,7 @@ import {
 } from "./events/Event.ts"
 import * as EventId from "./events/EventId.ts"
 import { DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
-import { isToldByAnother, saidBy } from "./events/Naming.ts"
+import { saidBy, speakerOf } from "./events/Naming.ts"
 import { Outbox, type Published } from "./events/Outbox.ts"
 import { isKnown } from "./events/Records.ts"
 import { ReportTransport } from "./events/ReportTransport.ts"
@@ -174,8 +174,8 @@ export interface EventBufferShape {
   readonly healthChanges: Stream.Stream<EventHealth>
   /**
    * The same buffer for one of several agents. What it publishes in another's name is dropped, but for a decision:
-   * that may be about another actor, and goes out unsigned, with `told_by` as its context and without the ids of an
-   * execution or event, so that nobody earns or loses trust by it. `flush` waits for what it published itself;
+   * that may be about another actor, and goes out as this agent's word, with its name as `reportedBy` and its
+   * signature. `flush` waits for what it published itself;
    * `published`, `dropped` and `pending` count its own, the rest is of the buffer.
    */
   readonly forAgent: (agentId: string) => EventBufferShape
@@ -344,8 +344,7 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
 const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
   if (eventKey === undefined) return undefined
   return (stream, fields) => {
-    if (isToldByAnother(fields)) return undefined
-    const key = eventKey(fields["agent_id"] ?? fields["participant_id"] ?? fields["from_participant"] ?? "")
+    const key = eventKey(speakerOf(fields))
     if (key === undefined) return undefined
     return createHmac("sha256", Redacted.value(key))
       .update(Streams.signatureInput(stream, fields))

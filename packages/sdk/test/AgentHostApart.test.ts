@@ -135,38 +135,40 @@ const passing = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   })
 
 describe("an agent of a host that checks for another actor", () => {
-  it.effect("OUTAGE-6 answers stale in an outage and tells the decision, unsigned, by whom it says", () =>
-    Effect.gen(function* () {
-      const platform = yield* TestPlatform
-      platform.resource({ id: resource })
-      for (const actor of ["user-1", "agent-2"]) platform.grant(actor, resource)
-      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
-      yield* first.register
-      yield* second.register
-      platform.heartbeat()
-      const others = [
-        { actorId: "user-1", actorType: "user", resourceId: resource },
-        { actorId: "agent-2", resourceId: resource }
-      ] as const
-      for (const input of others) assert.isTrue((yield* first.permissions.check(input)).allowed)
-      platform.fault = { _tag: "Refuse" }
-      platform.line(false)
-      for (const input of others)
-        assert.deepInclude(yield* passing(first.permissions.check(input)), { allowed: true, mode: "stale" })
-      platform.fault = { _tag: "None" }
-      yield* passing(first.events.flush())
-      assert.deepStrictEqual(
-        platform.events.map((event) => [event["stream"], event["agent_id"], event["mode"]]),
-        [
-          ["agion:events:decisions", "user-1", "stale"],
-          ["agion:events:decisions", "agent-2", "stale"]
-        ]
-      )
-      for (const event of platform.events) {
-        assert.strictEqual(event["context"], '{"told_by":"agent-1"}')
-        assert.isUndefined(event["signature"])
-      }
-    }).pipe(Effect.provide(signing(false, 0)), Effect.provide(AgionTest.connections()))
+  it.effect(
+    "OUTAGE-6 answers stale in an outage and tells the decision under its own name and signature",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        platform.resource({ id: resource })
+        for (const actor of ["user-1", "agent-2"]) platform.grant(actor, resource)
+        const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+        yield* first.register
+        yield* second.register
+        platform.heartbeat()
+        const others = [
+          { actorId: "user-1", actorType: "user", resourceId: resource },
+          { actorId: "agent-2", resourceId: resource }
+        ] as const
+        for (const input of others) assert.isTrue((yield* first.permissions.check(input)).allowed)
+        platform.fault = { _tag: "Refuse" }
+        platform.line(false)
+        for (const input of others)
+          assert.deepInclude(yield* passing(first.permissions.check(input)), { allowed: true, mode: "stale" })
+        platform.fault = { _tag: "None" }
+        yield* passing(first.events.flush())
+        assert.deepStrictEqual(
+          platform.events.map((event) => [event["stream"], event["agent_id"], event["mode"]]),
+          [
+            ["agion:events:decisions", "user-1", "stale"],
+            ["agion:events:decisions", "agent-2", "stale"]
+          ]
+        )
+        for (const event of platform.events) {
+          assert.strictEqual(event["reported_by"], "agent-1")
+          assert.isTrue(isSignedBy("agent-1", event))
+        }
+      }).pipe(Effect.provide(signing(false, 0)), Effect.provide(AgionTest.connections()))
   )
 })
 

@@ -692,7 +692,10 @@ describe("EventBuffer.forAgent", () => {
         ["llmInteraction", { ...interaction(1), agentId: "agent-2" }],
         ["usage", { permissionId: "p", agentId: "agent-2" }],
         ["settlement", { reservationId: "r", agent_id: "agent-2" }],
-        ["decision", { ...decision(1), agent_id: "agent-2" }]
+        ["decision", { ...decision(1), agent_id: "agent-2" }],
+        ["decision", { ...decision(1), reportedBy: "agent-2" }],
+        ["decision", { ...decision(2), reported_by: "agent-3" }],
+        ["trust", { agentId: "agent-1", reportedBy: "agent-2", ...work }]
       ]
       for (const [kind, event] of foreign)
         assert.strictEqual(events.publishAllUnsafe(given(kind, event)), "dropped", kind)
@@ -708,34 +711,34 @@ describe("EventBuffer.forAgent", () => {
     })
   )
 
-  it.effect("TRUST-6 a decision about another says who tells it, and is no word of whom it names", () =>
-    Effect.gen(function* () {
-      const { platform, events } = yield* mine
-      const about = {
-        ...decision(2),
-        eventId: "of-agent-2",
-        execution_id: "execution-2",
-        executionId: "execution-2",
-        context: { told_by: "agent-2", long: "x".repeat(20_000) }
-      }
-      assert.strictEqual(events.publishUnsafe("decision", about), "durable")
-      assert.strictEqual(about.context.told_by, "agent-2")
-      yield* events.flush()
-      const [event] = platform.events
-      assert.deepInclude(event?.fields, {
-        agent_id: "agent-2",
-        resource_id: "resource-1",
-        mode: "degraded",
-        context: '{"told_by":"agent-1"}'
+  it.effect(
+    "OUTAGE-6 TRUST-6 a decision about another is the word of whoever tells it, by name and signature",
+    () =>
+      Effect.gen(function* () {
+        const { platform, events } = yield* mine
+        const about = { ...decision(2), executionId: "execution-2", context: { why: "outage" } }
+        assert.strictEqual(events.publishUnsafe("decision", about), "durable")
+        assert.notProperty(about, "reportedBy")
+        assert.strictEqual(events.publishUnsafe("decision", { ...about, reportedBy: "agent-1" }), "durable")
+        yield* events.flush()
+        assert.lengthOf(platform.events, 2)
+        for (const event of platform.events) {
+          assert.deepInclude(event.fields, {
+            agent_id: "agent-2",
+            reported_by: "agent-1",
+            resource_id: "resource-1",
+            mode: "degraded",
+            context: '{"why":"outage"}'
+          })
+          const input = Streams.signatureInput("decision", event.fields)
+          const signature = createHmac("sha256", "key of agent-1").update(input).digest("base64url")
+          assert.include(platform.signatures, signature)
+        }
+        events.publishUnsafe("decision", decision(1))
+        yield* events.flush()
+        assert.notProperty(platform.events[2]?.fields, "reported_by")
+        assert.lengthOf(platform.signatures, 3)
       })
-      assert.notProperty(event?.fields, "execution_id")
-      assert.notStrictEqual(event?.eventId, "of-agent-2")
-      assert.deepStrictEqual(platform.signatures, [])
-      events.publishUnsafe("decision", { ...decision(1), executionId: "execution-1" })
-      yield* events.flush()
-      assert.strictEqual(platform.events[1]?.fields["execution_id"], "execution-1")
-      assert.lengthOf(platform.signatures, 1)
-    })
   )
 })
 

@@ -463,7 +463,25 @@ describe("outages", () => {
       const flushing = yield* Effect.forkChild((yield* EventBuffer).flush({ deadline: "1 minute" }))
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(flushing)
-      assert.deepInclude(platform.events[0], { decision: "allow", mode: "degraded" })
+      assert.deepInclude(platform.events[0], { decision: "allow", mode: "degraded", agent_id: agent })
+      assert.notProperty(platform.events[0], "reported_by")
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-6 what goes on for another actor is told as the word of the agent that decided it", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.grant("agent-2", model)
+      const other = { actorId: "agent-2", resourceId: model }
+      assert.isTrue((yield* cache.check(other)).allowed)
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.deepInclude(yield* checked(cache, other), { allowed: true, mode: "stale" })
+      platform.fault = { _tag: "None" }
+      const flushing = yield* Effect.forkChild((yield* EventBuffer).flush({ deadline: "1 minute" }))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(flushing)
+      assert.deepInclude(platform.events[0], { mode: "stale", agent_id: "agent-2", reported_by: agent })
     }).pipe(fresh())
   )
 

@@ -46,6 +46,59 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", exclu
       })
     )
 
+    it.effect(
+      "OUTAGE-6 an agent's key reports a decision about another, which is nothing to whom it is about",
+      () =>
+        Effect.gen(function* () {
+          const org = unique("org")
+          const operator = yield* speaker(org)
+          const agent = yield* speaker(org, "agent-1")
+          const subject = yield* speaker(org, "agent-2")
+          yield* operator("PUT", `/organizations/${org}`, { event_signature: "required" })
+          const run = unique("run")
+          const decision = (more: object) => ({
+            stream: "agion:events:decisions",
+            event_id: "decision-1",
+            agent_id: "agent-2",
+            action: "use",
+            actor_type: "agent",
+            resource_id: "resource-1",
+            permission_type: "use",
+            decision: "deny",
+            mode: "degraded",
+            reason: "trust",
+            execution_id: run,
+            ...more
+          })
+          const tell = (speak: typeof agent, ...events: ReadonlyArray<object>) =>
+            Effect.map(speak("POST", "/events", { events }), ({ body }) =>
+              body.results.map((one: { readonly status: string }) => one.status)
+            )
+          const reports = [
+            decision({ reported_by: "agent-1" }),
+            decision({ reported_by: "agent-3" }),
+            decision({})
+          ]
+          assert.deepStrictEqual(yield* tell(agent, ...reports), ["accepted", "refused", "refused"])
+          const praise = {
+            stream: "agion:events:feedback",
+            execution_id: run,
+            user_id: "user-1",
+            feedback_type: "thumbs_down"
+          }
+          yield* tell(operator, praise)
+          const report = (yield* operator("GET", "/audit/compliance/agent-2")).body
+          assert.deepInclude(report, { total_events: 0, denied: 0, compliance_rate: 100 })
+          assert.deepInclude(report.events[0], { entity_id: "agent-2", decision: "deny" })
+          assert.deepInclude(report.events[0].data, { reported_by: "agent-1", execution_id: run })
+          assert.strictEqual((yield* operator("GET", "/feedback?agent_id=agent-2")).body.total, 0)
+          // The id is not used up for the one that it is about.
+          assert.deepStrictEqual(yield* tell(subject, decision({ decision: "allow" })), ["accepted"])
+          const own = (yield* operator("GET", "/audit/compliance/agent-2")).body
+          assert.deepInclude(own, { total_events: 1, allowed: 1, denied: 0 })
+        })
+    )
+
     it.effect("TRUST-3 an agent's key rates nobody: not itself, and no other with any worth", () =>
       Effect.gen(function* () {
         const org = unique("org")

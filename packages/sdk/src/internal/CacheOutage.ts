@@ -95,8 +95,10 @@ export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decisi
 /** False when the decision could not be kept anywhere: then nothing runs on it. */
 const recorded = (parts: Parts, input: CheckInput, decision: Decision): boolean => {
   const key = keyOf(parts, input)
+  const { agentId } = parts.settings
   const published = parts.events.publishUnsafe("decision", {
     agentId: key.actorId,
+    ...(key.actorId === agentId ? {} : { reportedBy: agentId }),
     action: key.permissionType,
     actorType: key.actorType,
     resourceId: key.resourceId,

@@ -131,7 +131,7 @@ export interface AuditCounts {
   readonly violations: number
 }
 
-/** Counts the lines that match. */
+/** Counts the lines that match. A decision that another agent reported is nobody's record but that agent's word. */
 export const countAudit = (filter: AuditFilter): Sql<AuditCounts> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -140,6 +140,7 @@ export const countAudit = (filter: AuditFilter): Sql<AuditCounts> =>
         count(*) FILTER (WHERE decision = 'allow') AS allowed,
         count(*) FILTER (WHERE decision IN ('deny', 'block')) AS denied,
         count(*) FILTER (WHERE event_type = 'policy_violation') AS violations
-      FROM audit_events WHERE ${conditions(sql, filter)}`
+      FROM audit_events WHERE ${conditions(sql, filter)}
+        AND NOT (event_type = 'decision' AND data ->> 'reported_by' IS NOT NULL)`
     return rows[0] ?? { total: 0, allowed: 0, denied: 0, violations: 0 }
   })

@@ -5,7 +5,7 @@ import type { GivenFeedback } from "../feedback/Feedback.ts"
 import type { Execution, Waiting } from "../feedback/FeedbackSql.ts"
 import type { Outcome, ScoreEvent } from "../trust/TrustSql.ts"
 import type { NewInteraction } from "../usage/LlmSql.ts"
-import { executionOf, type Understood } from "./Incoming.ts"
+import { executionOf, reporterOf, type Understood } from "./Incoming.ts"
 import type { Bearer } from "./Placing.ts"
 
 /** An event of one kind in its organization. */
@@ -61,12 +61,13 @@ export const decisionOf = (event: Of<"trust">["event"]): string => {
   return typeof named === "string" ? named : ""
 }
 
-/** A decision as a line of the audit log. */
+/** A decision as a line of the audit log. What another tells has an id of its own: it takes none of the actor's. */
 export const auditOf = ({ event, organizationId }: Of<"decisions">): NewAuditEvent => {
   const { value } = event
+  const reporter = reporterOf(value)
   return {
     organizationId,
-    eventId: event.eventId,
+    eventId: reporter === undefined ? event.eventId : `${reporter}/${event.eventId}`,
     eventType: "decision",
     entityId: value.agentId,
     entityType: value.actorType,
@@ -85,7 +86,8 @@ export const auditOf = ({ event, organizationId }: Of<"decisions">): NewAuditEve
       permission_id: value.permissionId,
       execution_id: value.executionId,
       traceparent: value.traceparent,
-      context: value.context
+      context: value.context,
+      reported_by: reporter
     },
     occurredAt: event.occurredAt
   }
@@ -126,13 +128,14 @@ export const interactionOf = (
   }
 }
 
-/** The executions that events tell of. */
+/** The executions that events tell of. Nobody says which are another's. */
 export const executionsIn = (
   placed: ReadonlyArray<{ readonly event: Understood; readonly organizationId: string }>
 ): ReadonlyArray<Execution> =>
   placed.flatMap(({ event, organizationId }) => {
     const executionId = executionOf(event)
     if (executionId === undefined || event.kind === "missions" || event.kind === "missionMessages") return []
+    if (event.kind === "decisions" && reporterOf(event.value) !== undefined) return []
     const agentId = event.value.agentId
     return agentId === undefined ? [] : [{ organizationId, executionId, agentId }]
   })

@@ -84,6 +84,7 @@ const encoder = new TextEncoder()
 const tooLong = (value: { readonly [name: string]: unknown }): string | undefined => {
   for (const name of [
     "agentId",
+    "reportedBy",
     "organizationId",
     "eventId",
     "executionId",
@@ -109,6 +110,7 @@ const nullable = [
   "organization_id",
   "timestamp",
   "agent_id",
+  "reported_by",
   "user_id",
   "execution_id",
   "interaction_id",
@@ -172,14 +174,19 @@ export const executionOf = (event: Understood): string | undefined => {
   }
 }
 
-/** The agent that an event is of; undefined for one that names none. */
+/** Who tells a decision about another actor under their own name; undefined: it is told by whom it is about. */
+export const reporterOf = ({ agentId, reportedBy }: Streams.DecisionEvent): string | undefined =>
+  reportedBy === agentId ? undefined : reportedBy
+
+/** The agent that an event is of: whose word it is. Undefined for one that names none. */
 export const agentOf = (event: Understood): string | undefined => {
   switch (event.kind) {
     case "trust":
     case "llmInteractions":
-    case "decisions":
     case "feedback":
       return event.value.agentId
+    case "decisions":
+      return reporterOf(event.value) ?? event.value.agentId
     case "missions":
       return event.value.participantId
     case "missionMessages":

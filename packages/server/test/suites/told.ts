@@ -1,6 +1,8 @@
+import { Streams } from "@agion/domain"
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
+import { signatureOf } from "../../src/events/Signatures.ts"
 import { assertRefused, grant, type It, question, resource, unique } from "./words.ts"
 
 const nothing = { requests: 0, tokens: 0, cost_usd: 0 }
@@ -468,4 +470,97 @@ export const told = (it: It) => {
       assert.strictEqual(yield* score(agent, org), 40)
     })
   )
+
+  it.effect("TRUST-6 a signature is over what was sent, with the fields in it that are null", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const { org, keyOf } = yield* demanding
+      const agent = unique("agent")
+      const key = yield* keyOf(agent)
+      const failure = () =>
+        trustEvent(agent, org, { event_type: "task_failed", confidence: null, context: null })
+      const signed = sign(key, failure())
+      const without = trustEvent(agent, org, { event_type: "task_failed", confidence: null })
+      const events = [
+        signed,
+        { ...sign(key, without), context: null },
+        { ...sign(key, failure()), severity: null }
+      ]
+      const { results } = (yield* platform.post("/events", { events })).body
+      assert.deepStrictEqual(statuses(results), ["accepted", "refused", "refused"])
+      assert.strictEqual(yield* score(agent, org), 38)
+    })
+  )
+
+  it.effect("OUTAGE-6 TRUST-6 a decision about another is the word of the agent that signed it", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const { org, keyOf } = yield* demanding
+      const [reporter, subject] = [unique("agent"), unique("agent")]
+      const [key, subjectKey] = [yield* keyOf(reporter), yield* keyOf(subject)]
+      const about = (more: object = {}) => decisionAbout(subject, { organization_id: org, ...more })
+      const reported = about({ reported_by: reporter })
+      const { results } = (yield* platform.post("/events", {
+        events: [
+          sign(key, reported),
+          sign(key, reported),
+          sign(subjectKey, about({ reported_by: reporter })),
+          sign(key, about()),
+          sign(key, about({ reported_by: subject })),
+          about({ reported_by: reporter })
+        ]
+      })).body
+      assert.deepStrictEqual(statuses(results), [
+        "accepted",
+        "duplicate",
+        "refused",
+        "refused",
+        "refused",
+        "refused"
+      ])
+      const listed = (yield* platform.get(`/audit/events?organization_id=${org}&entity_id=${subject}`)).body
+      assert.deepStrictEqual(
+        listed.events.map(
+          (line: { readonly data: { readonly reported_by: string } }) => line.data.reported_by
+        ),
+        [reporter]
+      )
+    })
+  )
 }
+
+/** An organization that demands signed events, and the event keys that it gives. */
+const demanding = Effect.gen(function* () {
+  const platform = yield* Platform.Platform
+  const org = unique("org")
+  const keyOf = (agent: string) =>
+    Effect.map(
+      platform.post("/agents/register", { agent_id: agent, organization_id: org }),
+      ({ body }): string => body.event_key
+    )
+  yield* keyOf(unique("agent"))
+  yield* platform.put(`/organizations/${org}`, { event_signature: "required" })
+  return { org, keyOf }
+})
+
+/** An event as its agent signs it: what is sent, null too. */
+const sign = (key: string, event: { readonly stream: string }) => {
+  const { stream, ...fields } = event
+  return { ...event, signature: signatureOf(key, stream, Streams.toFields(fields)) }
+}
+
+const decisionAbout = (agent: string, more: object = {}) => ({
+  stream: "agion:events:decisions",
+  event_id: unique("event"),
+  agent_id: agent,
+  action: "use",
+  actor_type: "agent",
+  resource_id: "resource-1",
+  permission_type: "use",
+  decision: "allow",
+  mode: "stale",
+  reason: "Platform unavailable: a warm approval is used",
+  ...more
+})
+
+const statuses = (results: ReadonlyArray<{ readonly status: string }>) => results.map(({ status }) => status)
