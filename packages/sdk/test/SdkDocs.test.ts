@@ -263,7 +263,7 @@ describe("docs/sdk.md, putting others in their place", () => {
         assert.strictEqual(yield* attempt(model), "stale")
         assert.strictEqual(yield* attempt(notes), "stale_only")
         yield* TestClock.adjust("61 seconds")
-        assert.strictEqual(yield* attempt(model), "unknown_trust")
+        assert.strictEqual(yield* attempt(model), "stale_only")
       }).pipe(Effect.provide(live))
     })
   )
