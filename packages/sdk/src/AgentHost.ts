@@ -34,6 +34,7 @@ import { Governance } from "./Governance.ts"
 import { GovernanceHttp } from "./GovernanceHttp.ts"
 import { Health } from "./Health.ts"
 import { CacheTurns, makeTurns } from "./internal/CacheTurns.ts"
+import { type HostedCaches, makeCaches } from "./internal/HostedCaches.ts"
 import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
@@ -180,6 +181,7 @@ interface Own {
   readonly settings: SettingsShape
   readonly scope: Scope.Scope
   readonly keys: Keys
+  readonly caches: HostedCaches
   readonly flush: (events: EventBuffer["Service"]) => Effect.Effect<void>
 }
 
@@ -215,6 +217,7 @@ const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, 
   yield* Scope.provide(signing(registrar, own), own.scope)
   yield* Scope.addFinalizer(own.scope, own.flush(events))
   const cache = yield* Effect.provideContext(PermissionCache.make(agent.cache), base)
+  yield* Scope.provide(own.caches.join(cache), own.scope)
   const asked = Context.add(base, PermissionCache, cache)
   const governance = yield* Effect.provideContext(Governance.make, asked)
   const told = Context.add(asked, Registrar, registrar)
@@ -243,6 +246,9 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
     Context.add(RegistrationTurns, turns),
     Context.add(CacheTurns, yield* makeTurns)
   )
+  const caches = makeCaches()
+  if (options.telemetry?.metrics !== false)
+    yield* Effect.provideContext(Telemetry.metricsOf(caches.totalsUnsafe), shared)
   const agents = yield* Scope.make("parallel")
   const connected = new Set<string>()
   let closing = false
@@ -284,7 +290,7 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
       yield* Scope.provide(claim(agent.agentId), scope)
       const settings = yield* Settings.make({ ...base, ...agent })
       yield* Effect.provideContext(warn(settings, hostWeaknesses), shared)
-      return yield* makeParts(shared, { agent, settings, scope, keys, flush })
+      return yield* makeParts(shared, { agent, settings, scope, keys, caches, flush })
     })
   })
 })

@@ -13,8 +13,9 @@
  *
  * **Gotchas**: no content, no arguments and no message of an error is told, only kinds, ids and numbers.
  */
-import { Context, type Duration, Effect, Layer, Random, Redacted } from "effect"
+import { Context, type Duration, Effect, Layer, Random, Redacted, type Scope } from "effect"
 import type { EventBuffer } from "./EventBuffer.ts"
+import type { CacheTotals } from "./internal/HostedCaches.ts"
 import type { PermissionCache } from "./PermissionCache.ts"
 import type { PolicySync } from "./PolicySync.ts"
 import type { Settings } from "./Settings.ts"
@@ -71,14 +72,23 @@ export class Telemetry extends Context.Service<
     Telemetry | Settings | PermissionCache | EventBuffer | PolicySync
   > = Layer.suspend(() =>
     Layer.effectDiscard(
-      Effect.gen(function* () {
-        const { register } = yield* Effect.promise(() => import("./telemetry/Meters.ts"))
-        yield* register((yield* Telemetry).tally)
-        const flush = yield* Telemetry.Flush
-        yield* Effect.addFinalizer(() => flush)
-      })
+      Effect.flatMap(
+        Effect.promise(() => import("./telemetry/Meters.ts")),
+        ({ ownCache }) => Effect.flatMap(ownCache, Telemetry.metricsOf)
+      )
     )
   )
+
+  /** The same for as long as the scope is open, where the numbers of permission caches come from `caches`. */
+  static readonly metricsOf = (
+    caches: () => CacheTotals
+  ): Effect.Effect<void, never, Telemetry | Settings | EventBuffer | PolicySync | Scope.Scope> =>
+    Effect.gen(function* () {
+      const { register } = yield* Effect.promise(() => import("./telemetry/Meters.ts"))
+      yield* register((yield* Telemetry).tally, caches)
+      const flush = yield* Telemetry.Flush
+      yield* Effect.addFinalizer(() => flush)
+    })
 
   /** Sends what was measured before series go away; does nothing without an exporter. */
   static readonly Flush = Context.Reference<Effect.Effect<void>>("@agion/sdk/Telemetry/Flush", {

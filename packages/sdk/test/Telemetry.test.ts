@@ -1,12 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Logger, Metric, Stream, Tracer } from "effect"
+import { ConfigProvider, Context, Effect, Layer, Logger, Metric, Stream, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import {
+  AgentHost,
   AgionSdk,
   CircuitBreaker,
   EventBuffer,
+  Governance,
   governed,
   governedStream,
+  type HostOptions,
   HttpPool,
   PermissionCache,
   PolicyEngine,
@@ -240,6 +243,80 @@ describe("metrics", () => {
       const off = agent(collecting(), { telemetry: { metrics: false } })
       const inside = yield* Metric.snapshot.pipe(Effect.provide(off))
       assert.deepEqual(inside, [])
+    }).pipe(ownRegistry)
+  )
+})
+
+describe("metrics of agents of one host", () => {
+  const host = (options: Partial<HostOptions> = {}) =>
+    AgentHost.layerOver({
+      gatewayUrl: "http://platform.test",
+      directory: false,
+      hostId: "host-1",
+      events: { shutdownDeadline: 0 },
+      ...options
+    }).pipe(Layer.provideMerge(AgionTest.connections()))
+  const chat = (agentId: string) =>
+    Effect.gen(function* () {
+      const connected = yield* (yield* AgentHost).connect({ agentId })
+      yield* Effect.exit(Context.get(connected, Governance).run("chat", model)(Effect.void))
+      yield* Effect.exit(Context.get(connected, Governance).run("chat", model)(Effect.void))
+    }).pipe(Effect.scoped)
+
+  it.effect("count what all of them do, those that have closed too, and go away with the host", () =>
+    Effect.gen(function* () {
+      yield* Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        platform.resource({ id: model })
+        platform.grant("agent-1", model)
+        const agents = yield* AgentHost
+        const open = yield* agents.connect({ agentId: "agent-3" })
+        for (const agentId of ["agent-1", "agent-2"]) yield* chat(agentId)
+        yield* Context.get(open, PermissionCache).check({ resourceId: model })
+        const snapshots = yield* Metric.snapshot
+        const outcome = (name: string) =>
+          valueOf(snapshots, "agion.decisions", { "agion.decision.outcome": name })
+        assert.deepStrictEqual([outcome("allow"), outcome("deny")], [2, 2])
+        assert.strictEqual(valueOf(snapshots, "agion.calls", { "agion.call.outcome": "succeeded" }), 2)
+        assert.strictEqual(valueOf(snapshots, "agion.permit.duration"), 4)
+        const asked = platform.arrived.filter(({ path }) => path === "/permissions/check").length
+        assert.strictEqual(valueOf(snapshots, "agion.check.duration"), asked)
+        assert.strictEqual(valueOf(snapshots, "agion.cache.hits"), 2)
+        assert.strictEqual(valueOf(snapshots, "agion.cache.misses", { "agion.cache.reason": "absent" }), 3)
+        assert.strictEqual(valueOf(snapshots, "agion.cache.entries"), 1)
+        assert.isAtLeast(
+          Number(valueOf(snapshots, "agion.events", { "agion.events.result": "published" })),
+          6
+        )
+        for (const { attributes } of snapshots) assert.strictEqual(attributes?.["agion.agent.id"], "host-1")
+        const missing = Object.keys(TelemetryNames.metrics).filter(
+          (name) => !name.startsWith("agion.breaker") && !snapshots.some(({ id }) => id === name)
+        )
+        assert.deepEqual(missing, [])
+        yield* Effect.yieldNow
+        yield* Context.get(open, PermissionCache).check({ resourceId: model })
+        assert.strictEqual(valueOf(yield* Metric.snapshot, "agion.cache.hits"), 3)
+      }).pipe(Effect.scoped, Effect.provide(host()))
+      assert.deepEqual(yield* Metric.snapshot, [])
+    }).pipe(ownRegistry)
+  )
+
+  it.effect("are sent once more when the host closes, and are not there when they are switched off", () =>
+    Effect.gen(function* () {
+      let last: unknown
+      const flush = Effect.map(Metric.snapshot, (snapshots) => {
+        last = valueOf(snapshots, "agion.calls", { "agion.call.outcome": "succeeded" })
+      })
+      const flushing = Layer.succeed(Telemetry.Flush, flush)
+      yield* Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        platform.resource({ id: model })
+        platform.grant("agent-1", model)
+        yield* chat("agent-1")
+      }).pipe(Effect.provide(host().pipe(Layer.provide(flushing))))
+      assert.strictEqual(last, 2)
+      const off = host({ telemetry: { metrics: false } })
+      assert.deepEqual(yield* Metric.snapshot.pipe(Effect.provide(off)), [])
     }).pipe(ownRegistry)
   )
 })

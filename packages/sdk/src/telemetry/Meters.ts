@@ -3,6 +3,7 @@ import { Clock, type Context, Effect, Metric, type Scope, Stream } from "effect"
 import type { CircuitBreaker } from "../CircuitBreaker.ts"
 import { EventBuffer } from "../EventBuffer.ts"
 import { PlatformCircuit } from "../HttpPool.ts"
+import type { CacheTotals } from "../internal/HostedCaches.ts"
 import { PermissionCache } from "../PermissionCache.ts"
 import { PolicySync } from "../PolicySync.ts"
 import { Settings } from "../Settings.ts"
@@ -64,8 +65,7 @@ const registerTally = (registry: Registry, tally: Tally): void => {
 
 const missReasons = ["absent", "expired", "unconfirmed", "dropped", "limits", "context", "trust"] as const
 
-const registerCache = (registry: Registry, cache: PermissionCache["Service"]): void => {
-  const now = () => Effect.runSync(cache.statistics)
+const registerCache = (registry: Registry, now: () => CacheTotals): void => {
   registry.count("agion.cache.hits", () => now().hits)
   for (const reason of missReasons)
     registry.count("agion.cache.misses", () => now().reasons[reason], { "agion.cache.reason": reason })
@@ -121,10 +121,19 @@ const registerBreaker = Effect.fnUntraced(function* (registry: Registry, breaker
   )
 })
 
-/** Registers everything for as long as the scope is open. */
+/** The numbers of an agent's permission cache. */
+export const ownCache = Effect.map(
+  PermissionCache,
+  ({ statistics }) =>
+    (): CacheTotals =>
+      Effect.runSync(statistics)
+)
+
+/** Registers everything for as long as the scope is open; `caches` tells what was asked of memory. */
 export const register = (
-  tally: Tally
-): Effect.Effect<void, never, Settings | PermissionCache | EventBuffer | PolicySync | Scope.Scope> =>
+  tally: Tally,
+  caches: () => CacheTotals
+): Effect.Effect<void, never, Settings | EventBuffer | PolicySync | Scope.Scope> =>
   Effect.gen(function* () {
     const { agentId, organizationId } = yield* Settings
     const clock = yield* Clock.Clock
@@ -138,7 +147,7 @@ export const register = (
     const common = { "agion.agent.id": agentId, "agion.organization.id": organizationId }
     const registry = registryOf(context, common, registrations)
     registerTally(registry, tally)
-    registerCache(registry, yield* PermissionCache)
+    registerCache(registry, caches)
     registerEvents(registry, yield* EventBuffer)
     registerPolicies(registry, yield* PolicySync, () => clock.currentTimeMillisUnsafe())
     const circuit = yield* Effect.serviceOption(PlatformCircuit)
