@@ -293,6 +293,19 @@ const unrecorded = (call: Call, decision: Decision): Denied =>
     rule: "unrecorded"
   })
 
+/** The agent, or its host, was closed: calls would run unseen. */
+const isClosed = (parts: Parts): boolean => parts.scope.state._tag === "Closed"
+
+const closed = (call: Call): Denied =>
+  new GovernanceUnavailable({
+    action: call.action,
+    resource: call.resource,
+    reason: "This agent is closed; connect again",
+    denial: null,
+    decisionId: "",
+    rule: "closed"
+  })
+
 const isLimited = (parts: Parts, call: Call): boolean => {
   const constraints = parts.cache.heldUnsafe(call.input)?.facts?.permission?.constraints
   return constraints !== undefined && PermissionCheck.needsReservation(constraints)
@@ -305,6 +318,8 @@ const permit = (
   fiber: Fiber.Fiber<unknown, unknown>,
   call: Call
 ): Effect.Effect<Permit, Denied> => {
+  // Nothing keeps what it would tell.
+  if (isClosed(parts)) return Effect.fail(closed(call))
   if (call.refusal === null) return permission(parts, restore, call)
   if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
     return refuse(parts, call, call.refusal, null)
@@ -324,7 +339,13 @@ const permit = (
  * else is undefined, and counted by whoever decides it.
  */
 const permitNow = (parts: Parts, call: Call): Permit | undefined => {
-  if (call.refusal !== null || call.platformOnly || call.span !== null || isLimited(parts, call))
+  if (
+    call.refusal !== null ||
+    call.platformOnly ||
+    call.span !== null ||
+    isClosed(parts) ||
+    isLimited(parts, call)
+  )
     return undefined
   const decision = parts.cache.hitJudgedUnsafe(call.input)
   return decision === undefined ? undefined : grant(parts, call, decision, null)

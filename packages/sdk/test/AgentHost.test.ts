@@ -81,6 +81,32 @@ describe("agents of one host", () => {
     }).pipe(Effect.provide(live))
   )
 
+  it.effect("OUTAGE-6 an agent of a closed host runs nothing, since nothing keeps what it would tell", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const outer = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(live, scope)
+      const platform = yield* Effect.provideContext(granted("agent-1"), services)
+      const agent = yield* Context.get(services, AgentHost)
+        .connect({ agentId: "agent-1" })
+        .pipe(Scope.provide(outer))
+      let ran = 0
+      const call = Context.get(agent, Governance).run("chat", resource)(Effect.sync(() => ran++))
+      yield* call
+      yield* call
+      platform.line(false)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* Effect.flip(call), { _tag: "GovernanceUnavailable", rule: "closed" })
+      const opened = Context.get(agent, Governance).open("chat", resource).pipe(Effect.scoped, Effect.flip)
+      assert.deepInclude(yield* opened, { _tag: "GovernanceUnavailable", rule: "closed" })
+      assert.strictEqual(ran, 2)
+      const cache = Context.get(agent, PermissionCache)
+      for (const resourceId of [resource, testUuid(5)])
+        assert.deepInclude(yield* cache.check({ resourceId }), { allowed: false, source: "outage" })
+      yield* Scope.close(outer, Exit.void)
+    })
+  )
+
   it.effect("of two who connect an id at once one gets it, wherever they are interrupted by each other", () =>
     Effect.gen(function* () {
       const host = yield* AgentHost

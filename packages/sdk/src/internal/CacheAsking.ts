@@ -2,7 +2,7 @@
 import { ActorId, OrganizationId, ResourceId, type Wire } from "@agion/domain"
 import { Deferred, Effect, Exit } from "effect"
 import type { Decision } from "../Decision.ts"
-import type { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+import { type PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
@@ -27,11 +27,16 @@ export const fly = (
     const flight: Flight = { ...key, tainted: false }
     const answer = Deferred.makeUnsafe<Decision, PlatformUnavailable | PlatformRefused>()
     const flying: Flying = { flight, withContext: context !== undefined, answer }
+    if (parts.scope.state._tag === "Closed") {
+      Deferred.doneUnsafe(answer, Exit.fail(closed))
+      return Effect.succeed(flying)
+    }
     parts.flying.set(name, flying)
     parts.state.flights.add(flight)
-    const land = () => {
+    const land = (exit: Exit.Exit<Decision, PlatformUnavailable | PlatformRefused>) => {
       parts.state.flights.delete(flight)
       if (parts.flying.get(name) === flying) parts.flying.delete(name)
+      Deferred.doneUnsafe(answer, exit)
     }
     const asked = ask(parts, key, context, flight, 1)
     const answered =
@@ -41,17 +46,22 @@ export const fly = (
           )
         : asked
     return answered.pipe(
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          land()
-          Deferred.doneUnsafe(answer, exit)
-        })
-      ),
+      Effect.onExit((exit) => Effect.sync(() => land(exit))),
       Effect.ignoreCause,
       Effect.forkIn(parts.scope),
-      Effect.as(flying)
+      Effect.map((fiber) => {
+        // One that the scope ended before its first step lands, too.
+        fiber.addObserver(() => land(Exit.interrupt()))
+        return flying
+      })
     )
   })
+
+const closed = new PlatformUnavailable({
+  kind: "connection",
+  detail: "this agent is closed",
+  retryAfterMs: null
+})
 
 /** One question and its answer; a push that named the key meanwhile makes it ask once more. */
 const ask = (
