@@ -1,6 +1,7 @@
-import { AgionSdk, EventBuffer, governed, PermissionCache, TrustTracker } from "@agion/sdk"
+import { AgionSdk, EventBuffer, governed, PermissionCache, Registrar, TrustTracker } from "@agion/sdk"
+import { ApiKeys } from "@agion/server"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Schedule } from "effect"
+import { Context, Effect, Layer, Schedule } from "effect"
 import { FaultProxy, Platform } from "../src/index.ts"
 
 /** Waits for a condition, with a bound; what was seen last is told. */
@@ -143,5 +144,104 @@ layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
           }).pipe(Effect.scoped),
         60_000
       )
+  }
+)
+
+type Speak = Platform.Platform["Service"]["request"]
+
+/** A platform whose organization demands signed events, and a resource that `subject` may use. */
+const demanding = Effect.fnUntraced(function* (speak: Speak, organization_id: string) {
+  yield* speak("PUT", `/organizations/${organization_id}`, { event_signature: "required" })
+  const made = yield* speak("POST", "/resources", {
+    organization_id,
+    resource_type: "database",
+    name: "shared",
+    resource_data: {},
+    created_by: "tester"
+  })
+  const asked = yield* speak("POST", "/permissions", {
+    actor_id: "subject",
+    actor_type: "agent",
+    resource_id: made.body.id,
+    permission_type: "use",
+    purpose: "test"
+  })
+  yield* speak("POST", `/permissions/${asked.body.id}/approve`, { approved_by: "boss" })
+  return String(made.body.id)
+})
+
+/** An agent that goes on for another actor in an outage, and what the platform knows of that afterwards. */
+const goesOnForAnother = Effect.fnUntraced(function* (
+  speak: Speak,
+  options: { readonly organizationId: string; readonly apiKey?: string; readonly redis: boolean }
+) {
+  const { organizationId, redis, ...key } = options
+  const platform = yield* Platform.Platform
+  const resourceId = yield* demanding(speak, organizationId)
+  const http = yield* FaultProxy.make({ port: portOf(platform.url) })
+  const wire = yield* FaultProxy.make({ port: portOf(platform.redisUrl) })
+  const live = AgionSdk.layer({
+    ...key,
+    agentId: "decider",
+    organizationId,
+    gatewayUrl: `http://127.0.0.1:${http.port}`,
+    directory: false,
+    ...(redis ? { redisUrl: `redis://127.0.0.1:${wire.port}` } : {})
+  })
+  const services = yield* Layer.build(live)
+  const events = Context.get(services, EventBuffer)
+  const check = Context.get(services, PermissionCache).check({ actorId: "subject", resourceId })
+  yield* until(Context.get(services, Registrar).register, ({ registered }) => registered)
+  yield* until(check, (now) => now.allowed && now.source === "cache")
+  yield* http.apply({ _tag: "Reset" })
+  yield* wire.apply({ _tag: "Reset" })
+  yield* until(check, (decision) => decision.mode === "stale")
+  yield* http.apply({ _tag: "None" })
+  yield* wire.apply({ _tag: "None" })
+  yield* until(events.flush({ deadline: "10 seconds" }), ({ pending }) => pending === 0)
+  const path = `/audit/events?entity_id=subject&event_type=decision&organization_id=${organizationId}`
+  const { body } = yield* until(speak("GET", path), (audit) => audit.body.total > 0)
+  const modes = body.events.map((line: { readonly data: Record<string, unknown> }) => [
+    line.data["mode"],
+    line.data["reported_by"]
+  ])
+  assert.deepInclude(modes, ["stale", "decider"])
+  assert.strictEqual((yield* events.statistics).refused, 0)
+})
+
+for (const redis of [true, false])
+  layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
+    "where signed events are demanded",
+    (it) => {
+      it.effect(
+        `OUTAGE-6 what goes on for another actor arrives, ${redis ? "over Redis" : "over HTTP alone"}`,
+        () =>
+          Effect.gen(function* () {
+            const { request } = yield* Platform.Platform
+            yield* goesOnForAnother(request, { organizationId: "default", redis })
+          }).pipe(Effect.scoped)
+      )
+    }
+  )
+
+layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", excludeTestServices: true })(
+  "where a key belongs to an agent",
+  (it) => {
+    it.effect("OUTAGE-6 what goes on for another actor arrives", () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const keys = Context.get(platform.services, ApiKeys)
+        const make = (agentId: string | null) =>
+          Effect.map(
+            Effect.orDie(keys.create({ organizationId: "acme", name: "test", agentId })),
+            ({ key }) => key ?? ""
+          )
+        const operator = yield* make(null)
+        const speak: Speak = (method, path, body) =>
+          platform.request(method, path, body, { authorization: `Bearer ${operator}` })
+        const apiKey = yield* make("decider")
+        yield* goesOnForAnother(speak, { organizationId: "acme", apiKey, redis: false })
+      }).pipe(Effect.scoped)
+    )
   }
 )
