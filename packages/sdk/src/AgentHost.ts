@@ -35,13 +35,15 @@ import { GovernanceHttp } from "./GovernanceHttp.ts"
 import { Health } from "./Health.ts"
 import { CacheTurns, makeTurns } from "./internal/CacheTurns.ts"
 import { type HostedCaches, makeCaches } from "./internal/HostedCaches.ts"
+import { hostedAgentOptions, hostOptions, settingsIn } from "./internal/KnownOptions.ts"
+import { usableFolder } from "./internal/UsableFolder.ts"
 import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { PolicySync } from "./PolicySync.ts"
 import type { Pushes } from "./Pushes.ts"
 import { Registrar, RegistrationTurns } from "./Registrar.ts"
-import { Settings, SettingsInvalid, type SettingsOptions, type SettingsShape } from "./Settings.ts"
+import { checkedBy, Settings, SettingsInvalid, type SettingsOptions, type SettingsShape } from "./Settings.ts"
 import { SharedCache } from "./SharedCache.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
@@ -94,17 +96,23 @@ export class AgentHost extends Context.Service<
 >()("@agion/sdk/AgentHost") {
   /** Over the connections that the options name. */
   static readonly layer = (options: HostOptions): Layer.Layer<AgentHost, SettingsInvalid> =>
-    AgentHost.layerOver(options).pipe(Layer.provide(layerConnections(settingsOf(options))))
+    Layer.unwrap(
+      Effect.map(checkedBy(hostOptions, options), () =>
+        AgentHost.layerOver(options).pipe(Layer.provide(layerConnections(settingsOf(options))))
+      )
+    )
 
   /** Over whatever connections there are. */
   static readonly layerOver = (
     options: HostOptions
   ): Layer.Layer<AgentHost, SettingsInvalid, Connections> => {
-    const keys = new Map<string, () => Redacted.Redacted<string> | undefined>()
-    return Layer.effect(AgentHost, make(options, keys)).pipe(
-      Layer.provide(layerShared(options, keys)),
-      Layer.provide(logging(options.logLevel))
-    )
+    const keys: Keys = new Map()
+    const over = (checked: HostOptions) =>
+      Layer.effect(AgentHost, make(checked, keys)).pipe(
+        Layer.provide(layerShared(checked, keys)),
+        Layer.provide(logging(checked.logLevel))
+      )
+    return Layer.unwrap(checkedBy(hostOptions, options).pipe(Effect.tap(usableFolder), Effect.map(over)))
   }
 
   /** An agent of the host. */
@@ -114,13 +122,17 @@ export class AgentHost extends Context.Service<
     Layer.effectContext(Effect.flatMap(AgentHost, (host) => host.connect(options)))
 }
 
-const settingsOf = (options: HostOptions) => ({ ...options, agentId: options.hostId ?? "host" })
+/** A host as an agent of its own. */
+const settingsOf = ({ hostId, registrations: _registrations, ...options }: HostOptions) => ({
+  ...options,
+  agentId: hostId ?? "host"
+})
 
 type Keys = Map<string, () => Redacted.Redacted<string> | undefined>
 
 const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, SettingsInvalid, Connections> => {
-  const { directory, ...rest } = settingsOf(options)
-  const settings = Settings.layer({ ...rest, ...(typeof directory === "string" ? { directory } : {}) })
+  const { directory } = options
+  const settings = Settings.layer(settingsIn(settingsOf(options)))
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(
     Layer.provideMerge(GovernanceHttp.layer(options.http))
   )
@@ -259,8 +271,7 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
       return Scope.close(agents, exit)
     })
   )
-  const { directory, ...rest } = settingsOf(options)
-  const base = { ...rest, ...(typeof directory === "string" ? { directory } : {}) }
+  const base = settingsIn(settingsOf(options))
   const deadline = options.events?.shutdownDeadline ?? "2 seconds"
 
   // Seen and taken in one step: of two who ask at once one gets it.
@@ -284,11 +295,12 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
     closingUnsafe: () => {
       closing = true
     },
-    connect: Effect.fnUntraced(function* (agent) {
+    connect: Effect.fnUntraced(function* (options) {
+      const agent = yield* checkedBy(hostedAgentOptions, options)
       const scope = yield* Scope.fork(agents)
       yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
       yield* Scope.provide(claim(agent.agentId), scope)
-      const settings = yield* Settings.make({ ...base, ...agent })
+      const settings = yield* Settings.make(settingsIn({ ...base, ...agent }))
       yield* Effect.provideContext(warn(settings, hostWeaknesses), shared)
       return yield* makeParts(shared, { agent, settings, scope, keys, caches, flush })
     })

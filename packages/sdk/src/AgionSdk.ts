@@ -28,13 +28,21 @@ import { Governance } from "./Governance.ts"
 import { GovernanceHttp, type GovernanceHttpOptions } from "./GovernanceHttp.ts"
 import { Health } from "./Health.ts"
 import * as HttpPool from "./HttpPool.ts"
+import { partsOptions, sdkOptions, settingsIn } from "./internal/KnownOptions.ts"
+import { usableFolder } from "./internal/UsableFolder.ts"
 import { PermissionCache, type PermissionCacheOptions } from "./PermissionCache.ts"
 import { PlatformKeys } from "./PlatformKeys.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
 import { PolicySync, type PolicySyncOptions } from "./PolicySync.ts"
 import { Pushes } from "./Pushes.ts"
 import { Registrar } from "./Registrar.ts"
-import { Settings, type SettingsInvalid, type SettingsOptions, type SettingsShape } from "./Settings.ts"
+import {
+  checkedBy,
+  Settings,
+  type SettingsInvalid,
+  type SettingsOptions,
+  type SettingsShape
+} from "./Settings.ts"
 import { SharedCache } from "./SharedCache.ts"
 import { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
@@ -92,9 +100,11 @@ export const layerOver = (
   Services,
   SettingsInvalid,
   HttpClient.HttpClient | Pushes | EventTransport | ReportTransport
-> => {
-  const { directory, ...rest } = options
-  const settings = Settings.layer({ ...rest, ...(typeof directory === "string" ? { directory } : {}) })
+> => Layer.unwrap(checkedBy(partsOptions, options).pipe(Effect.tap(usableFolder), Effect.map(partsOver)))
+
+const partsOver = (options: PartsOptions) => {
+  const { directory } = options
+  const settings = Settings.layer(settingsIn(options))
   const http = GovernanceHttp.layer(options.http)
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(Layer.provideMerge(http))
   const shared = SharedCache.layer().pipe(Layer.provideMerge(known))
@@ -165,15 +175,11 @@ export const layerConnections = (
 ): Layer.Layer<
   HttpClient.HttpClient | Pushes | EventTransport | ReportTransport | HttpPool.PlatformCircuit,
   SettingsInvalid
-> => {
+> => Layer.unwrap(Effect.map(checkedBy(sdkOptions, options), connectionsOf))
+
+const connectionsOf = (options: Omit<AgionOptions, "otlp">) => {
   const { redisUrl, sharedCache, breaker } = options
-  const settings = Settings.layer({
-    agentId: options.agentId,
-    gatewayUrl: options.gatewayUrl,
-    ...(options.organizationId === undefined ? {} : { organizationId: options.organizationId }),
-    ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
-    ...(options.streamPrefix === undefined ? {} : { streamPrefix: options.streamPrefix })
-  })
+  const settings = Settings.layer(settingsIn(options))
   const pool = HttpPool.layer({
     ...(options.http?.timeout === undefined ? {} : { timeout: options.http.timeout }),
     ...(breaker === undefined ? {} : { breaker })
@@ -203,7 +209,10 @@ const redisAt = (url: string | Redacted.Redacted<string>) =>
   )
 
 /** The SDK over HTTP, and over Redis where there is one. */
-export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> => {
+export const layer = (options: AgionOptions): Layer.Layer<Services, SettingsInvalid> =>
+  Layer.unwrap(Effect.map(checkedBy(sdkOptions, options), wholeOf))
+
+const wholeOf = (options: AgionOptions) => {
   const { redisUrl: _redisUrl, sharedCache: _sharedCache, breaker: _breaker, otlp, ...parts } = options
   const sdk = layerOver(parts).pipe(Layer.provide(layerConnections(options)))
   return otlp === undefined
@@ -224,6 +233,6 @@ export const layerObserve = (options: AgionOptions): Layer.Layer<Services, Setti
 export const layerConfig: Layer.Layer<Services, SettingsInvalid | Config.ConfigError> = Layer.unwrap(
   Effect.flatMap(
     Effect.promise(() => import("./internal/Environment.ts")),
-    ({ fromEnvironment }) => Effect.map(fromEnvironment, layer)
+    ({ fromEnvironment, naming }) => Effect.map(fromEnvironment, (options) => naming(layer(options)))
   )
 )

@@ -4,8 +4,10 @@
  * `AgionSdk.layer` makes it from its options and `AgionSdk.layerConfig` from `AGION_*` variables; a program
  * that composes the parts itself provides it with `Settings.layer`.
  */
-import { ActorId, type ActorType, actorTypes, fromBase64Url, OrganizationId, Streams } from "@agion/domain"
+import { ActorId, type ActorType, OrganizationId, Streams } from "@agion/domain"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { settingsOptions } from "./internal/KnownOptions.ts"
+import type { Rule } from "./internal/OptionRules.ts"
 
 /** A key of the platform that the agent pins instead of trusting its first contact (OUTAGE-5). */
 export interface PinnedKey {
@@ -30,7 +32,10 @@ export interface Registration {
 /** What an agent says of itself and of its platform. */
 export interface SettingsOptions {
   readonly agentId: string
-  /** The platform's address, such as `http://127.0.0.1:8080`; the prefix `/api/v1` is added. */
+  /**
+   * The platform's address, such as `http://127.0.0.1:8080`, to which `/api/v1` is added. It may have the path of a
+   * proxy before that; a query, a fragment, a user or a password is refused.
+   */
   readonly gatewayUrl: string | URL
   /** Default: `default`. */
   readonly organizationId?: string
@@ -82,62 +87,22 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
 
 const invalid = (setting: string, problem: string) => Effect.fail(new SettingsInvalid({ setting, problem }))
 
-const isName = Schema.is(ActorId)
-
-const urlOf = (value: string | URL): URL | undefined => {
-  try {
-    const url = new URL(value)
-    return url.protocol === "http:" || url.protocol === "https:" ? url : undefined
-  } catch {
-    return undefined
-  }
+/** Options that a program without types, or an environment, may have got wrong; the first that is says so. */
+export const checkedBy = <O>(rule: Rule, options: O): Effect.Effect<O, SettingsInvalid> => {
+  const fault = rule(options, "")
+  return fault === undefined ? Effect.succeed(options) : Effect.fail(new SettingsInvalid(fault))
 }
 
 /** A misspelt `production` is no development. */
 const isProduction = (environment: string | undefined): boolean =>
   ["production", "prod"].includes((environment ?? "").trim().toLowerCase())
 
-/** True for a key id and base64url of 32 bytes. */
-const isPinnedKey = ({ keyId, publicKey }: PinnedKey): boolean =>
-  isName(keyId) && typeof publicKey === "string" && fromBase64Url(publicKey)?.length === 32
-
-/** What a header can carry. */
-const isKeyText = (apiKey: string | Redacted.Redacted<string>): boolean => {
-  const text: unknown = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
-  return typeof text === "string" && /^[\x21-\x7e]+$/.test(text)
-}
-
-const isOneOf = (values: ReadonlyArray<unknown>, value: unknown): boolean =>
-  value === undefined || values.includes(value)
-
-/** What a program without types, or an environment, gets wrong: the setting and what to do. */
-const faultOf = (options: SettingsOptions): [setting: string, problem: string] | undefined => {
-  const { apiKey, signingKey } = options
-  if (signingKey != null && !isPinnedKey(signingKey))
-    return [
-      "signingKey",
-      "must have a `keyId` and a `publicKey` of 32 bytes in base64url; take it from `GET /api/v1/signing-keys`"
-    ]
-  if (apiKey != null && !isKeyText(apiKey))
-    return ["apiKey", "must be text of visible ASCII characters, as `agion keys create` printed it"]
-  if (!isOneOf(["enforce", "observe"], options.enforcement))
-    return ["enforcement", "must be `enforce` or `observe`"]
-  if (!isOneOf([true, false], options.governance)) return ["governance", "must be true or false"]
-  if (!isOneOf(actorTypes, options.actorType))
-    return ["actorType", `must be one of ${actorTypes.map((one) => `\`${one}\``).join(", ")}`]
-  return undefined
-}
-
 /** Checks options and fills in what was left out. */
-const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
-  if (!isName(options.agentId)) return invalid("agentId", "must be text of 1 to 1,000 characters")
-  const organizationId = options.organizationId ?? "default"
-  if (!isName(organizationId)) return invalid("organizationId", "must be text of 1 to 1,000 characters")
-  const url = urlOf(options.gatewayUrl)
-  if (url === undefined)
-    return invalid("gatewayUrl", "must be an http or https address, such as `http://127.0.0.1:8080`")
-  const fault = faultOf(options)
-  if (fault !== undefined) return invalid(...fault)
+const makeSettings = (given: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> =>
+  Effect.flatMap(checkedBy(settingsOptions, given), shapeOf)
+
+/** The options in full; what weakens governance is refused in production. */
+const shapeOf = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
   const production = isProduction(options.environment)
   if (production && options.governance === false)
     return invalid("governance", "cannot be switched off in production; remove `ENABLE_GOVERNANCE=false`")
@@ -147,8 +112,8 @@ const makeSettings = (options: SettingsOptions): Effect.Effect<SettingsShape, Se
   return Effect.succeed({
     agentId: ActorId.make(options.agentId),
     actorType: options.actorType ?? "agent",
-    organizationId: OrganizationId.make(organizationId),
-    gatewayUrl: url.href.replace(/\/+$/, "").replace(/\/api\/v1$/, ""),
+    organizationId: OrganizationId.make(options.organizationId ?? "default"),
+    gatewayUrl: new URL(options.gatewayUrl).href.replace(/\/+$/, "").replace(/\/api\/v1$/, ""),
     apiKey: apiKey == null ? null : typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     production,
     enforcement: options.enforcement ?? "enforce",

@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs"
 import { promisify } from "node:util"
+import { makeFolder } from "./internal/MakeFolder.ts"
 
 /** An open file. */
 export type FileHandle = number
@@ -45,9 +46,7 @@ const fdatasync = promisify(fs.fdatasync)
 /** The machine's own. Files have mode 0600, folders 0700. */
 export const node: WriteAheadFiles = {
   elapsed: () => performance.now(),
-  makeFolder: (path) => {
-    fs.mkdirSync(path, { recursive: true, mode: 0o700 })
-  },
+  makeFolder,
   list: (path) => fs.readdirSync(path),
   open: (path, mode) => {
     const { O_RDWR, O_CREAT, O_RDONLY } = fs.constants

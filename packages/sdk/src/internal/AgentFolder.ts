@@ -1,8 +1,9 @@
 /** What an agent keeps in its folder for its next start: one small file a value, readable by its owner alone. */
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { chmod, readFile, rename, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import type { SettingsShape } from "../Settings.ts"
+import { makeFolder } from "./MakeFolder.ts"
 
 /** A file in the agent's folder; null: it has none. `about` tells agents and organizations apart. */
 export const fileOf = (
@@ -38,7 +39,7 @@ export const keep = <A>(
     : Effect.ignore(
         Effect.tryPromise(async () => {
           const text = Schema.encodeSync(Schema.fromJsonString(schema))(value)
-          await mkdir(join(file, ".."), { recursive: true, mode: 0o700 })
+          makeFolder(dirname(file))
           await writeFile(`${file}.new`, text, { mode: 0o600 })
           // A file that was left there keeps its mode.
           await chmod(`${file}.new`, 0o600)
