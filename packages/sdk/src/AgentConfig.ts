@@ -14,10 +14,12 @@ import { Settings } from "./Settings.ts"
 /** The platform has nothing under that name. */
 export class ConfigMissing extends Schema.TaggedError<ConfigMissing>()("ConfigMissing", {
   kind: Schema.Literals(["prompt", "model", "resource"]),
-  name: Schema.String
+  /** What it was looked for by: its location, purpose or name. */
+  key: Schema.String
 }) {
+  readonly code = "config_missing"
   override get message() {
-    return `there is no ${this.kind} \`${this.name}\`; create it at the platform`
+    return `there is no ${this.kind} \`${this.key}\`; create it at the platform, or look at the spelling`
   }
 }
 
@@ -53,8 +55,8 @@ export class AgentConfig extends Context.Service<
 /** How long an answer is used without asking again, milliseconds. */
 const keptFor = 60_000
 
-const refusal = (kind: ConfigMissing["kind"], name: string) => (error: RouteError) =>
-  error._tag === "NotFound" ? new ConfigMissing({ kind, name }) : asRefusal(error)
+const refusal = (kind: ConfigMissing["kind"], key: string) => (error: RouteError) =>
+  error._tag === "NotFound" ? new ConfigMissing({ kind, key }) : asRefusal(error)
 
 type RouteError = Parameters<typeof asRefusal>[0]
 

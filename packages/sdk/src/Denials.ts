@@ -129,7 +129,8 @@ export const isDenied = (error: unknown): error is Denied =>
 /** A denial that a model can read. */
 export interface DenialValue {
   readonly denied: true
-  readonly code: Denied["code"]
+  /** `argument_unreadable`: a tool was given what policies cannot see. */
+  readonly code: Denied["code"] | "argument_unreadable"
   readonly message: string
   readonly reason: string
   /** Milliseconds; null: waiting alone does not help. */

@@ -30,6 +30,7 @@ import {
   PlatformUnavailable,
   type ReserveAnswer
 } from "./GovernanceHttp.ts"
+import { callFault, invalid, missFault, usageFault } from "./Inputs.ts"
 import { type Call, costOf, type GovernedOptions, refusalOf, type Usage, unaskable } from "./internal/Call.ts"
 import {
   end,
@@ -62,7 +63,10 @@ export interface GovernedCall {
   readonly decision: Decision
   /** What its events and the feedback on it name it by. */
   readonly executionId: string
-  /** Tells what was used so far; each call adds. What is no number from 0 on counts as not said. */
+  /**
+   * Tells what was used so far; each call adds. An amount that is no number from 0 on is not added, and where nothing
+   * else was said of it the estimate's stands for it; the log says so.
+   */
   readonly report: (usage: Usage) => void
 }
 
@@ -126,7 +130,7 @@ interface Parts extends Reporting {
   readonly scope: Scope.Scope
 }
 
-const callOf = (permit: Permit): GovernedCall => ({
+const callOf = (parts: Parts, permit: Permit): GovernedCall => ({
   content: permit.call.content,
   arguments: permit.call.arguments,
   obligations: permit.call.obligations,
@@ -134,6 +138,7 @@ const callOf = (permit: Permit): GovernedCall => ({
   executionId: permit.call.executionId,
   report: (usage) => {
     permit.reported = addUsage(permit.reported, usage)
+    note(parts, permit, usage)
   }
 })
 
@@ -143,6 +148,34 @@ const amount = (said: unknown): number | undefined =>
 
 const sum = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : a + b
+
+const isAmount = (said: unknown): boolean => said === undefined || said === null || amount(said) !== undefined
+
+/** Remembers and says which amounts are none. */
+const note = (parts: Parts, permit: Permit, said: Usage | null): void => {
+  if (said === null || said === undefined) return
+  const { costUsd, inputTokens, outputTokens, tokens } = said
+  const isCost = isAmount(costUsd)
+  if (
+    isCost &&
+    isAmount(tokens) &&
+    isAmount(inputTokens) &&
+    isAmount(outputTokens) &&
+    typeof said === "object"
+  )
+    return
+  const isCount =
+    amount(tokens) !== undefined || (isAmount(tokens) && isAmount(inputTokens) && isAmount(outputTokens))
+  permit.garbled = {
+    tokens: permit.garbled?.tokens === true || !isCount,
+    costUsd: permit.garbled?.costUsd === true || !isCost
+  }
+  const fault = usageFault(said)
+  if (fault !== undefined)
+    parts.onWarning(
+      `what \`${permit.call.action}\` used was not said right, and the estimate stands for it: \`${fault.setting}\` ${fault.problem}`
+    )
+}
 
 /** What was said so far and more; null: no amount was said, so the estimate stands (GOVERN-2). */
 const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
@@ -186,7 +219,7 @@ const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Perm
   Effect.suspend(() => {
     const { settings } = parts
     const entry = parts.cache.heldUnsafe(call.input)
-    const estimate = call.options.estimate ?? {}
+    const estimate = call.estimate ?? {}
     const costUsd = costOf(parts, call.options, estimate, entry)
     const askedAt = parts.cache.nowUnsafe()
     const asking = parts.http.reserve({
@@ -280,7 +313,7 @@ const permitted = (
 
 const grant = (parts: Parts, call: Call, decision: Decision, held: Held | null): Permit => {
   decided(parts, call, decision, null)
-  return { call, decision, held, reported: null, started: false, ended: false }
+  return { call, decision, held, reported: null, garbled: null, started: false, ended: false }
 }
 
 const unrecorded = (call: Call, decision: Decision): Denied =>
@@ -318,6 +351,8 @@ const permit = (
   fiber: Fiber.Fiber<unknown, unknown>,
   call: Call
 ): Effect.Effect<Permit, Denied> => {
+  const fault = missFault(call.resource, call.options)
+  if (fault !== undefined) return Effect.die(invalid(fault))
   // Nothing keeps what it would tell.
   if (isClosed(parts)) return Effect.fail(closed(call))
   if (call.refusal === null) return permission(parts, restore, call)
@@ -382,7 +417,7 @@ const perform = <A, E, R>(
 ): Effect.Effect<A, E | CallTimedOut, R> => {
   const effect = Effect.suspend(() => {
     granted.started = true
-    return typeof work === "function" ? work(callOf(granted)) : work
+    return typeof work === "function" ? work(callOf(parts, granted)) : work
   })
   const { timeout } = options
   const timed: Effect.Effect<A, E | CallTimedOut, R> =
@@ -412,7 +447,9 @@ const ending = <A, E>(
 const saidOf = <A>(parts: Parts, granted: Permit, value: A, options: GovernedOptions<A>): Usage | null => {
   try {
     const said = options.usage?.(value)
-    return said === undefined ? null : addUsage(granted.reported, said)
+    if (said === undefined) return null
+    note(parts, granted, said)
+    return addUsage(granted.reported, said)
   } catch (error) {
     parts.onFault(error)
     granted.reported = null
@@ -439,6 +476,12 @@ const warn = (context: Context.Context<never>) => (message: string) => {
 
 const noOptions: GovernedOptions<unknown> = {}
 
+/** Most calls say no more than their action. */
+const faultOf = (action: string, options: GovernedOptions<never>) =>
+  typeof action === "string" && action !== "" && options.timeout === undefined
+    ? undefined
+    : callFault(action, options)
+
 const make = Effect.gen(function* () {
   const clock = yield* Effect.clockWith(Effect.succeed)
   const wallNow = () => clock.currentTimeMillisUnsafe()
@@ -455,12 +498,15 @@ const make = Effect.gen(function* () {
     newId: EventId.make(wallNow),
     violations: new Map(),
     onFault: faultLog(yield* Effect.context<never>()),
+    onWarning: warn(yield* Effect.context<never>()),
     telemetry: yield* Telemetry.orSilent
   }
   const run =
     <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O & Known<O>) =>
     <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R> => {
       const given: GovernedOptions<A> = options ?? noOptions
+      const fault = faultOf(action, given)
+      if (fault !== undefined) return Effect.die(invalid(fault))
       // Between the permit and the first step nothing may interrupt: a reservation would be left behind.
       const call = Effect.uninterruptibleMask((restore) =>
         Effect.withFiber((fiber) => {
@@ -481,8 +527,10 @@ const make = Effect.gen(function* () {
     }
   return Governance.of({
     run,
-    open: (action, resource, options = noOptions) =>
-      Effect.acquireRelease(
+    open: (action, resource, options = noOptions) => {
+      const fault = faultOf(action, options)
+      if (fault !== undefined) return Effect.die(invalid(fault))
+      return Effect.acquireRelease(
         spanned(
           parts,
           "Governance.open",
@@ -500,12 +548,13 @@ const make = Effect.gen(function* () {
           })
       ).pipe(
         Effect.map((granted) => ({
-          ...callOf(granted),
+          ...callOf(parts, granted),
           start: () => {
             granted.started = true
           },
           end: (exit) => end(parts, granted, exit, granted.reported)
         }))
       )
+    }
   })
 })

@@ -29,6 +29,7 @@ export class PlatformUnavailable extends Schema.TaggedError<PlatformUnavailable>
   /** When asking again makes sense, milliseconds; null: not said. */
   retryAfterMs: Schema.NullOr(Schema.Number)
 }) {
+  readonly code = "platform_unavailable"
   override get message() {
     const wait = this.retryAfterMs === null ? "" : `; ask again in ${Math.ceil(this.retryAfterMs)} ms`
     return `the platform does not answer (${this.detail})${wait}`
@@ -41,6 +42,7 @@ export class PlatformRefused extends Schema.TaggedError<PlatformRefused>()("Plat
   detail: Schema.String,
   retryAfterMs: Schema.NullOr(Schema.Number)
 }) {
+  readonly code = "platform_refused"
   override get message() {
     return `the platform refused with ${this.status}: ${this.detail}`
   }

@@ -7,8 +7,8 @@
  */
 
 import type { Dlp } from "@agion/policy"
-import { Effect, Exit, Stream } from "effect"
-import { type Denied, PolicyViolation } from "./Denials.ts"
+import { Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { CallTimedOut, type Denied, PolicyViolation } from "./Denials.ts"
 import {
   Governance,
   type GovernedCall,
@@ -36,27 +36,62 @@ export interface GovernedStreamOptions extends GovernedOptions<never> {
   readonly scan?: boolean
 }
 
-/** Governs a stream: permitted before its first element, settled at its end; text in it is scanned (GOVERN-4). */
+/**
+ * Governs a stream: permitted before its first element, settled at its end; text in it is scanned (GOVERN-4). With
+ * `timeout` it fails with `CallTimedOut`, and is settled then whether somebody reads or not.
+ */
 export const governedStream =
-  (action: string, resource: string, options: GovernedStreamOptions = {}) =>
+  <O extends GovernedStreamOptions = GovernedStreamOptions>(action: string, resource: string, options?: O) =>
   <A, E, R>(
     work: Stream.Stream<A, E, R> | ((call: GovernedCall) => Stream.Stream<A, E, R>)
-  ): Stream.Stream<A, E | Denied, R | Governance | PolicyEngine> =>
-    Stream.unwrap(
+  ): Stream.Stream<A, E | Denied | TimeoutOf<O>, R | Governance | PolicyEngine> => {
+    const given: GovernedStreamOptions = options ?? {}
+    return Stream.unwrap(
       Effect.gen(function* () {
         const governance = yield* Governance
         const engine = yield* PolicyEngine
-        const call = yield* governance.open(action, resource, options)
+        const call = yield* governance.open(action, resource, given)
         const stream = Stream.suspend(() => {
           call.start()
           return typeof work === "function" ? work(call) : work
         })
-        const watch = options.scan === false ? undefined : engine.dlpFor(call.obligations).stream()
-        return watch === undefined
-          ? ending(stream, call)
-          : ending(scanned(stream, watch, { action, resource, decisionId: call.decision.decisionId }), call)
+        const about = { action, resource, decisionId: call.decision.decisionId }
+        const watch = given.scan === false ? undefined : engine.dlpFor(call.obligations).stream()
+        const seen = watch === undefined ? stream : scanned(stream, watch, about)
+        return ending(given.timeout === undefined ? seen : timed(seen, call, about, given.timeout), call)
       })
-    )
+    ) as Stream.Stream<A, E | Denied | TimeoutOf<O>, R | Governance | PolicyEngine>
+  }
+
+/** Ends the call after its time, also while nobody reads, and the stream at the next reading. */
+const timed = <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  call: OpenCall,
+  { action, resource }: About,
+  timeout: Duration.Input
+): Stream.Stream<A, E | CallTimedOut, R> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const afterMs = Duration.toMillis(Duration.fromInputUnsafe(timeout))
+      const error = new CallTimedOut({ action, resource, afterMs })
+      let isLate = false
+      const late = yield* Effect.forkScoped(
+        Effect.andThen(
+          Effect.sleep(afterMs),
+          Effect.suspend(() => {
+            isLate = true
+            call.end(Exit.fail(error))
+            return Effect.fail(error)
+          })
+        )
+      )
+      // What was ready meanwhile comes too late as well.
+      return stream.pipe(
+        Stream.interruptWhen(Fiber.join(late)),
+        Stream.mapEffect((element) => (isLate ? Effect.fail(error) : Effect.succeed(element)))
+      )
+    })
+  )
 
 /** Tells how the stream ended; one that was left early is charged by its estimate. */
 const ending = <A, E, R>(stream: Stream.Stream<A, E, R>, call: OpenCall): Stream.Stream<A, E, R> =>

@@ -1,4 +1,5 @@
 /** Governance inside an agent: governed calls, near decisions, right answers during outages, no event lost. */
+export { AgentClosed } from "./AgentClosed.ts"
 export { AgentConfig, ConfigMissing, type ModelConfig, type ResourceAccess } from "./AgentConfig.ts"
 export { AgentHost, type HostedAgentOptions, type HostOptions } from "./AgentHost.ts"
 export * as AgionSdk from "./AgionSdk.ts"
@@ -52,6 +53,7 @@ export {
 export { type GovernedStreamOptions, governed, governedStream } from "./Governed.ts"
 export { Health, type HealthReport } from "./Health.ts"
 export * as HttpPool from "./HttpPool.ts"
+export { InputInvalid } from "./Inputs.ts"
 export {
   type CacheStatistics,
   type CheckInput,

@@ -49,7 +49,10 @@ export interface GovernedOptions<A = never> {
   readonly metadata?: Wire.JsonObject
   /** What the call will use at most; reserved where the permission has limits. */
   readonly estimate?: Usage
-  /** What the call used, by what it answered. Without a number from 0 on in it the estimate stands. */
+  /**
+   * What the call used, by what it answered. Where an amount is no number from 0 on, the estimate's stands for it, and
+   * the log says so; without an amount the estimate stands.
+   */
   readonly usage?: (value: A) => Usage | undefined
   /** The call is interrupted after this and counts as an exception (TRUST-5). */
   readonly timeout?: Duration.Input
@@ -77,6 +80,8 @@ export interface Call {
   readonly action: string
   readonly resource: string
   readonly options: GovernedOptions<never>
+  /** What it will use at most, its tokens in one number; undefined: not said. */
+  readonly estimate: Usage | undefined
   readonly input: CheckInput
   readonly executionId: string
   /** The content as it may go on. */
@@ -123,17 +128,26 @@ export const costOf = (
   })
 }
 
+/** An estimate with its tokens in one number. */
+const estimateOf = (said: Usage | undefined): Usage | undefined => {
+  if (said === undefined || said.tokens !== undefined) return said
+  const { inputTokens, outputTokens } = said
+  if (inputTokens === undefined && outputTokens === undefined) return said
+  return { ...said, tokens: (inputTokens ?? 0) + (outputTokens ?? 0) }
+}
+
 /** The call in the words of the wire, without its content and arguments. */
 const wordsOf = (
   action: string,
   options: GovernedOptions<never>,
+  estimate: Usage | undefined,
   costUsd: number | undefined
 ): Record<string, Wire.JsonObject[string]> => {
   const words: Record<string, Wire.JsonObject[string]> = { ...options.context, action }
   if (options.origin !== undefined) words["origin"] = options.origin
   if (options.tool !== undefined) words["tool"] = options.tool
   if (options.model !== undefined) words["model"] = options.model
-  if (options.estimate?.tokens !== undefined) words["request_tokens"] = options.estimate.tokens
+  if (estimate?.tokens !== undefined) words["request_tokens"] = estimate.tokens
   if (costUsd !== undefined) words["estimated_cost"] = costUsd
   return words
 }
@@ -299,9 +313,9 @@ export const judge = (
   const entry = cache.heldUnsafe(input)
   const held = entry?.facts ?? null
   const record = held === null ? cache.recordUnsafe(resource) : held.resource
-  const estimatedCost =
-    options.estimate === undefined ? undefined : costOf(parts, options, options.estimate, entry)
-  const words = wordsOf(action, options, estimatedCost)
+  const estimate = estimateOf(options.estimate)
+  const estimatedCost = estimate === undefined ? undefined : costOf(parts, options, estimate, entry)
+  const words = wordsOf(action, options, estimate, estimatedCost)
   // Policies look at what the call brought, the platform is told what may leave.
   const full = { ...words, ...contentOf(options.content, options.arguments) }
   const facts =
@@ -330,14 +344,13 @@ export const judge = (
   const observing = facts.enforcement === "observe"
   const inScope = local.verdict.evaluated + local.deferred.length > 0
   const hasSet = engine.generationUnsafe() > 0
-  const tells =
-    held === null || inScope || !hasSet || estimatedCost !== undefined || options.estimate !== undefined
+  const tells = held === null || inScope || !hasSet || estimatedCost !== undefined || estimate !== undefined
   return {
     action,
     resource,
     options,
-    input:
-      estimatedCost === undefined && options.estimate === undefined ? input : { ...input, context: words },
+    estimate,
+    input: estimatedCost === undefined && estimate === undefined ? input : { ...input, context: words },
     executionId:
       idFault === undefined && options.executionId !== undefined ? options.executionId : parts.newId(),
     content: scanned.content,

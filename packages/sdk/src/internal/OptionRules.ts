@@ -131,7 +131,7 @@ export const duration = must(`a duration from 0 on, ${written}`, (value) => mill
 export const span = must(`a duration above 0, ${written}`, (value) => millisOf(value) > 0)
 
 /** True for an object that is no list. */
-export const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
+export const isRecord = (value: unknown): value is { readonly [name: PropertyKey]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** The text of a value that may be redacted; undefined when it holds none. */
@@ -184,13 +184,20 @@ export const misspelt = (setting: string, given: string, known: ReadonlyArray<st
 
 const below = (at: string, key: string): string => (at === "" ? key : `${at}.${key}`)
 
-/** An object of known names, each with its rule; those that are not `required` may be left out. */
-export const object = <O extends object>(rules: Rules<O>, required: ReadonlyArray<keyof O> = []): Rule => {
+/**
+ * An object of known names, each with its rule; those that are not `required` may be left out. `called` names it where
+ * it stands in nothing.
+ */
+export const object = <O extends object>(
+  rules: Rules<O>,
+  required: ReadonlyArray<keyof O> = [],
+  called = "options"
+): Rule => {
   const byName = new Map<string, Rule>(Object.entries<Rule>(rules))
   const names = [...byName.keys()]
   const shape = `an object with ${listed(required.length === 0 ? names : required.map(String))}`
   return (value, at) => {
-    if (!isRecord(value)) return wrong(at === "" ? "options" : at, shape, value)
+    if (!isRecord(value)) return wrong(at === "" ? called : at, shape, value)
     for (const key in value) {
       const rule = byName.get(key)
       if (rule === undefined) return misspelt(below(at, key), key, names)
@@ -207,7 +214,7 @@ export const object = <O extends object>(rules: Rules<O>, required: ReadonlyArra
 
 const listed = (names: ReadonlyArray<string>): string => {
   const first = names.slice(0, 4).map((one) => `\`${one}\``)
-  return names.length > first.length ? `${first.join(", ")} and others` : first.join(" and ")
+  return names.length > first.length ? `${first.join(", ")} and others` : first.join(", ")
 }
 
 /** An object of names of the program's own. */
@@ -221,6 +228,43 @@ export const record =
     }
     return undefined
   }
+
+/** What of a value JSON does not hold, and where in it. */
+interface NoJson {
+  readonly path: string
+  readonly value: unknown
+}
+
+/** Deeper than any value that does not contain itself. */
+const deepest = 1000
+
+const noJson = (value: unknown, depth: number): NoJson | undefined => {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return undefined
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : { path: "", value }
+  if (typeof value !== "object" || depth > deepest) return { path: "", value }
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      const found = noJson(value[i], depth + 1)
+      if (found !== undefined) return { ...found, path: `[${i}]${found.path}` }
+    }
+    return undefined
+  }
+  for (const key of Object.keys(value)) {
+    const found = noJson(Reflect.get(value, key), depth + 1)
+    if (found !== undefined) return { ...found, path: `.${key}${found.path}` }
+  }
+  return undefined
+}
+
+/** An object of what JSON holds. */
+export const jsonObject: Rule = (value, at) => {
+  if (!isRecord(value)) return wrong(at, "an object", value)
+  const found = noJson(value, 0)
+  if (found === undefined) return undefined
+  if (typeof found.value === "object")
+    return { setting: at, problem: "contains itself; give it as plain values" }
+  return wrong(at + found.path, "what JSON holds", found.value)
+}
 
 /** A list whose items all fit. */
 export const listOf =

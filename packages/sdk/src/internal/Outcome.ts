@@ -20,6 +20,12 @@ export interface Held {
   readonly costUsd: number
 }
 
+/** Which amounts of a call were said and were no numbers from 0 on. */
+export interface Garbled {
+  readonly tokens: boolean
+  readonly costUsd: boolean
+}
+
 /** A call that may run. */
 export interface Permit {
   readonly call: Call
@@ -28,6 +34,8 @@ export interface Permit {
   readonly held: Held | null
   /** What the call has reported so far; null: nothing. */
   reported: Usage | null
+  /** Amounts that were said and were none: the estimate's stand for them (GOVERN-2). Null: there are none. */
+  garbled: Garbled | null
   started: boolean
   /** Its end has been told. */
   ended: boolean
@@ -40,6 +48,8 @@ export interface Reporting extends CallParts {
   readonly violations: Map<string, number>
   /** Logs that a function of the program's threw: `usage`, or its prices. */
   readonly onFault: (error: unknown) => void
+  /** Logs what a program should mend. */
+  readonly onWarning: (message: string) => void
 }
 
 const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
@@ -87,7 +97,7 @@ const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage 
     return pricedOf(parts, permit, ending, said)
   } catch (error) {
     parts.onFault(error)
-    const { estimate } = permit.call.options
+    const { estimate } = permit.call
     const { tokens, costUsd } = permit.held ?? { tokens: estimate?.tokens, costUsd: estimate?.costUsd }
     return { tokens: said?.tokens ?? tokens ?? 0, costUsd: costUsd ?? 0 }
   }
@@ -100,16 +110,24 @@ interface Charge {
 
 /** What a call is charged: what it said, or by GOVERN-2 nothing, or its estimate. */
 const pricedOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
-  const { call, held } = permit
+  const { call, garbled } = permit
+  if (said === null) return ending === "failed" && garbled === null ? noCharge : estimatedOf(parts, permit)
   const entry = parts.cache.heldUnsafe(call.input)
-  if (said !== null) {
-    const tokens = said.tokens ?? 0
-    return { tokens, costUsd: costOf(parts, call.options, said, entry) ?? 0 }
-  }
-  if (ending === "failed") return { tokens: 0, costUsd: 0 }
+  const tokens = said.tokens ?? (garbled?.tokens === true ? estimatedOf(parts, permit).tokens : 0)
+  if (garbled === null) return { tokens, costUsd: costOf(parts, call.options, said, entry) ?? 0 }
+  if (garbled.costUsd && said.costUsd === undefined)
+    return { tokens, costUsd: estimatedOf(parts, permit).costUsd }
+  return { tokens, costUsd: costOf(parts, call.options, { ...said, tokens }, entry) ?? 0 }
+}
+
+const noCharge: Charge = { tokens: 0, costUsd: 0 }
+
+/** What was held for a call, else what it was to use at most. */
+const estimatedOf = (parts: Reporting, { call, held }: Permit): Charge => {
   if (held !== null) return { tokens: held.tokens, costUsd: held.costUsd }
-  const { estimate } = call.options
-  if (estimate === undefined) return { tokens: 0, costUsd: 0 }
+  const { estimate } = call
+  if (estimate === undefined) return noCharge
+  const entry = parts.cache.heldUnsafe(call.input)
   return { tokens: estimate.tokens ?? 0, costUsd: costOf(parts, call.options, estimate, entry) ?? 0 }
 }
 

@@ -1,6 +1,6 @@
 /** `GovernanceHttp` over an `HttpClient`: loaded with the contract and its client when the layer is built. */
-import { CheckRequest, epochHeader, ReserveRequest } from "@agion/domain"
-import { Clock, Duration, Effect, Exit, Random, Redacted, Schema } from "effect"
+import { CheckRequest, epochHeader, ReserveRequest, Wire } from "@agion/domain"
+import { Cause, Clock, Duration, Effect, Exit, Random, Redacted, Schema } from "effect"
 import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import {
   asRefusal,
@@ -15,6 +15,7 @@ import { Settings, type SettingsShape } from "../Settings.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
 import { makeBatcher } from "./CheckBatcher.ts"
 import { contract, Line } from "./Contract.ts"
+import { isRecord } from "./OptionRules.ts"
 
 /** Milliseconds that a `Retry-After` asks for, seconds or a date; null when there is none. */
 const retryAfterMs = (header: string | undefined, now: number): number | null => {
@@ -102,7 +103,10 @@ const translate = (
   if ("response" in reason && reason.response.status >= 400)
     return new PlatformRefused({
       status: reason.response.status,
-      detail: "a refusal that could not be read",
+      detail:
+        reason.response.status === 404
+          ? "what answers is no platform; look at the path of `gatewayUrl`"
+          : "a refusal that could not be read",
       retryAfterMs: null
     })
   return new PlatformUnavailable({
@@ -112,8 +116,21 @@ const translate = (
   })
 }
 
-const translated = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, Translated<E>> =>
+/** A request that cannot be written down as the contract wants it. */
+const unsent = ({ message }: Schema.SchemaError): PlatformRefused =>
+  new PlatformRefused({
+    status: 400,
+    detail: `the request is not of the contract and was not sent: ${message.replace(/\n\s*/g, " ")}`,
+    retryAfterMs: null
+  })
+
+/** A call in our words; `isSent` tells a request that is not of the contract from an answer that is not. */
+const translated = <A, E>(
+  call: Effect.Effect<A, E>,
+  isSent: () => boolean
+): Effect.Effect<A, Translated<E>> =>
   Effect.mapError(call, (error): Translated<E> => {
+    if (Schema.isSchemaError(error) && !isSent()) return unsent(error)
     if (HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error)) return translate(error)
     return error as Translated<E>
   })
@@ -163,16 +180,32 @@ const ofOne = [400, 413, 422]
 const isOfOne = (error: PlatformRefused | PlatformUnavailable): boolean =>
   error instanceof PlatformRefused && ofOne.includes(error.status)
 
-/** A call that cannot be written down is nobody's outage, and takes no other call with it. */
-const isSendable = <T, E>(schema: Schema.Codec<T, E>, request: T): boolean =>
-  Exit.isSuccess(Schema.encodeExit(schema)(request))
+/** What a request holds that cannot be sent, by name, and what it must be. */
+const unsentOf = (error: unknown, context: unknown): string => {
+  const [said = "", at = ""] = error instanceof Error ? error.message.split("\n  at ") : [String(error)]
+  const path = [...at.matchAll(/\["?([^"\]]+)"?\]/g)].map(([, key = ""]) => key)
+  const inner =
+    path.length === 1 && path[0] === "context" && isRecord(context) ? unsentIn(context) : undefined
+  const field = (inner === undefined ? path : [...path, inner]).join(".")
+  const expected = path[0] === "resourceId" ? "a resource's id, a UUID" : said.replace(/^Expected /, "")
+  return `\`${field === "" ? "context" : field}\` of the call cannot be sent: it must be ${expected}; mend it, or leave it out`
+}
 
-const unsendable = new PlatformRefused({
-  status: 400,
-  detail:
-    "something in the call's context or amounts cannot be sent: text with NUL or a lone surrogate, a number that is not finite or below zero, or JSON nested too deeply; leave it out",
-  retryAfterMs: null
-})
+const isJsonObject = Schema.is(Wire.JsonObject)
+
+const unsentIn = (context: { readonly [name: string]: unknown }): string | undefined =>
+  Object.keys(context).find((key) => !isJsonObject({ [key]: context[key] }))
+
+/** A call that cannot be written down is nobody's outage, and takes no other call with it. */
+const unsendable = <T extends { readonly context?: unknown }, E>(
+  schema: Schema.Codec<T, E>,
+  request: T
+): PlatformRefused | undefined => {
+  const exit = Schema.encodeExit(schema)(request)
+  if (Exit.isSuccess(exit)) return undefined
+  const detail = unsentOf(Cause.squash(exit.cause), request.context)
+  return new PlatformRefused({ status: 400, detail, retryAfterMs: null })
+}
 
 export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions) {
   const settings = yield* Settings
@@ -185,7 +218,19 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
 
   const act: GovernanceHttp["Service"]["act"] = (f) =>
     Effect.timeoutOrElse(
-      Effect.suspend(() => Effect.provideService(translated(f(api)), Line, line)),
+      Effect.suspend(() => {
+        let isSent = false
+        const noted = HttpClient.tapRequest(line, () =>
+          Effect.sync(() => {
+            isSent = true
+          })
+        )
+        return Effect.provideService(
+          translated(f(api), () => isSent),
+          Line,
+          noted
+        )
+      }),
       {
         duration: timeout,
         orElse: () => Effect.fail(timedOut(timeout))
@@ -226,10 +271,12 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
     act,
     check: (request) => {
       const asked: CheckRequest = { ...request, fields: "entry" }
-      return isSendable(CheckRequest, asked) ? check(asked) : Effect.fail(unsendable)
+      const refused = unsendable(CheckRequest, asked)
+      return refused === undefined ? check(asked) : Effect.fail(refused)
     },
     reserve: (request) => {
-      if (!isSendable(ReserveRequest, request)) return Effect.fail(unsendable)
+      const refused = unsendable(ReserveRequest, request)
+      if (refused !== undefined) return Effect.fail(refused)
       return ask((api) =>
         api.permissions.reserve({ payload: request, responseMode: "decoded-and-response" })
       ).pipe(

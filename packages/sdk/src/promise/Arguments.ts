@@ -257,9 +257,10 @@ class Reader {
   }
 }
 
-/** An argument that policies and DLP cannot see; its function was not called. */
-class ArgumentUnreadable extends TypeError {
+/** An argument that policies and DLP cannot see; its function was not called, which costs no trust. */
+export class ArgumentUnreadable extends TypeError {
   override readonly name = "ArgumentUnreadable"
+  readonly code = "argument_unreadable"
 }
 
 const unreadable = (name: string, why: string, cause?: unknown): ArgumentUnreadable =>

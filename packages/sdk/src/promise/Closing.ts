@@ -4,17 +4,9 @@
  * A stream is stopped by its agent's closing or by its signal, settled first (GOVERN-2), and its `for await` ends with
  * an error: one that ended in silence would look complete.
  */
-import { Schema } from "effect"
+import { AgentClosed } from "../AgentClosed.ts"
 import { isDenied } from "../Denials.ts"
 import { Rejected } from "../internal/Rejected.ts"
-
-/** The agent, or its host, was closed before the call or while it ran. */
-export class AgentClosed extends Schema.TaggedError<AgentClosed>()("AgentClosed", {}) {
-  readonly code = "closed"
-  override get message() {
-    return "this agent is closed; connect again"
-  }
-}
 
 /** How long closing waits for what a stream of the program's does at its end. Milliseconds. */
 const patience = 2000

@@ -17,7 +17,7 @@
  */
 import { type DenialValue, denialValue, isDenied } from "../Denials.ts"
 import type { GovernedCall, GovernedOptions } from "../Governance.ts"
-import { isPlain, seenOfTool } from "./Arguments.ts"
+import { ArgumentUnreadable, isPlain, seenOfTool } from "./Arguments.ts"
 import type { Agion, CallSpec } from "./index.ts"
 
 /** How tools are governed: as any call, and what becomes of a denial. */
@@ -86,7 +86,7 @@ const isFrameworks = (arg: unknown, at: number): boolean =>
 
 /** A call of a tool, taken apart. A tool without parameters may be given only what the framework adds. */
 const specOf = (name: string, resource: string, options: ToolOptions, args: ReadonlyArray<unknown>) => {
-  const { denied = "value", action = name, ...rest } = options
+  const { denied: _denied, action = name, ...rest } = options
   const signal = args.map(signalIn).find((found) => found !== undefined)
   const seen = seenOfTool(args, isFrameworks)
   const spec: Omit<CallSpec, "usage"> = {
@@ -99,12 +99,25 @@ const specOf = (name: string, resource: string, options: ToolOptions, args: Read
   }
   /** The arguments as they may go on: redacted where DLP says so. */
   const now = (call: GovernedCall): ReadonlyArray<unknown> => seen.redacted(call.arguments)
-  const refused = (error: unknown): DenialValue => {
-    if (denied === "value" && isDenied(error)) return denialValue(error)
-    throw error
-  }
-  return { spec, now, refused }
+  return { spec, now }
 }
+
+/** What becomes of an error: what kept the call from running is an answer, unless the tool throws. */
+const refused = (error: unknown, { denied = "value" }: ToolOptions): DenialValue => {
+  if (denied === "value" && isDenied(error)) return denialValue(error)
+  if (denied === "value" && error instanceof ArgumentUnreadable) return unreadableValue(error)
+  throw error
+}
+
+/** An argument that could not be shown to policies, as a value that a model can read. */
+const unreadableValue = ({ code, message }: ArgumentUnreadable): DenialValue => ({
+  denied: true,
+  code,
+  message,
+  reason: "Argument unreadable",
+  retryAfterMs: null,
+  remedy: "change_content"
+})
 
 const isGenerator = (work: Callable): work is (...args: ReadonlyArray<unknown>) => AsyncGenerator<unknown> =>
   Object.prototype.toString.call(work) === "[object AsyncGeneratorFunction]"
@@ -119,27 +132,27 @@ export const toolOf = (
 ): Callable => {
   if (isGenerator(work))
     return async function* (...args) {
-      const { spec, now, refused } = specOf(name, resource, options, args)
       let last: unknown
-      const running = async function* (call: GovernedCall) {
-        last = yield* work(...now(call))
-      }
       try {
+        const { spec, now } = specOf(name, resource, options, args)
+        const running = async function* (call: GovernedCall) {
+          last = yield* work(...now(call))
+        }
         yield* agion.stream({ ...spec, scan: false }, running)
       } catch (error) {
-        last = refused(error)
+        last = refused(error, options)
         yield last
       }
       return last
     }
   return async (...args) => {
-    const { spec, now, refused } = specOf(name, resource, options, args)
     try {
+      const { spec, now } = specOf(name, resource, options, args)
       return await agion.governed<unknown>(spec, (call) =>
         work(...now(call).map((arg, at) => (at === 0 && !signalIn(arg) ? arg : withSignal(arg, call.signal))))
       )
     } catch (error) {
-      return refused(error)
+      return refused(error, options)
     }
   }
 }

@@ -25,6 +25,7 @@ import {
   Schema,
   Stream
 } from "effect"
+import { AgentClosed } from "../AgentClosed.ts"
 import { ConfigMissing } from "../AgentConfig.ts"
 import { AgentHost, type HostOptions } from "../AgentHost.ts"
 import { type AgionOptions, layerConfig, layer as layerOf, type Services } from "../AgionSdk.ts"
@@ -33,9 +34,10 @@ import { type Denied, isDenied } from "../Denials.ts"
 import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.ts"
 import type { EventInputs, EventKind } from "../events/Event.ts"
 import { Governance, type GovernedCall, type GovernedOptions } from "../Governance.ts"
-import { type GovernanceApi, GovernanceHttp } from "../GovernanceHttp.ts"
+import { asRefusal, type GovernanceApi, GovernanceHttp } from "../GovernanceHttp.ts"
 import { governedStream } from "../Governed.ts"
 import { Health, type HealthReport } from "../Health.ts"
+import * as Inputs from "../Inputs.ts"
 import { Rejected } from "../internal/Rejected.ts"
 import { type CacheStatistics, type CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery } from "../PolicyEngine.ts"
@@ -43,10 +45,12 @@ import { PolicySync } from "../PolicySync.ts"
 import { Settings, SettingsInvalid } from "../Settings.ts"
 import { type TrustChange, TrustTracker, type TrustView } from "../TrustTracker.ts"
 import { seenOf } from "./Arguments.ts"
-import { AgentClosed, OpenStreams } from "./Closing.ts"
+import { OpenStreams } from "./Closing.ts"
 import { type Host, openHost } from "./Host.ts"
+import { stoppable } from "./Stoppable.ts"
 import { type Functions, type Tool, type ToolOptions, toolOf } from "./Tools.ts"
 
+export { AgentClosed } from "../AgentClosed.ts"
 export { ConfigMissing } from "../AgentConfig.ts"
 export type { HostedAgentOptions, HostOptions } from "../AgentHost.ts"
 export type { AgionOptions } from "../AgionSdk.ts"
@@ -64,11 +68,12 @@ export {
 } from "../Denials.ts"
 export type { GovernedOptions, Usage } from "../Governance.ts"
 export { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+export { InputInvalid } from "../Inputs.ts"
 export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"
 export type { TrustChange, TrustView } from "../TrustTracker.ts"
-export { AgentClosed } from "./Closing.ts"
+export { ArgumentUnreadable } from "./Arguments.ts"
 export type { Host } from "./Host.ts"
 export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
@@ -79,6 +84,12 @@ export interface CallSpec<A = never> extends GovernedOptions<A> {
   readonly resource: string
   /** Aborting interrupts the call, which rejects with the signal's reason; its work is told by `call.signal`. */
   readonly signal?: AbortSignal
+}
+
+/** A governed stream, and what stops it. */
+export interface StreamSpec extends Omit<CallSpec, "usage"> {
+  /** Scan text in the stream. Default: true. */
+  readonly scan?: boolean
 }
 
 /** What a call knows of itself; `signal` is aborted when it must stop. */
@@ -175,6 +186,8 @@ export class Agion implements AsyncDisposable {
 
   /** Runs `work` as a governed call. Rejects with a denial, or with what `work` rejected with. */
   async governed<A>(spec: CallSpec<A>, work: (call: PromiseCall) => PromiseLike<A> | A): Promise<A> {
+    Inputs.demand(Inputs.callSpec, spec)
+    Inputs.demand(Inputs.work, work, "work")
     const { action, resource, signal, ...options } = spec
     const governance = Context.get(this.#services, Governance)
     const governed = governance.run<A, GovernedOptions<A>>(
@@ -204,8 +217,10 @@ export class Agion implements AsyncDisposable {
     spec: CallSpec<A> | ((...args: Args) => CallSpec<A>),
     work: (...args: Args) => PromiseLike<A> | A
   ): (...args: Args) => Promise<A> {
+    Inputs.demand(Inputs.work, work, "work")
     return async (...args) => {
       const given = typeof spec === "function" ? spec(...args) : spec
+      Inputs.demand(Inputs.callSpec, given)
       const signal = given.signal ?? args.find((arg) => arg instanceof AbortSignal)
       const stopping = signal === undefined ? {} : { signal }
       if (given.arguments !== undefined) return this.governed({ ...given, ...stopping }, () => work(...args))
@@ -235,6 +250,9 @@ export class Agion implements AsyncDisposable {
     functions: Readonly<Record<string, (...args: ReadonlyArray<unknown>) => unknown>>,
     options: ToolOptions = {}
   ): Readonly<Record<string, unknown>> {
+    Inputs.demand(Inputs.resourceId, resource, "resource")
+    Inputs.demand(Inputs.functions, functions, "functions")
+    Inputs.demand(Inputs.toolOptions, options)
     return Object.fromEntries(
       Object.entries(functions).map(([name, work]) => [name, toolOf(this, name, resource, work, options)])
     )
@@ -242,71 +260,91 @@ export class Agion implements AsyncDisposable {
 
   /**
    * Governs a stream of what `work` gives; text in it is scanned (GOVERN-4). Where the signal aborts, the stream is
-   * settled by its estimate and rejects with the signal's reason.
+   * settled by its estimate and rejects with the signal's reason; after `timeout` with `CallTimedOut`. `call.signal`
+   * is aborted when the stream ends before its work does.
    */
   stream<A>(
-    spec: CallSpec & { readonly scan?: boolean },
-    work: (call: GovernedCall) => AsyncIterable<A> | ReadableStream<A>
+    spec: StreamSpec,
+    work: (call: PromiseCall) => AsyncIterable<A> | ReadableStream<A>
   ): AsyncIterable<A> {
+    Inputs.demand(Inputs.streamSpec, spec)
+    Inputs.demand(Inputs.work, work, "work")
     const { action, resource, signal, ...options } = spec
     const stream = governedStream(
       action,
       resource,
       options
-    )((call) => Stream.fromAsyncIterable(work(call) as AsyncIterable<A>, (cause) => new Rejected(cause)))
+    )((call) =>
+      Stream.unwrap(
+        Effect.try({
+          try: () => Stream.fromAsyncIterable(stoppable(call, work), rejected),
+          catch: rejected
+        })
+      )
+    )
     return this.#streams.read(Stream.toAsyncIterableWith(stream, this.#services), signal)
   }
 
   /** May this agent do this now? A denial is an answer. Rejects when the platform refuses the question itself. */
   check(input: CheckInput, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
     if (this.#streams.closed) return Promise.reject(new AgentClosed())
+    const fault = Inputs.checkInput(input, "")
+    if (fault !== undefined) return Promise.reject(Inputs.invalid(fault))
     const checked = this.#cache.checkUnsafe(input)
     // A hit is a value already: no fiber is needed to hand it out.
     return isSettled(checked) ? Promise.resolve(checked.value) : this.#run(checked, options.signal)
   }
 
   /**
-   * The id of a resource, by its name. Rejects when there is none of that name, when several types have one and
-   * `type` does not say which, and when the platform is away.
+   * The id of a resource, by its name. Rejects with `ConfigMissing` when there is none of that name, with
+   * `ResourceAmbiguous` when several types have one and `type` does not say which, and when the platform is away.
    */
   async resource(name: string, type?: ResourceType): Promise<string> {
+    Inputs.demand(Inputs.resourceName, name, "name")
+    Inputs.demand(Inputs.resourceType, type, "type")
     const { organizationId } = Context.get(this.#services, Settings)
     const found: Array<{ readonly id: string; readonly resourceType: string }> = []
+    const http = Context.get(this.#services, GovernanceHttp)
     for (let offset = 0, more = true; more; offset += pageSize) {
-      const { resources } = await this.http((api) =>
+      const page = http.ask((api) =>
         api.resources.list({ query: { organizationId, limit: pageSize, offset } })
       )
+      const { resources } = await this.#run(Effect.mapError(page, asRefusal))
       for (const resource of resources)
         if (resource.name === name && (type ?? resource.resourceType) === resource.resourceType)
           found.push(resource)
       more = resources.length === pageSize
     }
     const [only, other] = found
-    if (only === undefined) throw new ConfigMissing({ kind: "resource", name })
+    if (only === undefined) throw new ConfigMissing({ kind: "resource", key: name })
     if (other !== undefined)
-      throw new Error(
-        `there are ${found.length} resources \`${name}\` (${found.map(({ resourceType }) => resourceType).join(", ")}); name the type, or use an id`
-      )
+      throw new ResourceAmbiguous({ resource: name, types: found.map(({ resourceType }) => resourceType) })
     return only.id
   }
 
   /** Asks ahead for what a workflow will need. */
-  preload(inputs: ReadonlyArray<CheckInput>): Promise<void> {
+  async preload(inputs: ReadonlyArray<CheckInput>): Promise<void> {
+    Inputs.demand(Inputs.checkInputs, inputs, "inputs")
     return this.#run(this.#cache.preload(inputs))
   }
 
   /** Holds the records of resources, so that degraded mode can judge calls on them. */
-  holdResources(resourceIds: ReadonlyArray<string>): Promise<void> {
+  async holdResources(resourceIds: ReadonlyArray<string>): Promise<void> {
+    Inputs.demand(Inputs.resourceIds, resourceIds, "resourceIds")
     return this.#run(this.#cache.holdResources(resourceIds))
   }
 
   /** Any route of the contract; repeated when the platform does not answer. */
-  http<A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>): Promise<A> {
+  async http<A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>): Promise<A> {
+    Inputs.demand(Inputs.work, f, "f")
     return this.#run(Context.get(this.#services, GovernanceHttp).ask(f))
   }
 
-  /** Takes an event in; never rejects for want of a platform. */
+  /** Takes an event in; never fails for want of a platform. Throws `AgentClosed` after `close`. */
   publish<K extends EventKind>(kind: K, event: EventInputs[K]): void {
+    if (this.#streams.closed) throw new AgentClosed()
+    Inputs.demand(Inputs.eventKind, kind, "kind")
+    Inputs.demand(Inputs.event, event, "event")
     Context.get(this.#services, EventBuffer).publishUnsafe(kind, event)
   }
 
@@ -331,8 +369,14 @@ export class Agion implements AsyncDisposable {
     const engine = Context.get(this.#services, PolicyEngine)
     const sync = Context.get(this.#services, PolicySync)
     return {
-      check: (query: PolicyQuery): Promise<PolicyJudgement> => this.#run(engine.check(query)),
-      explain: (query: PolicyQuery): Promise<PolicySet.Explanation> => this.#run(engine.explain(query)),
+      check: async (query: PolicyQuery): Promise<PolicyJudgement> => {
+        Inputs.demand(Inputs.policyQuery, query)
+        return this.#run(engine.check(query))
+      },
+      explain: async (query: PolicyQuery): Promise<PolicySet.Explanation> => {
+        Inputs.demand(Inputs.policyQuery, query)
+        return this.#run(engine.explain(query))
+      },
       sync: (): Promise<number | null> => this.#run(sync.sync),
       version: (): Promise<number | null> => this.#run(engine.version),
       changes: (): AsyncIterable<PolicyChange> => this.#changes(engine.changes)
@@ -363,6 +407,20 @@ export class Agion implements AsyncDisposable {
     return this.close()
   }
 }
+
+/** Several resources have the name, of different types. */
+export class ResourceAmbiguous extends Schema.TaggedError<ResourceAmbiguous>()("ResourceAmbiguous", {
+  /** Their name. */
+  resource: Schema.String,
+  types: Schema.Array(Schema.String)
+}) {
+  readonly code = "resource_ambiguous"
+  override get message() {
+    return `there are ${this.types.length} resources \`${this.resource}\` (${this.types.join(", ")}); name the type, or use an id`
+  }
+}
+
+const rejected = (cause: unknown) => new Rejected(cause)
 
 /** Resources that one answer may list. */
 const pageSize = 1000

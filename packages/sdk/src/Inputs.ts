@@ -1,0 +1,218 @@
+/**
+ * What a program says of a call, a check or an event, looked at before anything runs or is told: a misspelt name would
+ * be taken for nothing said, and a time-out that is none for a failure of the agent.
+ */
+import { actorTypes, isUuid, OrganizationId, permissionTypes, resourceTypes } from "@agion/domain"
+import { Schema } from "effect"
+import type { EventKind } from "./events/Event.ts"
+import type { GovernedOptions, Usage } from "./Governance.ts"
+import {
+  between,
+  callable,
+  duration,
+  type Fault,
+  flag,
+  isRecord,
+  jsonObject,
+  listOf,
+  must,
+  name,
+  object,
+  oneOf,
+  type Rule,
+  type Rules,
+  text,
+  wrong
+} from "./internal/OptionRules.ts"
+import type { CheckInput } from "./PermissionCache.ts"
+import type { PolicyQuery } from "./PolicyEngine.ts"
+
+/** A call was given something that it cannot work with; nothing ran, and nothing was told of it. */
+export class InputInvalid extends Schema.TaggedError<InputInvalid>()("InputInvalid", {
+  /** Its name, such as `timeout` or `estimate.tokens`. */
+  input: Schema.String,
+  /** What is wrong with it and what to do. */
+  problem: Schema.String
+}) {
+  readonly code = "input_invalid"
+  override get message() {
+    return `\`${this.input}\` ${this.problem}`
+  }
+}
+
+/** The error of what a rule finds. */
+export const invalid = ({ problem, setting }: Fault): InputInvalid =>
+  new InputInvalid({ input: setting, problem })
+
+/** Throws where a rule finds something. */
+export const demand = (rule: Rule, value: unknown, at = ""): void => {
+  const fault = rule(value, at)
+  if (fault !== undefined) throw invalid(fault)
+}
+
+const amount = between(0, Number.MAX_SAFE_INTEGER)
+
+/** What is wrong with what a call says that it used; undefined: nothing. Null is not said. */
+export const usageFault = (said: unknown): Fault | undefined => {
+  if (!isRecord(said)) return wrong("usage", "an object with `tokens` or `costUsd`", said)
+  for (const key of ["tokens", "inputTokens", "outputTokens", "costUsd"]) {
+    const value = said[key]
+    const fault = value === undefined || value === null ? undefined : amount(value, key)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+/** A resource is called by its id, and found by its name. */
+export const resourceId: Rule = (value, at) => {
+  if (typeof value === "string" && isUuid(value)) return undefined
+  const { problem } = wrong(at, "a resource's id, a UUID", value)
+  const help = value instanceof Promise ? "await it" : "find it by its name, as with `agion.resource(name)`"
+  return { setting: at, problem: `${problem}; ${help}` }
+}
+
+const signal = must(
+  "an AbortSignal",
+  (value) => isRecord(value) && typeof value["aborted"] === "boolean" && "addEventListener" in value
+)
+
+const usage: Rules<Usage> = {
+  tokens: amount,
+  inputTokens: amount,
+  outputTokens: amount,
+  costUsd: amount
+}
+
+const optionRules: Rules<GovernedOptions> = {
+  permission: oneOf(permissionTypes),
+  content: text,
+  arguments: jsonObject,
+  origin: oneOf(["agent", "user", "tool"]),
+  tool: text,
+  model: text,
+  context: jsonObject,
+  metadata: jsonObject,
+  estimate: object(usage),
+  usage: callable,
+  timeout: duration,
+  executionId: name
+}
+
+/** What a call says beside its options. */
+interface Spec {
+  readonly action: string
+  readonly resource: string
+  readonly signal: AbortSignal
+}
+
+const specRules: Rules<GovernedOptions & Spec> = {
+  ...optionRules,
+  action: name,
+  resource: resourceId,
+  signal
+}
+
+/** A governed call of the promise front. */
+export const callSpec: Rule = object(specRules, ["action", "resource"], "spec")
+
+const { usage: _usage, ...streamRules } = specRules
+
+/** A governed stream of the promise front. */
+export const streamSpec: Rule = object<Omit<GovernedOptions, "usage"> & Spec & { readonly scan: boolean }>(
+  { ...streamRules, scan: flag },
+  ["action", "resource"],
+  "spec"
+)
+
+const { arguments: _arguments, tool: _tool, executionId: _id, ...shared } = optionRules
+const { usage: _said, ...toolRules } = shared
+
+/** What tools are governed by. */
+export const toolOptions: Rule = object<Record<keyof typeof toolRules | "action" | "denied", unknown>>({
+  ...toolRules,
+  action: name,
+  denied: oneOf(["value", "throw"])
+})
+
+const checkRules: Rules<CheckInput> = {
+  resourceId,
+  permissionType: oneOf(permissionTypes),
+  actorId: name,
+  actorType: oneOf(actorTypes),
+  organizationId: must("text of 1 to 1,000 characters, and not `*`", Schema.is(OrganizationId)),
+  context: jsonObject
+}
+
+/** A check. */
+export const checkInput: Rule = object(checkRules, ["resourceId"], "input")
+/** Checks to ask ahead. */
+export const checkInputs: Rule = listOf(checkInput)
+/** Resources to hold. */
+export const resourceIds: Rule = listOf(resourceId)
+/** The name of a resource. */
+export const resourceName: Rule = name
+/** The type of a resource. */
+export const resourceType: Rule = (value, at) =>
+  value === undefined ? undefined : oneOf(resourceTypes)(value, at)
+
+const view = must("an object", isRecord)
+
+/** What policies are asked. */
+export const policyQuery: Rule = object<PolicyQuery>(
+  {
+    action: text,
+    content: text,
+    arguments: view,
+    origin: oneOf(["agent", "user", "tool"]),
+    tool: text,
+    model: text,
+    tokens: amount,
+    costUsd: amount,
+    context: view,
+    metadata: view,
+    resource: view,
+    actor: view
+  },
+  ["action"],
+  "query"
+)
+
+const kinds: Readonly<Record<EventKind, true>> = {
+  trust: true,
+  decision: true,
+  mission: true,
+  missionMessage: true,
+  feedback: true,
+  llmInteraction: true,
+  usage: true,
+  settlement: true,
+  release: true,
+  audit: true
+}
+
+/** The kind of an event. */
+export const eventKind: Rule = oneOf(Object.keys(kinds))
+/** An event. */
+export const event: Rule = view
+
+/** Functions by their tools' names. */
+export const functions: Rule = (value, at) => {
+  if (!isRecord(value)) return wrong(at, "an object of functions by their tools' names", value)
+  for (const key of Object.keys(value)) {
+    const fault = callable(value[key], `${at}.${key}`)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+/** A function of the program's. */
+export const work: Rule = callable
+
+/** What a call could neither be judged nor told by, of any front; what only a miss looks at is left to `missFault`. */
+export const callFault = (action: string, { timeout }: GovernedOptions<never>): Fault | undefined =>
+  name(action, "action") ?? (timeout === undefined ? undefined : duration(timeout, "timeout"))
+
+/** What a call that memory knows cannot have wrong. */
+export const missFault = (resource: string, { permission }: GovernedOptions<never>): Fault | undefined =>
+  resourceId(resource, "resource") ??
+  (permission === undefined ? undefined : optionRules.permission(permission, "permission"))
