@@ -215,7 +215,8 @@ const signing = (registrar: Registrar["Service"], { agent, keys }: Own) =>
  */
 const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, own: Own) {
   const { agent, settings } = own
-  const events = Context.get(shared, EventBuffer).forAgent(agent.agentId)
+  let isClosed = false
+  const events = Context.get(shared, EventBuffer).forAgent(agent.agentId, () => isClosed)
   const engine = Context.get(shared, PolicyEngine).forAgent(settings)
   const trust = Context.get(shared, TrustTracker).forAgent(settings)
   const base = shared.pipe(
@@ -227,7 +228,13 @@ const makeParts = Effect.fnUntraced(function* (shared: Context.Context<Shared>, 
   )
   const registrar = yield* Effect.provideContext(Registrar.make, base)
   yield* Scope.provide(signing(registrar, own), own.scope)
-  yield* Scope.addFinalizer(own.scope, own.flush(events))
+  yield* Scope.addFinalizer(
+    own.scope,
+    Effect.suspend(() => {
+      isClosed = true
+      return own.flush(events)
+    })
+  )
   const cache = yield* Effect.provideContext(PermissionCache.make(agent.cache), base)
   yield* Scope.provide(own.caches.join(cache), own.scope)
   const asked = Context.add(base, PermissionCache, cache)

@@ -21,12 +21,12 @@ import * as Circuit from "./Circuit.ts"
 /** The dependency is away, and this call was not tried. */
 export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", {
   /** The breaker's name. */
-  name: Schema.String,
+  breaker: Schema.String,
   /** When it makes sense to ask again, milliseconds from now. */
   retryAfterMs: Schema.Finite
 }) {
   override get message() {
-    return `\`${this.name}\` is away; the call was not tried, ask again in ${Math.ceil(this.retryAfterMs)} ms`
+    return `\`${this.breaker}\` is away; the call was not tried, ask again in ${Math.ceil(this.retryAfterMs)} ms`
   }
 }
 
@@ -128,7 +128,7 @@ export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions 
       const told = become(next)
       if (admission._tag === "Rejected") {
         counters.rejected += 1
-        return Effect.fail(new CircuitOpen({ name, retryAfterMs: admission.retryAfterMs }))
+        return Effect.fail(new CircuitOpen({ breaker: name, retryAfterMs: admission.retryAfterMs }))
       }
       counters.admitted += 1
       const judged = Effect.onExit(effect, (exit) => settle(admission.ticket, judge(exit)))

@@ -16,7 +16,8 @@
  * A batch is sent every 5 s, when 100 events wait, or by `flush`; order is kept for each stream. While the
  * platform is away the same batch is tried again with growing, jittered pauses.
  *
- * **Gotchas**: an event must not be changed after it was published. `"dropped"` means that there was no room in
+ * **Gotchas**: an event must not be changed after it was published. After the scope has closed `publish` fails with
+ * `AgentClosed`, and `publishUnsafe` drops. `"dropped"` means that there was no room in
  * memory while the file was away; the count is told as an audit line `events_dropped`. Closing the scope waits for
  * at most `shutdownDeadline`.
  */
@@ -37,6 +38,7 @@ import {
   Stream,
   SubscriptionRef
 } from "effect"
+import { AgentClosed } from "./AgentClosed.ts"
 import { type CallEnd, publicationsOf } from "./events/CallEnd.ts"
 import {
   defaultClasses,
@@ -156,16 +158,19 @@ export interface Flushed {
 
 /** What `EventBuffer` does. */
 export interface EventBufferShape {
-  /** Takes an event in. Plain and synchronous, for hot paths; never throws. */
+  /** Takes an event in. Plain and synchronous, for hot paths; never throws, and drops what comes after closing. */
   readonly publishUnsafe: <K extends EventKind>(kind: K, event: EventInputs[K]) => Published
   /** Takes events in, all durable ones with one write; answers the worst that became of one. Never throws. */
   readonly publishAllUnsafe: (publications: ReadonlyArray<Publication>) => Published
   /** Takes in the end of a governed call, all that is told of it as one record. Never throws. */
   readonly publishCallUnsafe: (end: CallEnd) => Published
-  /** `publishUnsafe` as an effect. */
-  readonly publish: <K extends EventKind>(kind: K, event: EventInputs[K]) => Effect.Effect<Published>
-  /** `publishAllUnsafe` as an effect. */
-  readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published>
+  /** `publishUnsafe` as an effect, which fails once the agent is closed. */
+  readonly publish: <K extends EventKind>(
+    kind: K,
+    event: EventInputs[K]
+  ) => Effect.Effect<Published, AgentClosed>
+  /** `publishAllUnsafe` as an effect, which fails once the agent is closed. */
+  readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published, AgentClosed>
   /** Sends what was published before the call, by earlier starts too; answers at the deadline (default: 5 s) at the latest. */
   readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
   readonly statistics: Effect.Effect<EventStatistics>
@@ -176,9 +181,10 @@ export interface EventBufferShape {
    * The same buffer for one of several agents. What it publishes in another's name is dropped, but for a decision:
    * that may be about another actor, and goes out as this agent's word, with its name as `reportedBy` and its
    * signature. `flush` waits for what it published itself;
-   * `published`, `dropped` and `pending` count its own, the rest is of the buffer.
+   * `published`, `dropped` and `pending` count its own, the rest is of the buffer. `isClosed` tells when the agent is;
+   * what ends with it later is still taken in.
    */
-  readonly forAgent: (agentId: string) => EventBufferShape
+  readonly forAgent: (agentId: string, isClosed?: () => boolean) => EventBufferShape
 }
 
 /** Takes events in and sends them; see the module's manual. */
@@ -251,27 +257,43 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     })
   yield* Effect.addFinalizer(() => flush({ deadline: options.shutdownDeadline ?? "2 seconds" }))
 
+  const isClosed = () => outbox.isClosed
   const buffer: EventBuffer["Service"] = {
     publishUnsafe: (kind, event) => outbox.publish(kind, event),
     publishAllUnsafe: (publications) => outbox.publishAll(publications),
     publishCallUnsafe: (end) => outbox.publishCall(end),
-    publish: (kind, event) => Effect.sync(() => outbox.publish(kind, event)),
-    publishAll: (publications) => Effect.sync(() => outbox.publishAll(publications)),
+    publish: (kind, event) => unlessClosed(isClosed, () => outbox.publish(kind, event)),
+    publishAll: (publications) => unlessClosed(isClosed, () => outbox.publishAll(publications)),
     flush,
     statistics: Effect.sync(() => statisticsOf(outbox, links)),
     health: Effect.sync(healthNow),
     healthChanges: SubscriptionRef.changes(health),
-    forAgent: (agentId) => ofAgent(agentId, buffer, outbox, (until) => makeFlush(outbox, links, work, until))
+    forAgent: (agentId, isAgentClosed = () => false) =>
+      ofAgent(
+        agentId,
+        buffer,
+        outbox,
+        (until) => makeFlush(outbox, links, work, until),
+        () => isAgentClosed() || isClosed()
+      )
   }
   return EventBuffer.of(buffer)
 })
+
+/** Takes in what is published while there is an agent. */
+const unlessClosed = (
+  isClosed: () => boolean,
+  take: () => Published
+): Effect.Effect<Published, AgentClosed> =>
+  Effect.suspend(() => (isClosed() ? Effect.fail(new AgentClosed()) : Effect.succeed(take())))
 
 /** One agent's part of a buffer: it speaks for itself, and waits for what is its own. */
 const ofAgent = (
   agentId: string,
   buffer: EventBuffer["Service"],
   outbox: Outbox,
-  flushUntil: (until: ReadonlyArray<number>) => EventBuffer["Service"]["flush"]
+  flushUntil: (until: ReadonlyArray<number>) => EventBuffer["Service"]["flush"],
+  isClosed: () => boolean
 ): EventBuffer["Service"] => {
   const lanes = [outbox.events, outbox.reports, outbox.telemetry]
   let until = [0, 0, 0]
@@ -303,8 +325,8 @@ const ofAgent = (
       const became = buffer.publishCallUnsafe(end)
       return noted(outbox.published - before, became)
     },
-    publish: (kind, event) => Effect.sync(() => publishUnsafe(kind, event)),
-    publishAll: (publications) => Effect.sync(() => publishAllUnsafe(publications)),
+    publish: (kind, event) => unlessClosed(isClosed, () => publishUnsafe(kind, event)),
+    publishAll: (publications) => unlessClosed(isClosed, () => publishAllUnsafe(publications)),
     flush: (options) => Effect.suspend(() => flushUntil(until)(options)),
     statistics: Effect.map(buffer.statistics, (all) => ({
       ...all,

@@ -151,37 +151,29 @@ const sum = (a: number | undefined, b: number | undefined): number | undefined =
 
 const isAmount = (said: unknown): boolean => said === undefined || said === null || amount(said) !== undefined
 
-/** Remembers and says which amounts are none. */
+const isCountOf = ({ inputTokens, outputTokens, tokens }: Usage): boolean =>
+  amount(tokens) !== undefined || (isAmount(tokens) && isAmount(inputTokens) && isAmount(outputTokens))
+
+/** Remembers which amounts are none, and says what is wrong with what was said. */
 const note = (parts: Parts, permit: Permit, said: Usage | null): void => {
   if (said === null || said === undefined) return
-  const { costUsd, inputTokens, outputTokens, tokens } = said
-  const isCost = isAmount(costUsd)
-  if (
-    isCost &&
-    isAmount(tokens) &&
-    isAmount(inputTokens) &&
-    isAmount(outputTokens) &&
-    typeof said === "object"
-  )
-    return
-  const isCount =
-    amount(tokens) !== undefined || (isAmount(tokens) && isAmount(inputTokens) && isAmount(outputTokens))
-  permit.garbled = {
-    tokens: permit.garbled?.tokens === true || !isCount,
-    costUsd: permit.garbled?.costUsd === true || !isCost
-  }
   const fault = usageFault(said)
-  if (fault !== undefined)
-    parts.onWarning(
-      `what \`${permit.call.action}\` used was not said right, and the estimate stands for it: \`${fault.setting}\` ${fault.problem}`
-    )
+  if (fault === undefined) return
+  permit.garbled = {
+    tokens: permit.garbled?.tokens === true || !isCountOf(said),
+    costUsd: permit.garbled?.costUsd === true || !isAmount(said.costUsd)
+  }
+  parts.onWarning(
+    `what \`${permit.call.action}\` used was not said right, and the estimate stands for it: \`${fault.setting}\` ${fault.problem}`
+  )
 }
 
 /** What was said so far and more; null: no amount was said, so the estimate stands (GOVERN-2). */
 const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
   const input = amount(more?.inputTokens)
   const output = amount(more?.outputTokens)
-  const tokens = sum(before?.tokens, amount(more?.tokens) ?? sum(input, output))
+  const parted = more === null || !isCountOf(more) ? undefined : sum(input, output)
+  const tokens = sum(before?.tokens, amount(more?.tokens) ?? parted)
   const inputTokens = sum(before?.inputTokens, input)
   const outputTokens = sum(before?.outputTokens, output)
   const costUsd = sum(before?.costUsd, amount(more?.costUsd))

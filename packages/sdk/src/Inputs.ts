@@ -15,6 +15,7 @@ import {
   isRecord,
   jsonObject,
   listOf,
+  misspelt,
   must,
   name,
   object,
@@ -54,13 +55,21 @@ const amount = between(0, Number.MAX_SAFE_INTEGER)
 
 /** What is wrong with what a call says that it used; undefined: nothing. Null is not said. */
 export const usageFault = (said: unknown): Fault | undefined => {
-  if (!isRecord(said)) return wrong("usage", "an object with `tokens` or `costUsd`", said)
-  for (const key of ["tokens", "inputTokens", "outputTokens", "costUsd"]) {
+  if (!isRecord(said) || said instanceof Promise)
+    return wrong("usage", "an object with `tokens` or `costUsd`", said)
+  let unknown: string | undefined
+  let isSaid = false
+  for (const key in said) {
     const value = said[key]
-    const fault = value === undefined || value === null ? undefined : amount(value, key)
+    const isAmount = Object.hasOwn(usage, key)
+    if (!isAmount) unknown ??= key
+    if (!isAmount || value === undefined || value === null) continue
+    isSaid = true
+    const fault = amount(value, key)
     if (fault !== undefined) return fault
   }
-  return undefined
+  // What an API says of itself may stand beside an amount, not in its place.
+  return unknown === undefined || isSaid ? undefined : misspelt(unknown, unknown, Object.keys(usage))
 }
 
 /** A resource is called by its id, and found by its name. */
@@ -145,6 +154,8 @@ const checkRules: Rules<CheckInput> = {
 
 /** A check. */
 export const checkInput: Rule = object(checkRules, ["resourceId"], "input")
+/** How a check is asked. */
+export const checkOptions: Rule = object<{ readonly signal: AbortSignal }>({ signal })
 /** Checks to ask ahead. */
 export const checkInputs: Rule = listOf(checkInput)
 /** Resources to hold. */

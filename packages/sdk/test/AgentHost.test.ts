@@ -1,7 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Logger, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { AgentHost, EventBuffer, Governance, PermissionCache, TrustTracker } from "../src/index.ts"
+import {
+  AgentClosed,
+  AgentHost,
+  EventBuffer,
+  Governance,
+  PermissionCache,
+  TrustTracker
+} from "../src/index.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 
 const gateway = {
@@ -65,6 +72,21 @@ describe("agents of one host", () => {
         ["agent-1", "agent-1", "agent-2", "agent-2", "agent-1", "agent-1"].map((agent, i) => [agent, i + 1])
       )
       assert.strictEqual(new Set(platform.events.map((event) => event["producer"])).size, 1)
+    }).pipe(Effect.provide(live))
+  )
+
+  it.effect("EVENT-3 an agent that is closed publishes no more, and the others do", () =>
+    Effect.gen(function* () {
+      yield* granted("agent-1", "agent-2")
+      const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+      const published = (agent: typeof first, agentId: string) =>
+        Context.get(agent.context, EventBuffer).publish("trust", { agentId, eventType: "task_completed" })
+      yield* published(first, "agent-1")
+      yield* first.close
+      const late = yield* Effect.flip(published(first, "agent-1"))
+      assert.instanceOf(late, AgentClosed)
+      assert.strictEqual(late.code, "closed")
+      yield* published(second, "agent-2")
     }).pipe(Effect.provide(live))
   )
 

@@ -53,7 +53,7 @@ describe("the whole SDK", () => {
   const base = {
     AGION_AGENT_ID: "agent-7",
     AGION_GATEWAY_URL: "http://127.0.0.1:1",
-    AGION_DIRECTORY: "/nowhere/agion"
+    AGION_DIRECTORY: "false"
   }
 
   it.effect("reads its settings from the environment", () =>

@@ -3,6 +3,7 @@ import { Streams } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { AgentClosed } from "../src/AgentClosed.ts"
 import { EventBuffer, type EventBufferOptions, EventRecorder } from "../src/EventBuffer.ts"
 import type { TrustInput } from "../src/events/Event.ts"
 import * as Folder from "../src/WriteAheadFolder.ts"
@@ -58,6 +59,18 @@ describe("EventBuffer", () => {
       yield* TestClock.adjust(1)
       assert.deepStrictEqual(platform.field("agent_id"), agents(1, 100))
       assert.deepStrictEqual(platform.batches, [100])
+    })
+  )
+
+  it.effect("EVENT-3 what is published after closing is an error, and is not taken in", () =>
+    Effect.gen(function* () {
+      const { close, events } = yield* start(new FakePlatform(), { files: new MemoryFiles() })
+      yield* close
+      assert.instanceOf(yield* Effect.flip(events.publish("trust", trust(1))), AgentClosed)
+      const all = events.publishAll([{ kind: "trust", event: trust(1) }])
+      assert.instanceOf(yield* Effect.flip(all), AgentClosed)
+      assert.strictEqual(events.publishUnsafe("trust", trust(1)), "dropped")
+      assert.strictEqual((yield* events.statistics).published, 0)
     })
   )
 

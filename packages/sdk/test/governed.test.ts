@@ -3,6 +3,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
+  CallTimedOut,
   denialsAsValues,
   EventBuffer,
   type GovernedCall,
@@ -18,6 +19,14 @@ import { policy } from "./policies.ts"
 
 const model = testUuid(1)
 const agent = "agent-1"
+
+/** Notes what is logged. */
+const noting = (lines: Array<string>) =>
+  Logger.layer([
+    Logger.make(({ cause, message }) => {
+      lines.push(`${String(message)} ${Cause.pretty(cause)}`)
+    })
+  ])
 
 /** A platform with one resource that the agent may use. */
 const ready = (constraints = {}) =>
@@ -288,12 +297,7 @@ describe("functions of the program's that throw", () => {
   }
   const limited = { tokenLimitPerDay: 1000, costLimitPerDayUsd: 10 }
   const estimate = { tokens: 500, costUsd: 2 }
-  const logged = (lines: Array<string>, prices = Prices.layer(throwing)) => {
-    const logger = Logger.make(({ cause, message }) => {
-      lines.push(`${String(message)} ${Cause.pretty(cause)}`)
-    })
-    return Layer.merge(Logger.layer([logger]), prices)
-  }
+  const logged = (lines: Array<string>, prices = Prices.layer(throwing)) => Layer.merge(noting(lines), prices)
 
   it.effect("GOVERN-2 a typed failure outlives prices that throw, is settled once and leaves a line", () => {
     const lines: Array<string> = []
@@ -365,6 +369,27 @@ describe("functions of the program's that throw", () => {
   })
 })
 
+describe("a stream with a time-out", () => {
+  it.effect("GOVERN-4 TRUST-5 is settled after its time, also while nobody reads", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      const options = { estimate: { tokens: 500 }, timeout: "10 seconds", scan: false } as const
+      const stream = Stream.fromIterable(["one", "two"]).pipe(
+        Stream.rechunk(1),
+        governedStream("chat", model, options)
+      )
+      const pull = yield* Stream.toPull(stream)
+      yield* pull
+      yield* TestClock.adjust("10 seconds")
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 500 })
+      assert.strictEqual(platform.actor(agent).score, 37)
+      const late = yield* Effect.flip(pull)
+      assert.instanceOf(late, CallTimedOut)
+    }).pipe(Effect.scoped, fresh())
+  )
+})
+
 describe("what a program says of a call in a wrong shape", () => {
   const limited = { tokenLimitPerDay: 1000, costLimitPerDayUsd: 10 }
   const estimate = { tokens: 500, costUsd: 2 }
@@ -402,6 +427,64 @@ describe("what a program says of a call in a wrong shape", () => {
       }).pipe(fresh())
     )
   }
+
+  const halves: ReadonlyArray<readonly [unknown, tokens: number, costUsd: number, named: string]> = [
+    [{ costUsd: 1, tokens: "5" }, 500, 1, "tokens"],
+    [{ costUsd: 1, tokens: 5n }, 500, 1, "tokens"],
+    [{ costUsd: 1, inputTokens: 5, outputTokens: Number.NaN }, 500, 1, "outputTokens"],
+    [{ costUsd: "1", tokens: 5 }, 5, 2, "costUsd"],
+    [{ prompt_tokens: 5 }, 500, 2, "prompt_tokens"],
+    [Promise.resolve(), 500, 2, "usage"]
+  ]
+  it.effect.each(halves)(
+    "GOVERN-2 an amount that is none is charged by the estimate and named, and the result is given: %o",
+    ([said, tokens, costUsd, named]) => {
+      const wrong = said as { readonly tokens?: number }
+      const lines: Array<string> = []
+      return Effect.gen(function* () {
+        const platform = yield* ready(limited)
+        const usage = () => wrong
+        assert.strictEqual(yield* Effect.succeed(42).pipe(governed("chat", model, { estimate, usage })), 42)
+        yield* governed("chat", model, { estimate })((call) => Effect.sync(() => call.report(wrong)))
+        yield* flush
+        for (const reservation of platform.reservations.values())
+          assert.deepInclude({ ...reservation }, { state: "settled", tokens, costUsd })
+        assert.lengthOf(lines, 2)
+        for (const line of lines) assert.include(line, `\`${named}\``)
+        assert.strictEqual(yield* score, 44)
+      }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(noting(lines)))))
+    }
+  )
+
+  it.effect("GOVERN-2 what failed without a word of what it used in numbers is charged by its estimate", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      const wrong: { readonly tokens?: number } = JSON.parse('{ "tokens": "5" }')
+      yield* governed("chat", model, { estimate })((call) => {
+        call.report(wrong)
+        return Effect.fail("no answer")
+      }).pipe(Effect.flip)
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], {
+        state: "settled",
+        tokens: 500,
+        costUsd: 2
+      })
+    }).pipe(fresh())
+  )
+
+  it.effect("LIMIT-6 an estimate of input and output is reserved as their sum", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      const estimate = { inputTokens: 300, outputTokens: 200 }
+      yield* Effect.void.pipe(governed("chat", model, { estimate }))
+      const tooMuch = { inputTokens: 600, outputTokens: 600 }
+      const refused = yield* Effect.void.pipe(governed("chat", model, { estimate: tooMuch }), Effect.flip)
+      assert.strictEqual(refused._tag, "PermissionDenied")
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 500 })
+    }).pipe(fresh())
+  )
 
   it.effect("GOVERN-2 a negative report takes nothing off what was reported before", () =>
     Effect.gen(function* () {

@@ -174,7 +174,7 @@ describe("the tools of a framework", () => {
     })
     for (const input of [{ body: new Blob(["x"]) }, throwing])
       for (const front of [
-        agion.tools(orders, { pay }).pay,
+        agion.tools(orders, { pay }, { denied: "throw" }).pay,
         agion.wrap({ action: "pay", resource: orders }, pay)
       ]) {
         const error = await front(input).catch((thrown: unknown) => thrown)

@@ -121,6 +121,11 @@ export class Outbox {
     for (const log of options.store.left) this.addLog(log)
   }
 
+  /** Nothing is taken in any more. */
+  get isClosed(): boolean {
+    return this.closed
+  }
+
   /** Takes an event in. Never throws. */
   publish<K extends Event.EventKind>(kind: K, event: Event.EventInputs[K]): Published {
     try {

@@ -288,7 +288,7 @@ export class Agion implements AsyncDisposable {
   /** May this agent do this now? A denial is an answer. Rejects when the platform refuses the question itself. */
   check(input: CheckInput, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
     if (this.#streams.closed) return Promise.reject(new AgentClosed())
-    const fault = Inputs.checkInput(input, "")
+    const fault = Inputs.checkInput(input, "") ?? Inputs.checkOptions(options, "options")
     if (fault !== undefined) return Promise.reject(Inputs.invalid(fault))
     const checked = this.#cache.checkUnsafe(input)
     // A hit is a value already: no fiber is needed to hand it out.

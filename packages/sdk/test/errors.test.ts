@@ -1,0 +1,61 @@
+/** The errors of the promise front as docs/sdk.md lists them: a class with a `code` each. */
+import { ApiError } from "@agion/domain"
+import { assert, describe, it } from "@effect/vitest"
+import * as Front from "../src/promise/index.ts"
+import { textOf } from "./Snippets.ts"
+
+const refused = { action: "chat", resource: "r", reason: "no", denial: null, decisionId: "" }
+const said = { message: "no" }
+const away = { detail: "no", retryAfterMs: null }
+
+/** One error of each class. */
+const errors: ReadonlyArray<Error & { readonly code: string }> = [
+  new Front.SettingsInvalid({ setting: "agentId", problem: "is wrong" }),
+  new Front.InputInvalid({ input: "timeout", problem: "is wrong" }),
+  new Front.ArgumentUnreadable("no"),
+  new Front.PolicyViolation({ ...refused, subjects: [] }),
+  new Front.PermissionDenied(refused),
+  new Front.ApprovalRequired({ ...refused, subjects: [] }),
+  new Front.GovernanceUnavailable({ ...refused, rule: "unknown" }),
+  new Front.CallTimedOut({ action: "chat", resource: "r", afterMs: 5 }),
+  new Front.AgentClosed(),
+  new Front.ConfigMissing({ kind: "resource", key: "orders" }),
+  new Front.ResourceAmbiguous({ resource: "orders", types: ["api", "tool"] }),
+  new Front.PlatformUnavailable({ kind: "timeout", ...away }),
+  new Front.PlatformRefused({ status: 400, ...away }),
+  new ApiError.BadRequest(said),
+  new ApiError.Unauthorized(said),
+  new ApiError.Forbidden(said),
+  new ApiError.NotFound(said),
+  new ApiError.Conflict(said),
+  new ApiError.PayloadTooLarge(said),
+  new ApiError.Unprocessable(said),
+  new ApiError.TooManyRequests(said),
+  new ApiError.InternalError(said),
+  new ApiError.Unavailable(said)
+]
+
+const [, chapter = ""] = textOf("sdk.md").split("\n## When something is wrong\n")
+const [own = ""] = chapter.split("\n## ")
+const listed = [...own.matchAll(/^\| `(\w+)` \| `(\w+)` \|/gm)].map(([, name, code]) => [name, code])
+
+describe("docs/sdk.md, when something is wrong", () => {
+  it("lists every class by its code, and each error goes by its class's name", () => {
+    assert.deepStrictEqual(
+      errors.map((error) => [error.name, error.code]),
+      listed
+    )
+    for (const error of errors) assert.isNotEmpty(error.message)
+  })
+
+  it("leaves out no class that the front has", () => {
+    const classes = Object.entries<unknown>({ ...Front }).flatMap(([name, value]) =>
+      typeof value === "function" && value.prototype instanceof Error ? [name] : []
+    )
+    const names = listed.map(([name]) => name)
+    assert.deepStrictEqual(
+      classes.filter((name) => !names.includes(name)),
+      []
+    )
+  })
+})
