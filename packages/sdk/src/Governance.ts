@@ -172,8 +172,9 @@ const note = (parts: Parts, permit: Permit, said: Usage | null): void => {
 const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
   const input = amount(more?.inputTokens)
   const output = amount(more?.outputTokens)
-  const parted = more === null || !isCountOf(more) ? undefined : sum(input, output)
-  const tokens = sum(before?.tokens, amount(more?.tokens) ?? parted)
+  // Half a count is none, but adds to what was counted before.
+  const isHalf = before?.tokens === undefined && more !== null && !isCountOf(more)
+  const tokens = isHalf ? undefined : sum(before?.tokens, amount(more?.tokens) ?? sum(input, output))
   const inputTokens = sum(before?.inputTokens, input)
   const outputTokens = sum(before?.outputTokens, output)
   const costUsd = sum(before?.costUsd, amount(more?.costUsd))
