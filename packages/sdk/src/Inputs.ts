@@ -3,7 +3,7 @@
  * be taken for nothing said, and a time-out that is none for a failure of the agent.
  */
 import { actorTypes, isUuid, OrganizationId, permissionTypes, resourceTypes } from "@agion/domain"
-import { Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import type { EventKind } from "./events/Event.ts"
 import type { GovernedOptions, Usage } from "./Governance.ts"
 import {
@@ -218,6 +218,14 @@ export const functions: Rule = (value, at) => {
 
 /** A function of the program's. */
 export const work: Rule = callable
+
+/** What a function of the program's makes of the contract's methods. */
+export const asked: Rule = must(
+  "a function that gives an effect, such as `(api) => api.resources.list({ … })`",
+  (value) => Effect.isEffect(value)
+)
+/** Parts of an agent or of a host. */
+export const layer: Rule = must("a layer", Layer.isLayer)
 
 /** What a call could neither be judged nor told by, of any front; what only a miss looks at is left to `missFault`. */
 export const callFault = (action: string, { timeout }: GovernedOptions<never>): Fault | undefined =>

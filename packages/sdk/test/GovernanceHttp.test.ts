@@ -126,6 +126,22 @@ describe("the platform over HTTP", () => {
     }).pipe(fresh())
   )
 
+  it.effect("what answers and is no platform is named, whatever the route", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Status", status: 404 }
+      const id = ResourceId.make(testUuid(1))
+      const errors = [
+        errorOf(yield* Effect.exit(http.check(request(id)))),
+        errorOf(yield* Effect.exit(http.ask((api) => api.resources.get({ params: { id } }))))
+      ]
+      for (const error of errors) {
+        assert.instanceOf(error, PlatformRefused)
+        assert.include(error.message, "look at the path of `gatewayUrl`")
+      }
+    }).pipe(fresh())
+  )
+
   it.effect("Retry-After is waited for", () =>
     Effect.gen(function* () {
       const { http, platform } = yield* parts

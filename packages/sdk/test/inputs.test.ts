@@ -155,6 +155,9 @@ describe("what a call is given", () => {
       ["resourceIds", () => untyped.holdResources(model)],
       ["resourceIds[0]", () => untyped.holdResources([5])],
       ["f", () => untyped.http(5)],
+      ["f", () => untyped.http(() => Promise.resolve(5))],
+      ["layer", () => Reflect.apply(Agion.over, Agion, [])],
+      ["layer", () => Reflect.apply(Agion.hostOver, Agion, [{}])],
       ["kind", () => untyped.publish("trus", {})],
       ["event", () => untyped.publish("trust", null)],
       ["query", () => Reflect.apply(agion.policies.check, undefined, [])],
@@ -177,6 +180,18 @@ describe("what a call is given", () => {
     assert.deepInclude((await read(tools.list(new Blob())))[0], unreadable)
     const throwing = agion.tools(model, { pay: async (_: unknown) => "paid" }, { denied: "throw" })
     assert.instanceOf(await errorOf(() => throwing.pay(Promise.resolve(1))), ArgumentUnreadable)
+  })
+
+  it("may be a signal, with whose reason a check rejects", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    platform.fault = { _tag: "Hang" }
+    const stop = new AbortController()
+    const checked = errorOf(() => agion.check({ resourceId: model }, { signal: stop.signal }))
+    const reason = new Error("enough")
+    stop.abort(reason)
+    assert.strictEqual(await checked, reason)
+    platform.fault = { _tag: "None" }
   })
 
   it("finds a resource by its name, or says what to do", async () => {

@@ -69,6 +69,10 @@ const openBreaker = (cause: unknown): { readonly retryAfterMs: number } | undefi
       }
     : undefined
 
+/** What is said of a refusal that is not of the contract: a platform finds its own routes. */
+const unreadable = (status: number, otherwise: string): string =>
+  status === 404 ? "what answers is no platform; look at the path of `gatewayUrl`" : otherwise
+
 /** A transport's error in our words: an answer that cannot be understood is none. */
 const translate = (
   error: HttpClientError.HttpClientError | Schema.SchemaError
@@ -97,16 +101,13 @@ const translate = (
   if ("response" in reason && reason._tag === "StatusCodeError")
     return new PlatformRefused({
       status: reason.response.status,
-      detail: reason.description ?? "an unexpected status",
+      detail: reason.description ?? unreadable(reason.response.status, "an unexpected status"),
       retryAfterMs: null
     })
   if ("response" in reason && reason.response.status >= 400)
     return new PlatformRefused({
       status: reason.response.status,
-      detail:
-        reason.response.status === 404
-          ? "what answers is no platform; look at the path of `gatewayUrl`"
-          : "a refusal that could not be read",
+      detail: unreadable(reason.response.status, "a refusal that could not be read"),
       retryAfterMs: null
     })
   return new PlatformUnavailable({

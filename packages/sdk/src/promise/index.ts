@@ -147,6 +147,7 @@ export class Agion implements AsyncDisposable {
 
   /** The same over a layer of the program's, such as that of `@agion/sdk/testing`. */
   static async over(layer: Layer.Layer<Services, unknown>): Promise<Agion> {
+    Inputs.demand(Inputs.layer, layer, "layer")
     const runtime = ManagedRuntime.make(Layer.provideMerge(layer, logs))
     try {
       return new Agion(runtime, await runtime.context())
@@ -163,6 +164,7 @@ export class Agion implements AsyncDisposable {
 
   /** The same over a layer of the program's, such as `AgentHost.layerOver` over `AgionTest.connections()`. */
   static async hostOver(layer: Layer.Layer<AgentHost, unknown>): Promise<Host> {
+    Inputs.demand(Inputs.layer, layer, "layer")
     return openHost(Layer.provideMerge(layer, logs), async (parts, closes) => {
       const agion = await Agion.over(parts)
       agion.#closes = closes
@@ -174,8 +176,9 @@ export class Agion implements AsyncDisposable {
     if (this.#streams.closed) return Promise.reject(new AgentClosed())
     return this.#runtime.runPromiseExit(effect, signalOf(signal)).then((exit) => {
       if (Exit.isSuccess(exit)) return exit.value
-      const cut = this.#streams.closed && Cause.hasInterruptsOnly(exit.cause)
-      throw cut ? new AgentClosed() : Cause.squash(exit.cause)
+      if (!Cause.hasInterruptsOnly(exit.cause)) throw Cause.squash(exit.cause)
+      if (this.#streams.closed) throw new AgentClosed()
+      throw signal?.aborted === true ? signal.reason : Cause.squash(exit.cause)
     })
   }
 
@@ -337,7 +340,12 @@ export class Agion implements AsyncDisposable {
   /** Any route of the contract; repeated when the platform does not answer. */
   async http<A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>): Promise<A> {
     Inputs.demand(Inputs.work, f, "f")
-    return this.#run(Context.get(this.#services, GovernanceHttp).ask(f))
+    const asking = (api: GovernanceApi): Effect.Effect<A, E> => {
+      const asked = f(api)
+      Inputs.demand(Inputs.asked, asked, "f")
+      return asked
+    }
+    return this.#run(Context.get(this.#services, GovernanceHttp).ask(asking))
   }
 
   /** Takes an event in; never fails for want of a platform. Throws `AgentClosed` after `close`. */
