@@ -2,9 +2,9 @@
 import { Schema } from "effect"
 import * as Wire from "./Wire.ts"
 
-const uuid = Schema.String.check(
-  Schema.isPattern(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/)
-)
+const uuidPattern = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
+
+const uuid = Schema.String.check(Schema.isPattern(uuidPattern))
 
 /** The name of an organization. `*` is none: it stands for all of them. */
 export const OrganizationName = Wire.Name.check(
@@ -45,5 +45,4 @@ export type EventId = typeof EventId.Type
 export const defaultOrganization: OrganizationId = OrganizationId.make("default")
 
 /** True for the text of a UUID. */
-export const isUuid = (text: string): boolean =>
-  /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/.test(text)
+export const isUuid = (text: string): boolean => uuidPattern.test(text)

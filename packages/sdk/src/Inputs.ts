@@ -80,6 +80,9 @@ export const resourceId: Rule = (value, at) => {
   return { setting: at, problem: `${problem}; ${help}` }
 }
 
+/** Whether text is an id is looked at by who does not know it yet: a call that memory knows waits for less. */
+const resource: Rule = (value, at) => (typeof value === "string" ? undefined : resourceId(value, at))
+
 const signal = must(
   "an AbortSignal",
   (value) => isRecord(value) && typeof value["aborted"] === "boolean" && "addEventListener" in value
@@ -117,7 +120,7 @@ interface Spec {
 const specRules: Rules<GovernedOptions & Spec> = {
   ...optionRules,
   action: name,
-  resource: resourceId,
+  resource,
   signal
 }
 
@@ -154,6 +157,15 @@ const checkRules: Rules<CheckInput> = {
 
 /** A check. */
 export const checkInput: Rule = object(checkRules, ["resourceId"], "input")
+const checkNames = new Set(Object.keys(checkRules))
+
+/** True for a check whose values a hit vouches for: no name in it is misspelt, and it has no context. */
+export const isHittable = (value: unknown): boolean => {
+  if (typeof value !== "object" || value === null || "context" in value) return false
+  for (const key in value) if (!checkNames.has(key)) return false
+  return true
+}
+
 /** How a check is asked. */
 export const checkOptions: Rule = object<{ readonly signal: AbortSignal }>({ signal })
 /** Checks to ask ahead. */

@@ -223,7 +223,7 @@ export class Agion implements AsyncDisposable {
     Inputs.demand(Inputs.work, work, "work")
     return async (...args) => {
       const given = typeof spec === "function" ? spec(...args) : spec
-      Inputs.demand(Inputs.callSpec, given)
+      if (typeof given !== "object" || given === null) Inputs.demand(Inputs.callSpec, given)
       const signal = given.signal ?? args.find((arg) => arg instanceof AbortSignal)
       const stopping = signal === undefined ? {} : { signal }
       if (given.arguments !== undefined) return this.governed({ ...given, ...stopping }, () => work(...args))
@@ -291,11 +291,15 @@ export class Agion implements AsyncDisposable {
   /** May this agent do this now? A denial is an answer. Rejects when the platform refuses the question itself. */
   check(input: CheckInput, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
     if (this.#streams.closed) return Promise.reject(new AgentClosed())
+    // A hit is a value already: no fiber is needed to hand it out, and what it was found by is right.
+    if (Inputs.isHittable(input)) {
+      const hit = this.#cache.checkUnsafe(input)
+      if (isSettled(hit)) return Promise.resolve(hit.value)
+    }
     const fault = Inputs.checkInput(input, "") ?? Inputs.checkOptions(options, "options")
-    if (fault !== undefined) return Promise.reject(Inputs.invalid(fault))
-    const checked = this.#cache.checkUnsafe(input)
-    // A hit is a value already: no fiber is needed to hand it out.
-    return isSettled(checked) ? Promise.resolve(checked.value) : this.#run(checked, options.signal)
+    return fault === undefined
+      ? this.#run(this.#cache.checkUnsafe(input), options.signal)
+      : Promise.reject(Inputs.invalid(fault))
   }
 
   /**
