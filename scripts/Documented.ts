@@ -3,11 +3,12 @@
  *
  * Followed from the `exports` of the manifests through `export … from`, and into namespaces, whose names are public
  * too. A schema and its type, or overloads, are one name: one comment does. A module's header is its manual and
- * not the comment of what comes first; members are left to their names.
+ * not the comment of what comes first. Which members need one, too, stands in `Members.ts`.
  *
  * **Gotchas**: what comes from another package is looked at there, if it is exported there.
  */
 import { posix } from "node:path"
+import { hasComment, type Member, membersOf } from "./Members.ts"
 import { publicPackages } from "./Publishable.ts"
 import { child, children, type Finding, lineOf, type Node, type Source } from "./Sources.ts"
 
@@ -19,6 +20,8 @@ interface PublicName {
   /** From 1. */
   readonly line: number
   readonly documented: boolean
+  /** Those that need a comment of their own. */
+  readonly members: ReadonlyArray<Member>
 }
 
 /** What a module exports under a name: a declaration, or all of a module. */
@@ -28,10 +31,7 @@ type Target =
 
 type Exports = ReadonlyMap<string, Target>
 
-interface Declaration {
-  readonly line: number
-  readonly documented: boolean
-}
+type Declaration = Pick<PublicName, "line" | "documented" | "members">
 
 const word = (node: Node | undefined): string => String(node?.["name"] ?? node?.["value"])
 
@@ -54,23 +54,18 @@ const namesOf = (declaration: Node): ReadonlyArray<string> =>
       ? []
       : [word(child(declaration, "id"))]
 
-/** Whether a doc comment that is not the module's header ends right before a node. */
-const isDocumented = (source: Source, node: Node): boolean =>
-  source.comments.some(
-    ({ end, value }, i) =>
-      i > 0 && value.startsWith("*") && end <= node.start && source.text.slice(end, node.start).trim() === ""
-  )
-
 /** What a module declares, by name. */
 const declarations = (source: Source): ReadonlyMap<string, Declaration> => {
   const found = new Map<string, Declaration>()
   for (const statement of children(source.program, "body")) {
     const declaration = declarationOf(statement)
-    for (const name of declaration === undefined ? [] : namesOf(declaration)) {
+    if (declaration === undefined) continue
+    for (const name of namesOf(declaration)) {
       const known = found.get(name)
       found.set(name, {
         line: known?.line ?? lineOf(source.text, statement.start),
-        documented: known?.documented === true || isDocumented(source, statement)
+        documented: known?.documented === true || hasComment(source, statement, 1),
+        members: [...(known?.members ?? []), ...membersOf(source, declaration)]
       })
     }
   }
@@ -157,13 +152,8 @@ export const publicNames = (
       else if (source !== undefined && !found.has(`${target.path} ${target.name}`)) {
         const own = declared.get(target.path) ?? declarations(source)
         declared.set(target.path, own)
-        const { documented, line } = own.get(target.name) ?? { documented: false, line: 1 }
-        found.set(`${target.path} ${target.name}`, {
-          name: prefix + name,
-          path: target.path,
-          line,
-          documented
-        })
+        const declaration = own.get(target.name) ?? { documented: false, line: 1, members: [] }
+        found.set(`${target.path} ${target.name}`, { name: prefix + name, path: target.path, ...declaration })
       }
     }
   }
@@ -187,15 +177,17 @@ export const publicEntries = (root: string): ReadonlyArray<string> =>
       .map((path) => posix.join("packages", posix.basename(folder), path))
   )
 
-/** Public names without a doc comment. */
+/** Public names, and members of theirs, without a doc comment. */
 export const checkDocumented = (
   sources: ReadonlyArray<Source>,
   entries: ReadonlyArray<string>
 ): ReadonlyArray<Finding> =>
-  publicNames(sources, entries)
-    .filter(({ documented }) => !documented)
-    .map(({ line, name, path }) => ({
-      path,
-      line,
-      message: `\`${name}\` is public and has no doc comment; say what it is, its units, ranges and errors`
-    }))
+  publicNames(sources, entries).flatMap((found) =>
+    [found, ...found.members.map((member) => ({ ...member, name: `${found.name}.${member.name}` }))]
+      .filter(({ documented }) => !documented)
+      .map(({ line, name }) => ({
+        path: found.path,
+        line,
+        message: `\`${name}\` is public and has no doc comment; say what it is, its units, ranges and errors`
+      }))
+  )

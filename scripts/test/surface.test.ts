@@ -19,12 +19,13 @@ describe("the public surface", () => {
       [
         ...["first", "documented", "bare", "Schema", "overloaded", "Bare", "Colour"],
         ...["Space.Fine", "Space.Bare", "Space.Deep", "Shape", "renamed"],
+        ...["SomeOptions", "Value", "Named", "Written", "Plain"],
         ...["kept", "local", "Own.own"]
       ]
     )
   })
 
-  it("has names without a doc comment, which are refused where they are declared", () => {
+  it("has names and members without a doc comment, which are refused where they are declared", () => {
     assert.deepStrictEqual(
       checkDocumented(sources, entries).map(
         ({ line, message, path }) =>
@@ -34,11 +35,17 @@ describe("the public surface", () => {
         "All.ts:2 `first`",
         "All.ts:7 `bare`",
         "All.ts:23 `Bare`",
+        "All.ts:24 `Bare.inner`",
         "All.ts:26 `Colour`",
         "Space.ts:5 `Space.Bare`",
         "Deep.ts:4 `Space.Deep`",
         "Some.ts:4 `Shape`",
         "Some.ts:5 `renamed`",
+        "Members.ts:8 `SomeOptions.bare`",
+        "Members.ts:17 `Named.named`",
+        "Members.ts:29 `Written.written`",
+        "Members.ts:32 `Written.layer`",
+        "Members.ts:43 `Plain.method`",
         "Kept.ts:4 `kept`",
         "more.ts:5 `local`",
         "Own.ts:4 `Own.own`"

@@ -9,6 +9,7 @@ export interface CallerInfo {
   readonly organizationId: string | null
   /** The agent that the key belongs to; null: an operator, or authentication is off. */
   readonly agentId: string | null
+  /** The key that the request carries; null: authentication is off. */
   readonly keyId: string | null
 }
 

@@ -30,6 +30,7 @@ export interface CompileOptions {
   readonly environment?: Environment
   /** The type that the expression must have. Default: any. */
   readonly expect?: Type
+  /** What is refused as too large. Default: 16,384 characters, 4,096 nodes, 100 levels. */
   readonly limits?: Partial<Limits>
   /** Operations for one evaluation. Default 100,000. */
   readonly budget?: number

@@ -29,8 +29,11 @@ export type Reply = Result.Result<unknown, RedisError>
 
 /** What an implementation hands in; `transaction` follows from it. */
 export interface RedisClientOptions {
+  /** Sends commands at once; a reply for each, in order, an error as a value. */
   readonly pipeline: (commands: ReadonlyArray<Command>) => Effect.Effect<ReadonlyArray<Reply>>
+  /** Whether the connection can be used now. */
   readonly status: Effect.Effect<Status>
+  /** The status now, and every change from now on. */
   readonly statusChanges: Stream.Stream<Status>
 }
 

@@ -30,6 +30,7 @@ export type PubSubEvent =
 
 /** What to listen to; at least one name makes sense. */
 export interface SubscribeOptions {
+  /** Names to listen to. Default: none. */
   readonly channels?: ReadonlyArray<string>
   /** Glob patterns as Redis reads them: `agion:epoch:*`. */
   readonly patterns?: ReadonlyArray<string>

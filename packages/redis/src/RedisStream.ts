@@ -46,6 +46,7 @@ export interface EntryRef {
 
 /** Who reads what. */
 export interface ConsumeOptions {
+  /** Names of the streams, read together. */
   readonly streams: ReadonlyArray<string>
   /** Created at the beginning of each stream when it is not there. */
   readonly group: string

@@ -25,6 +25,7 @@ export class ConfigMissing extends Schema.TaggedError<ConfigMissing>()("ConfigMi
 
 /** A model and what it takes to call it. */
 export interface ModelConfig extends Omit<Model, "credentials"> {
+  /** What the provider wants of who calls; null: the platform keeps none. */
   readonly credentials: Redacted.Redacted<Wire.JsonObject> | null
 }
 
@@ -40,13 +41,17 @@ type ConfigError = ConfigMissing | PlatformUnavailable | PlatformRefused
 export class AgentConfig extends Context.Service<
   AgentConfig,
   {
+    /** The prompt for a place in the program, such as `support/greeting`. */
     readonly prompt: (location: string) => Effect.Effect<Prompt, ConfigError>
+    /** The model for a purpose, with its credentials. */
     readonly model: (purpose: string) => Effect.Effect<ModelConfig, ConfigError>
+    /** How to reach a resource, by its name. */
     readonly resource: (name: string) => Effect.Effect<ResourceAccess, ConfigError>
     /** Forgets every answer. */
     readonly refresh: Effect.Effect<void>
   }
 >()("@agion/sdk/AgentConfig") {
+  /** Asks the platform, and forgets what pushes name. */
   static readonly layer: Layer.Layer<AgentConfig, never, Settings | GovernanceHttp | Pushes> = Layer.suspend(
     () => Layer.effect(AgentConfig, make)
   )

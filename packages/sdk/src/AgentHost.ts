@@ -60,6 +60,7 @@ export interface HostOptions
 /** What is an agent's own. What is left out of the last three is the host's. */
 export interface HostedAgentOptions
   extends Pick<SettingsOptions, "agentId" | "actorType" | "registration" | "enforcement" | "governance"> {
+  /** How large the agent's own permission cache is. */
   readonly cache?: PermissionCacheOptions
 }
 

@@ -69,11 +69,17 @@ export type Services =
 export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
   /** Where events and the last policies are kept; `false`: nowhere. Default: events in the user's state folder. */
   readonly directory?: string | false
+  /** Time-outs and repetitions of calls to the platform. */
   readonly http?: GovernanceHttpOptions
+  /** How large the permission cache is. */
   readonly cache?: PermissionCacheOptions
+  /** How often policies are asked for, and when a set counts as old. */
   readonly policies?: PolicySyncOptions
+  /** How events are kept and sent. */
   readonly events?: Omit<EventBufferOptions, "organizationId" | "directory">
+  /** What a finding of each kind does, and a key for pseudonyms in placeholders. */
   readonly dlp?: Dlp.Options
+  /** What is traced and measured. */
   readonly telemetry?: TelemetryOptions
   /** What the SDK itself logs at least. Default: what the program's own level is where it set one, else `Warn`. */
   readonly logLevel?: LogLevel.LogLevel
@@ -85,6 +91,7 @@ export interface AgionOptions extends PartsOptions {
   readonly redisUrl?: string | Redacted.Redacted<string>
   /** False: what the platform signed into Redis for all agents is not read (CACHE-3). Default: true. */
   readonly sharedCache?: boolean
+  /** When the platform counts as away. Default: as `CircuitBreaker`, open for at most 3 seconds. */
   readonly breaker?: CircuitBreaker.CircuitBreakerOptions
   /** Where spans, metrics and logs are sent. Default: nowhere; or wherever the program's own layers send them. */
   readonly otlp?: Omit<OtlpOptions, "serviceName"> & {

@@ -173,7 +173,9 @@ export interface EventBufferShape {
   readonly publishAll: (publications: ReadonlyArray<Publication>) => Effect.Effect<Published, AgentClosed>
   /** Sends what was published before the call, by earlier starts too; answers at the deadline (default: 5 s) at the latest. */
   readonly flush: (options?: { readonly deadline?: Duration.Input }) => Effect.Effect<Flushed>
+  /** Counts since the start, and how many events wait now. */
   readonly statistics: Effect.Effect<EventStatistics>
+  /** Where events are kept, and how each transport fares. */
   readonly health: Effect.Effect<EventHealth>
   /** The health now, then each change of it. */
   readonly healthChanges: Stream.Stream<EventHealth>
@@ -205,9 +207,11 @@ export class EventBuffer extends Context.Service<EventBuffer, EventBufferShape>(
 export class EventRecorder extends Context.Service<
   EventRecorder,
   {
+    /** All of them, in the order of publishing. */
     readonly recorded: Effect.Effect<ReadonlyArray<Publication>>
     /** The events of one kind. */
     readonly of: <K extends EventKind>(kind: K) => Effect.Effect<ReadonlyArray<EventInputs[K]>>
+    /** Forgets them. */
     readonly clear: Effect.Effect<void>
   }
 >()("@agion/sdk/EventRecorder") {}

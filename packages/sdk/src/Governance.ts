@@ -100,6 +100,7 @@ export class Governance extends Context.Service<
     ) => Effect.Effect<OpenCall, Denied, Scope.Scope>
   }
 >()("@agion/sdk/Governance") {
+  /** Over the engine, the cache and the buffer that there are. */
   static readonly layer: Layer.Layer<
     Governance,
     never,

@@ -45,9 +45,14 @@ export interface HealthReport {
 }
 
 /** The state of everything. */
-export class Health extends Context.Service<Health, { readonly now: Effect.Effect<HealthReport> }>()(
-  "@agion/sdk/Health"
-) {
+export class Health extends Context.Service<
+  Health,
+  {
+    /** What every part says of itself, as it is run; nothing is asked for. */
+    readonly now: Effect.Effect<HealthReport>
+  }
+>()("@agion/sdk/Health") {
+  /** Reads the parts; asks nobody. */
   static readonly layer: Layer.Layer<
     Health,
     never,

@@ -19,6 +19,7 @@ export interface HttpPoolOptions {
   readonly timeout?: Duration.Input
   /** Connections at most. Default: 32. */
   readonly connections?: number
+  /** Default: as `CircuitBreaker`, named `platform` and open for at most 3 seconds. */
   readonly breaker?: CircuitBreaker.CircuitBreakerOptions
 }
 

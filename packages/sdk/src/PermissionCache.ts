@@ -48,13 +48,17 @@ import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
 import { spannedChecks } from "./telemetry/Checks.ts"
 
+export type { MissReason } from "./internal/CacheState.ts"
+
 /** What is asked. */
 export interface CheckInput {
+  /** The resource's id, a UUID. */
   readonly resourceId: string
   /** Default: `use`. */
   readonly permissionType?: PermissionType
   /** Default: this agent. */
   readonly actorId?: string
+  /** Default: this agent's. */
   readonly actorType?: ActorType
   /** Default: this agent's. */
   readonly organizationId?: string
@@ -111,6 +115,7 @@ export class PermissionCache extends Context.Service<
     readonly preload: (inputs: ReadonlyArray<CheckInput>) => Effect.Effect<void>
     /** Holds the records of resources, so that degraded mode can judge calls on them (OUTAGE-3). */
     readonly holdResources: (resourceIds: ReadonlyArray<string>) => Effect.Effect<void>
+    /** Hits, misses by reason, stale and degraded decisions, evictions and renewals since the start. */
     readonly statistics: Effect.Effect<CacheStatistics>
     /** Forgets everything that was allowed. */
     readonly invalidate: Effect.Effect<void>
@@ -124,6 +129,7 @@ export class PermissionCache extends Context.Service<
     readonly outageUnsafe: (input: CheckInput, judged: boolean) => Decision
   }
 >()("@agion/sdk/PermissionCache") {
+  /** Over the platform, and the shared cache where there is one; follows pushes until the scope closes. */
   static readonly layer = (
     options: PermissionCacheOptions = {}
   ): Layer.Layer<

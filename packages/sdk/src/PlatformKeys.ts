@@ -53,9 +53,11 @@ export class PlatformKeys extends Context.Service<
     readonly openUnsafe: (signed: Signed) => SignedPayload | SignatureRefused
     /** Fetches and pins, where nothing is pinned yet; never fails. */
     readonly pin: Effect.Effect<void>
+    /** What is pinned and what was accepted and refused, as it is called. */
     readonly stateUnsafe: () => PlatformKeysState
   }
 >()("@agion/sdk/PlatformKeys") {
+  /** Pins the key of the settings, else that of the first contact (OUTAGE-5). */
   static readonly layer: Layer.Layer<PlatformKeys, never, Settings | GovernanceHttp> = Layer.suspend(() =>
     Layer.effect(PlatformKeys, make)
   )

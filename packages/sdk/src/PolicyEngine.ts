@@ -91,6 +91,7 @@ export interface LocalVerdict {
 
 /** What `PolicyEngine` does. */
 export interface PolicyEngineShape {
+  /** Decides a question by local policies and DLP alone; a denial is an answer. */
   readonly check: (query: PolicyQuery) => Effect.Effect<PolicyJudgement>
   /** Clause by clause, why the policies that apply decide as they do. */
   readonly explain: (query: PolicyQuery) => Effect.Effect<PolicySet.Explanation>
@@ -98,6 +99,7 @@ export interface PolicyEngineShape {
   readonly changes: Stream.Stream<PolicyChange>
   /** The version of the set in force; null: none has arrived. */
   readonly version: Effect.Effect<number | null>
+  /** The detectors in force. */
   readonly dlp: Dlp.Dlp
   /** DLP that redacts what these want, too; `dlp` itself where that does so anyway. Never weaker than `dlp`. */
   readonly dlpFor: (obligations: ReadonlyArray<PolicySet.Obligation>) => Dlp.Dlp
@@ -107,6 +109,7 @@ export interface PolicyEngineShape {
   readonly forAgent: (agent: SettingsShape) => PolicyEngineShape
   /** Puts a set in force, at once and whole (POLICY-7). */
   readonly swapUnsafe: (next: ActiveSet, at: number) => void
+  /** Decides a governed call; what needs facts that are not held is `deferred` to the platform (GOVERN-8). */
   readonly judgeUnsafe: (
     facts: PermissionCheck.Facts,
     about: { readonly resourceId: string; readonly metadata: PermissionCheck.View; readonly unheld: Unheld }
@@ -117,6 +120,7 @@ export interface PolicyEngineShape {
 export class PolicyEngine extends Context.Service<PolicyEngine, PolicyEngineShape>()(
   "@agion/sdk/PolicyEngine"
 ) {
+  /** With DLP alone until a set is swapped in, which `PolicySync` does. */
   static readonly layer = (options: Dlp.Options = {}): Layer.Layer<PolicyEngine, never, Settings> =>
     Layer.effect(PolicyEngine, make(options))
 

@@ -65,10 +65,13 @@ export class PolicySync extends Context.Service<
   {
     /** Asks now; answers the version in force. Never fails: see `state`. */
     readonly sync: Effect.Effect<number | null>
+    /** How it fares, now. */
     readonly state: Effect.Effect<PolicySyncState>
+    /** The same, as it is called. */
     readonly stateUnsafe: () => PolicySyncState
   }
 >()("@agion/sdk/PolicySync") {
+  /** Begins with the set of the agent's folder, where there is one, and follows the platform until the scope closes. */
   static readonly layer = (
     options: PolicySyncOptions = {}
   ): Layer.Layer<PolicySync, never, Settings | GovernanceHttp | PlatformKeys | PolicyEngine | Pushes> =>

@@ -23,11 +23,13 @@ export class Registrar extends Context.Service<
   {
     /** Registers now. Never fails: see `state`. */
     readonly register: Effect.Effect<RegistrarState>
+    /** How registering goes, as it is called. */
     readonly stateUnsafe: () => RegistrarState
     /** The key that signs this agent's events; undefined: none was answered to this process, and none was kept. */
     readonly eventKeyUnsafe: () => Redacted.Redacted<string> | undefined
   }
 >()("@agion/sdk/Registrar") {
+  /** Registers in the background and again while the scope is open (GOVERN-6). */
   static readonly layer: Layer.Layer<Registrar, never, Settings | GovernanceHttp | PlatformKeys> =
     Layer.suspend(() => Layer.effect(Registrar, make))
 

@@ -31,6 +31,7 @@ export interface Registration {
 
 /** What an agent says of itself and of its platform. */
 export interface SettingsOptions {
+  /** Who the agent is: 1 to 1,000 characters, the same after every restart. */
   readonly agentId: string
   /**
    * The platform's address, such as `http://127.0.0.1:8080`, to which `/api/v1` is added. It may have the path of a
@@ -41,6 +42,7 @@ export interface SettingsOptions {
   readonly organizationId?: string
   /** Default: `agent`. */
   readonly actorType?: ActorType
+  /** A key of the API, as `agion keys create` printed it. Default: none, which only a platform without authentication takes. */
   readonly apiKey?: string | Redacted.Redacted<string>
   /** `production` (`prod`, in any case) demands a pinned key and governance switched on. Default: `development`. */
   readonly environment?: string
@@ -48,6 +50,7 @@ export interface SettingsOptions {
   readonly enforcement?: "enforce" | "observe"
   /** False: the permission layer allows and marks `ungoverned` (GOVERN-5). Default: true. */
   readonly governance?: boolean
+  /** How the agent introduces itself to the registry. */
   readonly registration?: Registration
   /** The platform's key; required in production, else that of the first contact is pinned. */
   readonly signingKey?: PinnedKey
@@ -59,17 +62,29 @@ export interface SettingsOptions {
 
 /** The options in full, checked. */
 export interface SettingsShape {
+  /** Who the agent is. */
   readonly agentId: ActorId
+  /** What kind of actor it is. */
   readonly actorType: ActorType
+  /** Whose agent it is. */
   readonly organizationId: OrganizationId
+  /** Without a slash at its end and without `/api/v1`. */
   readonly gatewayUrl: string
+  /** Null: calls are made without one. */
   readonly apiKey: Redacted.Redacted<string> | null
+  /** A pinned key and governance are demanded. */
   readonly production: boolean
+  /** `observe`: decided and reported, not blocked (POLICY-8). */
   readonly enforcement: "enforce" | "observe"
+  /** False: the permission layer allows and marks `ungoverned` (GOVERN-5). */
   readonly governance: boolean
+  /** How the agent introduces itself. */
   readonly registration: Registration
+  /** The key that is pinned from the start; null: that of the first contact. */
   readonly signingKey: PinnedKey | null
+  /** The folder for what survives a restart; null: none. */
   readonly directory: string | null
+  /** Names of all streams and channels. */
   readonly names: Streams.StreamNames
 }
 
@@ -127,6 +142,7 @@ const shapeOf = (options: SettingsOptions): Effect.Effect<SettingsShape, Setting
 
 /** What every part of the SDK reads. */
 export class Settings extends Context.Service<Settings, SettingsShape>()("@agion/sdk/Settings") {
+  /** Checks the options; `SettingsInvalid` names the one that cannot be. */
   static readonly layer = (options: SettingsOptions): Layer.Layer<Settings, SettingsInvalid> =>
     Layer.effect(Settings, makeSettings(options))
 

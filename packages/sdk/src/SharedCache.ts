@@ -23,6 +23,8 @@ import { PlatformKeys, SignatureRefused } from "./PlatformKeys.ts"
 import { Pushes } from "./Pushes.ts"
 import { Settings } from "./Settings.ts"
 
+export type { EntryKey } from "./internal/EntryTable.ts"
+
 /** Why an entry was of no use. */
 export type SharedMiss =
   /** There was none. */
@@ -89,8 +91,11 @@ export class SharedCache extends Context.Service<
   {
     /** The decision about a key of this agent's organization; undefined: ask the platform. */
     readonly decision: (key: EntryKey) => Effect.Effect<SharedAnswer | undefined>
+    /** The score of an actor of this organization; undefined: ask the platform. */
     readonly trust: (actorId: string, actorType: string) => Effect.Effect<SharedScore | undefined>
+    /** The record of a resource; undefined: ask the platform. */
     readonly resource: (resourceId: string) => Effect.Effect<SharedResource | undefined>
+    /** Hits, and misses by reason, since the start. */
     readonly statistics: Effect.Effect<SharedStatistics>
   }
 >()("@agion/sdk/SharedCache") {

@@ -35,7 +35,9 @@ export interface TelemetryOptions {
 export interface OtlpOptions {
   /** The collector's address for OTLP over HTTP, without `/v1/…`, such as `http://127.0.0.1:4318`. */
   readonly url: string
+  /** `service.name` of everything that is sent. */
   readonly serviceName: string
+  /** `service.version` of everything that is sent. Default: none. */
   readonly serviceVersion?: string
   /** More attributes of the resource. */
   readonly attributes?: { readonly [name: string]: string }
@@ -53,10 +55,13 @@ export interface OtlpOptions {
 export class Telemetry extends Context.Service<
   Telemetry,
   {
+    /** Which calls are traced. */
     readonly sampling: Sampling
+    /** What is counted on the way of every call. */
     readonly tally: Tally
   }
 >()("@agion/sdk/Telemetry") {
+  /** Traces and counts; where that goes is said by the program's own tracer or `layerOtlp`. */
   static readonly layer = (options: TelemetryOptions = {}): Layer.Layer<Telemetry, SettingsInvalid> =>
     Layer.effect(Telemetry, make(options))
 

@@ -110,6 +110,7 @@ export interface TrustTrackerShape {
 export class TrustTracker extends Context.Service<TrustTracker, TrustTrackerShape>()(
   "@agion/sdk/TrustTracker"
 ) {
+  /** Learns from pushes and from answers until the scope closes. */
   static readonly layer: Layer.Layer<
     TrustTracker,
     never,

@@ -57,6 +57,7 @@ export { InputInvalid } from "./Inputs.ts"
 export {
   type CacheStatistics,
   type CheckInput,
+  type MissReason,
   PermissionCache,
   type PermissionCacheOptions
 } from "./PermissionCache.ts"
@@ -75,6 +76,7 @@ export {
   type SettingsShape
 } from "./Settings.ts"
 export {
+  type EntryKey,
   SharedCache,
   type SharedCacheOptions,
   SharedEntries,

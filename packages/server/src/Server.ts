@@ -51,7 +51,9 @@ export interface ServerOptions {
   readonly port: number
   /** Default: 127.0.0.1. */
   readonly host?: string
+  /** Where everything is kept. */
   readonly database: DatabaseOptions
+  /** `keys`: every request needs a key of the API. `off` is for one machine alone. */
   readonly authentication: "off" | "keys"
   /** The key that encrypts credentials at rest. Default: made at the first start and kept with the data. */
   readonly secrets?: SecretsOptions
@@ -80,6 +82,7 @@ export class Server extends Context.Service<
   {
     /** `http://127.0.0.1:8080`. */
     readonly url: string
+    /** The port it listens on, also where 0 was asked for. */
     readonly port: number
   }
 >()("@agion/server/Server") {

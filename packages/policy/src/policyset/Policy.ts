@@ -64,10 +64,15 @@ export interface Policy {
 
 /** What a set is asked about; the fields are those that a policy sees. */
 export interface PolicyInput {
+  /** Who asks, as `actor.…`. */
   readonly actor?: object | undefined
+  /** What is asked for, as `resource.…`. */
   readonly resource?: object | undefined
+  /** What is asked, as `request.…`: action, content, tool, arguments, tokens. */
   readonly request?: object | undefined
+  /** The circumstances, as `context.…`: time, environment, what was used today. */
   readonly context?: object | undefined
+  /** What the caller adds, as `metadata.…`. */
   readonly metadata?: object | undefined
   /** Default: `actor.id`, for scopes. */
   readonly agent_id?: string | undefined

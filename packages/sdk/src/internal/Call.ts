@@ -41,7 +41,9 @@ export interface GovernedOptions<A = never> {
   readonly arguments?: Wire.JsonObject
   /** Where the content comes from; a violation by what a user wrote costs no trust. Default: `agent`. */
   readonly origin?: "agent" | "user" | "tool"
+  /** The tool's name; visible to policies as `request.tool`. */
   readonly tool?: string
+  /** The model's name; visible to policies as `request.model`, and what `Prices` goes by. */
   readonly model?: string
   /** Further facts for policies, as `context.…`. */
   readonly context?: Wire.JsonObject

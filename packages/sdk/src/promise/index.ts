@@ -79,6 +79,7 @@ export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
 /** A governed call, and what stops it. */
 export interface CallSpec<A = never> extends GovernedOptions<A> {
+  /** What is done, in the program's own word, such as `chat`; policies see it as `request.action`. */
   readonly action: string
   /** The resource's id. */
   readonly resource: string
@@ -400,6 +401,7 @@ export class Agion implements AsyncDisposable {
     return this.#run(Context.get(this.#services, Health).now)
   }
 
+  /** What the cache and the event buffer counted since the start. */
   async statistics(): Promise<Statistics> {
     const [permissions, events] = await Promise.all([
       this.#run(this.#cache.statistics),

@@ -92,19 +92,29 @@ export const testUuid = (n: number): string => `00000000-0000-4000-8000-${String
 
 /** The platform's state, and what a test may do to it. */
 export class Platform {
+  /** The organization of everything here. */
   readonly organizationId: string
+  /** Every request that arrived, in order. */
   readonly arrived: Array<Arrived> = []
+  /** Every reservation, by its id. */
   readonly reservations = new Map<string, Reserved>()
   /** Reservations and what was answered, by permission and idempotency key. */
   readonly reservedBy = new Map<string, { readonly reserved: Reserved; readonly body: unknown }>()
+  /** Events that arrived, in order, as the wire spells them. */
   readonly events: Array<{ readonly [name: string]: unknown }> = []
+  /** Every resource, by its id. */
   readonly resources: Map<string, Resource> = new Map()
+  /** How requests are answered from now on. */
   fault: Fault = { _tag: "None" }
   /** Pushes are sent; false: they are lost on the way. */
   pushing = true
+  /** `observe`: everything is decided and nothing blocked (POLICY-8). */
   enforcement: "enforce" | "observe" = "enforce"
+  /** The organization's epoch; rises with every change. */
   epoch = 1
+  /** The policies in force; `setPolicies` changes them. */
   policies: ReadonlyArray<Policy> = []
+  /** The version of the bundle; rises with `setPolicies`. */
   policyVersion = 0
   readonly #hub: Hub
   readonly #grants = new Map<string, Grant>()
@@ -144,10 +154,12 @@ export class Platform {
     this.#key = next
   }
 
+  /** `now` as text. */
   iso(): string {
     return new Date(this.now()).toISOString()
   }
 
+  /** A UUID that nothing here has yet. */
   nextId(): string {
     return testUuid(++this.#ids)
   }
@@ -232,6 +244,7 @@ export class Platform {
     this.change("agent", [actorId])
   }
 
+  /** What is known of an actor, which begins at a trust of 40. */
   actor(actorId: string): Actor {
     let actor = this.#actors.get(actorId)
     if (actor === undefined) {
@@ -301,6 +314,7 @@ export class Platform {
     this.#hub.tell(up ? { _tag: "Up" } : { _tag: "Lost" })
   }
 
+  /** Signs a value as the platform does, valid for `lifeMs` milliseconds from now. */
   sign(
     kind: SignedPayload["kind"],
     value: Schema.Json,
@@ -336,6 +350,7 @@ export class Platform {
     return signed
   }
 
+  /** The permission that `grant` made; null: none. */
   grantOf(actorId: string, resourceId: string, permissionType: string): Permission | null {
     return this.#grants.get(grantKey(actorId, resourceId, permissionType))?.permission ?? null
   }

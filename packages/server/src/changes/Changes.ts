@@ -90,6 +90,7 @@ export class Changes extends Context.Service<
     readonly origin: string
   }
 >()("@agion/server/Changes") {
+  /** Over the database's own record of changes. */
   static readonly layer = (): Layer.Layer<Changes, never, SqlClient.SqlClient> => Layer.effect(Changes, make)
 }
 

@@ -29,6 +29,7 @@ export class ApiKeys extends Context.Service<
   {
     /** Makes a key; only this answer holds it. */
     readonly create: (options: NewApiKey) => Effect.Effect<ApiKey, SqlError.SqlError>
+    /** The keys of an organization, or of all with null; without what is secret. */
     readonly list: (organizationId: string | null) => Effect.Effect<ReadonlyArray<ApiKey>, SqlError.SqlError>
     /** Revokes a key; false when the organization has none of that id. */
     readonly remove: (id: string, organizationId: string | null) => Effect.Effect<boolean, SqlError.SqlError>
@@ -38,6 +39,7 @@ export class ApiKeys extends Context.Service<
     readonly peek: (key: string) => KeyHolder | undefined
   }
 >()("@agion/server/ApiKeys") {
+  /** Keys in the database, as hashes. */
   static readonly layer: Layer.Layer<ApiKeys, never, SqlClient.SqlClient> = Layer.suspend(() =>
     Layer.effect(ApiKeys, Effect.zipWith(SqlClient.SqlClient, Clock.Clock, make))
   )

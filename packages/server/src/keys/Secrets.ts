@@ -50,6 +50,7 @@ export class Secrets extends Context.Service<
   {
     /** Encrypts text for one place, such as `models.secrets/ID`. */
     readonly encrypt: (plain: string, context: string) => Effect.Effect<Uint8Array>
+    /** The text that was encrypted for this place; fails where the key is gone, the bytes are changed, or the place is another. */
     readonly decrypt: (
       secret: Uint8Array,
       context: string
@@ -63,6 +64,7 @@ export class Secrets extends Context.Service<
     readonly keyId: Effect.Effect<string>
   }
 >()("@agion/server/Secrets") {
+  /** With the key of the options, else one that is made at the first start and kept with the data. */
   static readonly layer = (
     options: SecretsOptions = {}
   ): Layer.Layer<Secrets, InvalidSecretKey | SqlError.SqlError, SqlClient.SqlClient> =>

@@ -35,6 +35,7 @@ export type DatabaseOptions =
 export class Database extends Context.Service<
   Database,
   {
+    /** Which of the two it is. */
     readonly driver: "pglite" | "postgres"
     /** All data of a PGlite as one file's content; undefined on PostgreSQL. */
     readonly dump: Effect.Effect<Blob> | undefined
