@@ -1,7 +1,8 @@
 /** Secrets and personal data on the command line. */
 import { Dlp } from "@agion/policy"
-import { Console, Effect, FileSystem, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { readText } from "./Files.ts"
 import { eachLine, parseLine } from "./Lines.ts"
 import { CommandFailed } from "./Platform.ts"
 import { table } from "./Table.ts"
@@ -71,15 +72,8 @@ const scan = Command.make(
       if (Option.exists(options.failOn, (failOn) => failed(failOn, decision))) bad++
     }
     if (options.files.length === 0) yield* eachLine((line) => scanLine(line, note))
-    const fs = yield* FileSystem.FileSystem
     for (const path of options.files) {
-      const text = yield* fs
-        .readFileString(path)
-        .pipe(
-          Effect.mapError(
-            (error) => new CommandFailed({ message: `cannot read \`${path}\`: ${error.message}` })
-          )
-        )
+      const text = yield* readText(path)
       const result = dlp.scan(text)
       note(result.decision)
       if (options.json) {

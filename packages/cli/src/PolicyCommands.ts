@@ -1,7 +1,8 @@
 /** Policies on the command line: check files, run their cases, replay recorded inputs, evaluate expressions. */
 import { Cel, loadRe2, PolicyFile, PolicySet } from "@agion/policy"
-import { Console, Effect, FileSystem, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { readText } from "./Files.ts"
 import { eachLine, parseLine } from "./Lines.ts"
 import { CommandFailed } from "./Platform.ts"
 import { printable, table } from "./Table.ts"
@@ -15,26 +16,9 @@ const files = Argument.String("file").pipe(
 
 const failed = (message: string) => new CommandFailed({ message })
 
-const WHY: { readonly [reason: string]: string } = {
-  NotFound: "there is no such file",
-  PermissionDenied: "it may not be read by this user",
-  BadResource: "it is no file"
-}
-
-const readFile = Effect.fnUntraced(function* (path: string) {
-  const fs = yield* FileSystem.FileSystem
-  return yield* fs
-    .readFileString(path)
-    .pipe(
-      Effect.mapError((error) =>
-        failed(`cannot read \`${path}\`: ${WHY[error.reason._tag] ?? "it is not readable"}`)
-      )
-    )
-})
-
 /** Reads and compiles a file. */
 const checked = Effect.fnUntraced(function* (path: string) {
-  const text = yield* readFile(path)
+  const text = yield* readText(path)
   yield* Effect.promise(() => loadRe2())
   return PolicyFile.check(text)
 })
@@ -108,7 +92,7 @@ const replay = Command.make(
     }
     const [before, after] = sets
     if (before === undefined || after === undefined) return
-    const lines = (yield* readFile(options.inputs)).split("\n")
+    const lines = (yield* readText(options.inputs)).split("\n")
     const inputs: Array<PolicySet.PolicyInput> = []
     // The line of the file, from 1, that each input stands on.
     const places: Array<number> = []

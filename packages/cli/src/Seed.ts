@@ -30,8 +30,9 @@ import {
   Wire
 } from "@agion/domain"
 import { Cel, PolicySet, StoredPolicy } from "@agion/policy"
-import { Effect, FileSystem, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { LineCounter, parseDocument } from "yaml"
+import { readText } from "./Files.ts"
 import { CommandFailed, Platform } from "./Platform.ts"
 import * as SeedShape from "./SeedShape.ts"
 
@@ -127,8 +128,7 @@ export interface SeedFile {
 
 /** Reads a seed file and checks all of it; changes nothing. */
 export const read = Effect.fnUntraced(function* (file: string) {
-  const fs = yield* FileSystem.FileSystem
-  const text = yield* fs.readFileString(file).pipe(Effect.catch((error) => fault(file, error.message)))
+  const text = yield* readText(file, `the seed \`${file}\``)
   const { seed, placeAt } = yield* parse(text, file)
   const organizationId = seed.organization ?? OrganizationId.make("default")
   const resources: Array<Planned> = []

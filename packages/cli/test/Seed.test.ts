@@ -27,6 +27,13 @@ const resources = `resources:
       - { name: gpt-small, resource_type: ai_model, trust_tier_required: 40 }
 `
 
+it.effect("a seed that is not there is told by its name alone", () =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(Seed.read("nowhere/seed.yaml"))
+    assert.strictEqual(error.message, "cannot read the seed `nowhere/seed.yaml`: there is no such file")
+  }).pipe(Effect.provide(NodeServices.layer))
+)
+
 it.effect("a seed whose every key is known is read", () =>
   Effect.gen(function* () {
     const text = `organization: o

@@ -27,12 +27,15 @@ export class PlatformUnavailable extends Schema.TaggedError<PlatformUnavailable>
   kind: Schema.Literals(["connection", "timeout", "status", "breaker", "garbled"]),
   detail: Schema.String,
   /** When asking again makes sense, milliseconds; null: not said. */
-  retryAfterMs: Schema.NullOr(Schema.Number)
+  retryAfterMs: Schema.NullOr(Schema.Number),
+  /** Where it was looked for, such as `http://127.0.0.1:8080`. */
+  url: Schema.optionalKey(Schema.String)
 }) {
   readonly code = "platform_unavailable"
   override get message() {
+    const at = this.url === undefined ? "" : ` at \`${this.url}\``
     const wait = this.retryAfterMs === null ? "" : `; ask again in ${Math.ceil(this.retryAfterMs)} ms`
-    return `the platform does not answer (${this.detail})${wait}`
+    return `the platform${at} does not answer (${this.detail})${wait}`
   }
 }
 

@@ -158,6 +158,8 @@ describe("the platform over HTTP", () => {
       const { exit, waited } = yield* timed(Effect.flip(http.check(request(testUuid(1)))))
       assert.isTrue(exit._tag === "Success" && exit.value instanceof PlatformUnavailable)
       assert.isAtMost(waited, 5050)
+      const said = exit._tag === "Success" ? String(exit.value.message) : ""
+      assert.include(said, "the platform at `http://platform.test` does not answer (")
     }).pipe(fresh())
   )
 })

@@ -26,15 +26,19 @@ const retryAfterMs = (header: string | undefined, now: number): number | null =>
   return Number.isNaN(date) ? null : Math.max(0, date - now)
 }
 
-const turnedAway = (status: number, wait: number | null): PlatformRefused | PlatformUnavailable =>
+const turnedAway = (
+  status: number,
+  wait: number | null,
+  url: string
+): PlatformRefused | PlatformUnavailable =>
   status === 429
     ? new PlatformRefused({ status, detail: "too many requests", retryAfterMs: wait })
-    : new PlatformUnavailable({ kind: "status", detail: `status ${status}`, retryAfterMs: wait })
+    : new PlatformUnavailable({ kind: "status", detail: `status ${status}`, retryAfterMs: wait, url })
 
 const awayStatuses = [502, 503, 504]
 
 /** The client below the contract: address, key, and statuses that no route decodes. */
-const transport = (client: HttpClient.HttpClient, settings: SettingsShape) =>
+const transport = (client: HttpClient.HttpClient, settings: SettingsShape, url: string) =>
   client.pipe(
     HttpClient.mapRequest((request) => {
       const addressed = HttpClientRequest.prependUrl(request, settings.gatewayUrl)
@@ -47,7 +51,7 @@ const transport = (client: HttpClient.HttpClient, settings: SettingsShape) =>
         const { status } = response
         if (status !== 429 && !awayStatuses.includes(status)) return Effect.succeed(response)
         return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(turnedAway(status, retryAfterMs(response.headers["retry-after"], now)))
+          Effect.fail(turnedAway(status, retryAfterMs(response.headers["retry-after"], now), url))
         )
       })
     )
@@ -75,13 +79,15 @@ const unreadable = (status: number, otherwise: string): string =>
 
 /** A transport's error in our words: an answer that cannot be understood is none. */
 const translate = (
-  error: HttpClientError.HttpClientError | Schema.SchemaError
+  error: HttpClientError.HttpClientError | Schema.SchemaError,
+  url: string
 ): PlatformUnavailable | PlatformRefused => {
   if (!HttpClientError.isHttpClientError(error))
     return new PlatformUnavailable({
       kind: "garbled",
       detail: "an answer that is not of the contract",
-      retryAfterMs: null
+      retryAfterMs: null,
+      url
     })
   const { reason } = error
   if (reason._tag === "TransportError") {
@@ -90,12 +96,14 @@ const translate = (
       ? new PlatformUnavailable({
           kind: "connection",
           detail: causeText(reason.cause),
-          retryAfterMs: null
+          retryAfterMs: null,
+          url
         })
       : new PlatformUnavailable({
           kind: "breaker",
           detail: "the circuit breaker is open",
-          retryAfterMs: open.retryAfterMs
+          retryAfterMs: open.retryAfterMs,
+          url
         })
   }
   if ("response" in reason && reason._tag === "StatusCodeError")
@@ -113,7 +121,8 @@ const translate = (
   return new PlatformUnavailable({
     kind: "garbled",
     detail: "an answer that could not be read",
-    retryAfterMs: null
+    retryAfterMs: null,
+    url
   })
 }
 
@@ -128,19 +137,21 @@ const unsent = ({ message }: Schema.SchemaError): PlatformRefused =>
 /** A call in our words; `isSent` tells a request that is not of the contract from an answer that is not. */
 const translated = <A, E>(
   call: Effect.Effect<A, E>,
-  isSent: () => boolean
+  isSent: () => boolean,
+  url: string
 ): Effect.Effect<A, Translated<E>> =>
   Effect.mapError(call, (error): Translated<E> => {
     if (Schema.isSchemaError(error) && !isSent()) return unsent(error)
-    if (HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error)) return translate(error)
+    if (HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error)) return translate(error, url)
     return error as Translated<E>
   })
 
-const timedOut = (after: Duration.Duration) =>
+const timedOut = (after: Duration.Duration, url: string) =>
   new PlatformUnavailable({
     kind: "timeout",
     detail: `no answer within ${Duration.format(after)}`,
-    retryAfterMs: null
+    retryAfterMs: null,
+    url
   })
 
 /** How long to wait before repeating a call that failed so; undefined: repeating does not help. */
@@ -214,7 +225,9 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
   const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
   const repeat = retrying(options.retries ?? 2)
-  const line = transport(client, settings)
+  // An address may hold a password; its origin does not.
+  const { origin } = new URL(settings.gatewayUrl)
+  const line = transport(client, settings, origin)
   const api = yield* contract
 
   const act: GovernanceHttp["Service"]["act"] = (f) =>
@@ -227,20 +240,20 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
           })
         )
         return Effect.provideService(
-          translated(f(api), () => isSent),
+          translated(f(api), () => isSent, origin),
           Line,
           noted
         )
       }),
       {
         duration: timeout,
-        orElse: () => Effect.fail(timedOut(timeout))
+        orElse: () => Effect.fail(timedOut(timeout, origin))
       }
     )
   const ask: GovernanceHttp["Service"]["ask"] = (f) =>
     Effect.timeoutOrElse(repeat(act(f)), {
       duration: deadline,
-      orElse: () => Effect.fail(timedOut(deadline))
+      orElse: () => Effect.fail(timedOut(deadline, origin))
     })
 
   const single = (request: CheckRequest) =>
