@@ -1,13 +1,16 @@
 /**
  * What would be published works for those who install it: the packages are packed, installed into an empty
- * project, imported and run from plain JavaScript and from TypeScript. `npm run build` comes first.
+ * project, imported and run from plain JavaScript and from TypeScript, beside programs of `examples/` and what the
+ * packages' own read-mes say, word by word. `npm run build` comes first.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { builtinModules } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { publicPackages } from "../Publishable.ts"
+import { blocksOf, linksOf, type PackedPlatform, startPlatform } from "./PackedPlatform.ts"
 
 const root = join(import.meta.dirname, "../..")
 const packages = publicPackages(root)
@@ -27,6 +30,7 @@ const install = (folder: string, ...wanted: ReadonlyArray<string>): void => {
 }
 
 interface Installed {
+  readonly peerDependencies?: { readonly [name: string]: string }
   readonly exports: { readonly [path: string]: { readonly types: string; readonly default: string } | null }
   readonly bin?: { readonly [name: string]: string }
   readonly dependencies?: { readonly [name: string]: string }
@@ -41,27 +45,64 @@ const entries = (name: string): ReadonlyArray<string> =>
     .filter(([, target]) => target !== null)
     .map(([path]) => name + path.slice(1))
 
-const rootVersion = (name: string): string => {
-  const json = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+/** A development dependency of a manifest, as one installs it. */
+const wantedBy = (manifest: string) => (name: string) => {
+  const json = JSON.parse(readFileSync(join(root, manifest), "utf8")) as {
     readonly devDependencies: { readonly [name: string]: string }
   }
   return `${name}@${json.devDependencies[name] ?? "*"}`
 }
 
+const readme = (name: string) => readFileSync(join(project, "node_modules", name, "README.md"), "utf8")
+
 /** Runs Node on a file or a text in the project, without what the test itself runs under. */
-const node = (...args: ReadonlyArray<string>) => {
+const node = (...args: ReadonlyArray<string>) => nodeWith({}, ...args)
+
+const nodeWith = (more: { readonly [name: string]: string }, ...args: ReadonlyArray<string>) => {
   const { NODE_OPTIONS: _, ...env } = process.env
-  return spawnSync(process.execPath, args, { cwd: project, encoding: "utf8", env })
+  return spawnSync(process.execPath, args, { cwd: project, encoding: "utf8", env: { ...env, ...more } })
 }
 
-beforeAll(() => {
+/** What the programs of the read-me and of `examples/` are governed by. */
+let platforms: ReadonlyArray<PackedPlatform> = []
+
+/** Runs a program against a platform, as `agent-1`; what it printed, line by line. */
+const agent = (platform: PackedPlatform | undefined, program: string): ReadonlyArray<string> => {
+  const { status, stderr, stdout } = nodeWith(
+    {
+      AGION_GATEWAY_URL: platform?.url ?? "",
+      AGION_AGENT_ID: "agent-1",
+      AGION_DIRECTORY: join(project, "agent")
+    },
+    program
+  )
+  assert.strictEqual(status, 0, stderr)
+  return stdout.trim().split("\n")
+}
+
+beforeAll(async () => {
   const pack = [join(root, "scripts/pack.ts"), join(project, "tarballs")]
   tarballs = execFileSync(process.execPath, pack, { encoding: "utf8" }).trim().split("\n")
   cpSync(join(root, "scripts/test/fixtures/consumer"), project, { recursive: true })
-  install(project, ...["typescript", "@types/node"].map(rootVersion), ...tarballs)
+  for (const path of ["seed.yaml", "ai-sdk"])
+    cpSync(join(root, "examples", path), join(project, "examples", path), { recursive: true })
+  install(
+    project,
+    ...["typescript", "@types/node"].map(wantedBy("package.json")),
+    ...["ai", "zod"].map(wantedBy("examples/package.json")),
+    ...tarballs
+  )
+  for (const { name } of packages)
+    for (const [i, block] of blocksOf(readme(name), "ts").entries())
+      writeFileSync(join(project, `readme-${name.replace("@agion/", "")}-${i}.ts`), block)
+  writeFileSync(join(project, "seed.yaml"), blocksOf(readme("@agion/sdk"), "yaml")[0] ?? "")
+  platforms = await Promise.all(
+    ["seed.yaml", "examples/seed.yaml"].map((seed) => startPlatform(project, seed))
+  )
 }, 300_000)
 
 afterAll(() => {
+  for (const platform of platforms) platform.end()
   for (const path of [project, folder]) rmSync(path, { recursive: true, force: true })
 }, 300_000)
 
@@ -100,6 +141,32 @@ describe.each(libraries.map(({ name }) => name))("%s", (name) => {
     }
   })
 
+  it("has types without `any`, and imports only what it says that it needs", () => {
+    const folder = join(project, "node_modules", name)
+    const { dependencies, peerDependencies } = installed(name)
+    const declared = new Set([name, ...Object.keys({ ...dependencies, ...peerDependencies })])
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    for (const path of files.filter((file) => /(?:\.js|\.d\.ts)$/.test(file))) {
+      const text = readFileSync(join(folder, path), "utf8")
+      const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "")
+      if (path.endsWith(".d.ts")) assert.notMatch(code, /(?<=[:<,(|&=]\s*)any\b/, path)
+      const found = code.matchAll(
+        /^(?:import|export|\})[^"\n]*\bfrom "([^".][^"]*)"|\bimport\("([^".][^"]*)"\)/gm
+      )
+      for (const [, named, asked] of found) {
+        const from = named ?? asked ?? ""
+        const of = from.split("/", from.startsWith("@") ? 2 : 1).join("/")
+        if (!builtinModules.includes(from.replace(/^node:/, "")))
+          assert.isTrue(declared.has(of), `${path}: ${from}`)
+      }
+    }
+  })
+
+  it("has a read-me of its own, without links that lead out of the package", () => {
+    assert.match(readme(name), new RegExp(`^# ${name}\n`))
+    assert.deepStrictEqual(linksOf(readme(name)), [])
+  })
+
   it("keeps its inner modules to itself", () => {
     const { status, stderr } = node(
       "--input-type=module",
@@ -128,13 +195,40 @@ describe("an empty project", () => {
     assert.deepStrictEqual(JSON.parse(stdout), { score: 42, decision: "redact", entry: true })
   })
 
-  it("starts a platform and makes a governed call", () => {
-    const { status, stderr, stdout } = node("governed.js")
-    assert.strictEqual(status, 0, stderr)
-    assert.deepStrictEqual(JSON.parse(stdout), { refused: "No approved permission found", redacted: true })
+  it("makes a governed call in plain JavaScript", () => {
+    const [line = ""] = agent(platforms[0], "governed.js")
+    assert.deepStrictEqual(JSON.parse(line), { refused: "No approved permission found", redacted: true })
   })
 
-  it("type-checks a program in TypeScript, the libraries' own types included, and runs it", () => {
+  it.each([
+    ["of promises", 0, "quickstart-promise.ts"],
+    ["in Effect", 1, "quickstart-effect.ts"]
+  ] as const)("runs the first program %s, as the read-me has it and examples/ do", (_, block, example) => {
+    assert.strictEqual(
+      blocksOf(readme("@agion/sdk"), "ts")[block],
+      readFileSync(join(root, "examples", example), "utf8")
+    )
+    const lines = agent(platforms[0], `readme-sdk-${block}.ts`)
+    assert.strictEqual(lines[0], 'an answer to "What is in the news?"')
+    assert.match(lines[1] ?? "", /^an answer to "Tell \[email[^\]]*\] what is in the news"$/)
+    assert.match(lines[2] ?? "", /Policy violation: No drops/)
+    assert.lengthOf(lines, 3)
+  })
+
+  it("GOVERN-3 runs an agent of the AI SDK", () => {
+    const lines = agent(platforms[1], "examples/ai-sdk/governed.ts")
+    assert.strictEqual(lines[0], 'lookUp: {"order":"A-1","paid":500}')
+    assert.include(lines[1], '"code":"policy_violation"')
+    assert.strictEqual(lines[2], 'refund: {"order":"A-1","refunded":50}')
+  })
+
+  it("tells a program with a mistyped address where it looked", () => {
+    const { status, stderr } = nodeWith({ AGION_GATEWAY_URL: "http://127.0.0.1:9" }, "readme-sdk-0.ts")
+    assert.strictEqual(status, 1)
+    assert.include(stderr, "the platform at `http://127.0.0.1:9` does not answer")
+  })
+
+  it("type-checks programs, read-mes and examples, the libraries' own types included", () => {
     const every = packages.flatMap(({ name }) => entries(name))
     const lines = every.map((entry, i) => `export * as entry${i} from ${JSON.stringify(entry)}`)
     writeFileSync(join(project, "every.ts"), `${lines.join("\n")}\n`)
