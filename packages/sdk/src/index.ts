@@ -29,9 +29,9 @@ export {
   type Storage,
   type TransportHealth
 } from "./EventBuffer.ts"
-export type { EventClass, EventInputs, EventKind, Publication } from "./events/Event.ts"
-export { EventTransport } from "./events/EventTransport.ts"
-export { ReportTransport } from "./events/ReportTransport.ts"
+export type { EventClass, EventInputs, EventKind, Publication, Report, StreamEvent } from "./events/Event.ts"
+export { type Delivery, DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
+export { type Reported, ReportTransport } from "./events/ReportTransport.ts"
 export * as FailurePolicy from "./FailurePolicy.ts"
 export {
   Governance,

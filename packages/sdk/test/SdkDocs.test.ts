@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as Domain from "@agion/domain"
 import * as Policy from "@agion/policy"
 import * as VitestModule from "@effect/vitest"
 import { assert, describe, it } from "@effect/vitest"
@@ -208,6 +209,34 @@ describe("docs/sdk.md, a governed call", () => {
 })
 
 describe("docs/sdk.md, the parts", () => {
+  const the = chapter("The parts")
+
+  /** The parts of `agent-1`, who may use a model, and a program of the page over them. */
+  const asked = (index: number, given: object, answer: string) =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: model, name: "acme-small" })
+      platform.grant(agentId, model)
+      platform.heartbeat()
+      const modules = { effect: EffectModule, "@agion/sdk": Sdk, "@agion/domain": Domain }
+      const program = yield* ran(the(index), { modules, ...given }, answer)
+      return yield* program as Effect.Effect<unknown, unknown, AgionSdk.Services>
+    }).pipe(Effect.provide(AgionTest.layer()))
+
+  it.effect("each is asked by itself", () =>
+    Effect.gen(function* () {
+      const { content, ...rest } = (yield* asked(0, { modelId: model }, "program")) as { content: string }
+      assert.notInclude(content, "ada@example.com")
+      assert.deepInclude(rest, { allowed: true, tier: "verified" })
+    })
+  )
+
+  it.effect("the contract's routes are methods", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* asked(1, {}, "names"), ["acme-small"])
+    })
+  )
+
   const known: { readonly [name: string]: object } = { ...Policy, ...Sdk }
 
   it("the drawing has parts that there are", () => {
@@ -268,6 +297,23 @@ describe("docs/sdk.md, putting others in their place", () => {
     })
   )
 
+  it.effect("OUTAGE-2 GOVERN-7 rules of the program's own are functions", () =>
+    Effect.gen(function* () {
+      const { modules, platform } = yield* ready
+      const live = (yield* ran(the(1), { modules, options }, "live")) as Layer.Layer<AgionSdk.Services>
+      yield* Effect.gen(function* () {
+        platform.heartbeat()
+        yield* governed("chat", model)((call) => Effect.sync(() => call.report({ tokens: 2000 })))
+        yield* (yield* EventBuffer).flush()
+        const used = platform.arrived.filter(({ path }) => path.endsWith("/usage")).map(({ body }) => body)
+        assert.deepInclude(used[0], { token_count: 2000, cost_usd: 0.04 })
+        platform.fault = { _tag: "Refuse" }
+        platform.line(false)
+        assert.strictEqual(yield* attempt(notes), "only_reads")
+      }).pipe(Effect.provide(live))
+    })
+  )
+
   it.effect("an agent is over connections of the program's own", () =>
     Effect.gen(function* () {
       const { connections, modules, platform } = yield* ready
@@ -278,7 +324,7 @@ describe("docs/sdk.md, putting others in their place", () => {
         MyReportTransport: Layer.succeed(ReportTransport, Context.get(connections, ReportTransport)),
         MyHttpClient: Layer.succeed(HttpClient.HttpClient, Context.get(connections, HttpClient.HttpClient))
       }
-      const { hub, live } = (yield* ran(the(1), given, "{ hub, live }")) as {
+      const { hub, live } = (yield* ran(the(2), given, "{ hub, live }")) as {
         readonly hub: Sdk.Hub
         readonly live: Layer.Layer<AgionSdk.Services>
       }
@@ -290,6 +336,60 @@ describe("docs/sdk.md, putting others in their place", () => {
         yield* governed("chat", model)(Effect.succeed("four"))
         yield* (yield* EventBuffer).flush()
         assert.strictEqual(platform.events[0]?.["event_type"], "task_completed")
+      }).pipe(Effect.provide(live))
+    })
+  )
+
+  it.effect("OUTAGE-7 a breaker is put around a client of the program's own", () =>
+    Effect.gen(function* () {
+      const { connections, modules, platform } = yield* ready
+      const MyHttpClient = Layer.succeed(
+        HttpClient.HttpClient,
+        Context.get(connections, HttpClient.HttpClient)
+      )
+      const guarded = yield* ran(the(3), { modules, MyHttpClient }, "Guarded")
+      const client = Context.get(
+        yield* Layer.build(guarded as Layer.Layer<HttpClient.HttpClient>),
+        HttpClient.HttpClient
+      )
+      platform.fault = { _tag: "Refuse" }
+      const asks = () => Effect.flip(client.get("http://platform.test/api/v1/resources"))
+      for (let i = 0; i < 3; i++) yield* asks()
+      platform.fault = { _tag: "None" }
+      assert.include(JSON.stringify(yield* asks()), "CircuitOpen")
+    })
+  )
+
+  it.effect("a part that only the program asks is put in front", () =>
+    Effect.gen(function* () {
+      const { modules } = yield* ready
+      const live = (yield* ran(the(4), { modules, options }, "live")) as Layer.Layer<AgionSdk.Services>
+      const missing = yield* Effect.flip(
+        Effect.flatMap(Sdk.AgentConfig, (config) => config.model("chat")).pipe(Effect.provide(live))
+      )
+      assert.include(missing.message, "there is no model `chat`")
+    })
+  )
+
+  it.effect("POLICY-3 parts are put together by hand", () =>
+    Effect.gen(function* () {
+      const { connections, modules, platform } = yield* ready
+      const given = {
+        modules,
+        MyPushes: Layer.succeed(Pushes, Context.get(connections, Pushes)),
+        MyHttpClient: Layer.succeed(HttpClient.HttpClient, Context.get(connections, HttpClient.HttpClient))
+      }
+      const live = (yield* ran(the(5), given, "live")) as Layer.Layer<Sdk.Governance | Sdk.EventRecorder>
+      yield* Effect.gen(function* () {
+        platform.heartbeat()
+        assert.strictEqual(yield* governed("chat", model)(Effect.succeed("four")), "four")
+        const drop = governed("chat", model, { content: "DROP TABLE customers" })(Effect.void)
+        assert.strictEqual((yield* Effect.flip(drop))._tag, "PolicyViolation")
+        const events = yield* (yield* Sdk.EventRecorder).of("trust")
+        assert.deepStrictEqual(
+          events.map(({ eventType }) => eventType),
+          ["task_completed", "policy_violation"]
+        )
       }).pipe(Effect.provide(live))
     })
   )
@@ -422,6 +522,7 @@ function lookUp(order: { readonly id: string }): Promise<string>
 function refund(order: Order): Promise<string>
 const MyEventTransport: import("effect").Layer.Layer<import("@agion/sdk").EventTransport>
 const MyReportTransport: import("effect").Layer.Layer<import("@agion/sdk").ReportTransport>
+const MyPushes: import("effect").Layer.Layer<import("@agion/sdk").Pushes>
 const MyHttpClient: import("effect").Layer.Layer<import("effect/http").HttpClient.HttpClient>
 `
 
