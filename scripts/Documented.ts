@@ -103,13 +103,14 @@ const reader = (sources: ReadonlyMap<string, Source>) => {
   const specifiers = (source: Source, statement: Node): ReadonlyArray<readonly [string, Target]> => {
     const from = origin(source, statement)
     if (from === undefined && child(statement, "source") !== undefined) return []
+    // Modules may import each other: only who exports what it imported is followed.
+    const own = from === undefined ? imported(source) : undefined
     return children(statement, "specifiers").flatMap((one): ReadonlyArray<readonly [string, Target]> => {
       const name = word(child(one, "local"))
-      const own = imported(source)
       const target: Target | undefined =
         from !== undefined
           ? exportsOf(from).get(name)
-          : own.has(name)
+          : own?.has(name)
             ? own.get(name)
             : { _tag: "Declaration", path: source.path, name }
       return target === undefined ? [] : [[word(child(one, "exported")), target]]

@@ -48,6 +48,7 @@ import { Telemetry } from "./Telemetry.ts"
 import { TrustTracker } from "./TrustTracker.ts"
 import { spannedChecks } from "./telemetry/Checks.ts"
 
+export type { CacheEntry } from "./internal/CacheEntry.ts"
 export type { MissReason } from "./internal/CacheState.ts"
 
 /** What is asked. */

@@ -23,6 +23,9 @@ import { SettingsInvalid } from "./Settings.ts"
 import type { Sampling } from "./telemetry/Spans.ts"
 import { Tally } from "./telemetry/Tally.ts"
 
+export type { Sampling } from "./telemetry/Spans.ts"
+export type { Tally } from "./telemetry/Tally.ts"
+
 /** What is told. */
 export interface TelemetryOptions {
   /** Which share of the calls without a trace of their own is traced, 0 to 1. Default: 1. */

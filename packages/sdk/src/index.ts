@@ -21,6 +21,7 @@ export {
 export {
   EventBuffer,
   type EventBufferOptions,
+  type EventBufferShape,
   type EventHealth,
   EventRecorder,
   type EventStatistics,
@@ -29,8 +30,24 @@ export {
   type Storage,
   type TransportHealth
 } from "./EventBuffer.ts"
-export type { EventClass, EventInputs, EventKind, Publication, Report, StreamEvent } from "./events/Event.ts"
-export { type Delivery, DeliveryFailed, EventTransport, type Sign } from "./events/EventTransport.ts"
+export type { CallEnd } from "./events/CallEnd.ts"
+export type {
+  EventClass,
+  EventInputs,
+  EventKind,
+  Publication,
+  Report,
+  StreamEvent,
+  StreamKind
+} from "./events/Event.ts"
+export {
+  type Delivery,
+  DeliveryFailed,
+  EventTransport,
+  type HttpTransportOptions,
+  type RedisTransportOptions,
+  type Sign
+} from "./events/EventTransport.ts"
 export { type Reported, ReportTransport } from "./events/ReportTransport.ts"
 export * as FailurePolicy from "./FailurePolicy.ts"
 export {
@@ -43,11 +60,13 @@ export {
   type Work
 } from "./Governance.ts"
 export {
+  type CheckAnswer,
   type GovernanceApi,
   GovernanceHttp,
   type GovernanceHttpOptions,
   PlatformRefused,
   PlatformUnavailable,
+  type ReserveAnswer,
   type Translated
 } from "./GovernanceHttp.ts"
 export { type GovernedStreamOptions, governed, governedStream } from "./Governed.ts"
@@ -55,14 +74,24 @@ export { Health, type HealthReport } from "./Health.ts"
 export * as HttpPool from "./HttpPool.ts"
 export { InputInvalid } from "./Inputs.ts"
 export {
+  type CacheEntry,
   type CacheStatistics,
   type CheckInput,
+  type JudgedCheck,
   type MissReason,
   PermissionCache,
-  type PermissionCacheOptions
+  type PermissionCacheOptions,
+  type SpentAmounts
 } from "./PermissionCache.ts"
 export { PlatformKeys, type PlatformKeysState, SignatureRefused } from "./PlatformKeys.ts"
-export { type PolicyChange, PolicyEngine, type PolicyJudgement, type PolicyQuery } from "./PolicyEngine.ts"
+export {
+  type LocalVerdict,
+  type PolicyChange,
+  PolicyEngine,
+  type PolicyEngineShape,
+  type PolicyJudgement,
+  type PolicyQuery
+} from "./PolicyEngine.ts"
 export { BundleRefused, PolicySync, type PolicySyncOptions, type PolicySyncState } from "./PolicySync.ts"
 export * as Prices from "./Prices.ts"
 export { type Hub, makeHub, type Push, Pushes, type PushLine } from "./Pushes.ts"
@@ -77,14 +106,22 @@ export {
 } from "./Settings.ts"
 export {
   type EntryKey,
+  type SharedAnswer,
   SharedCache,
   type SharedCacheOptions,
   SharedEntries,
   type SharedMiss,
   type SharedReader,
+  type SharedScore,
   type SharedStatistics
 } from "./SharedCache.ts"
-export { type OtlpOptions, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
-export { type TrustChange, TrustTracker, type TrustView } from "./TrustTracker.ts"
+export { type OtlpOptions, type Sampling, type Tally, Telemetry, type TelemetryOptions } from "./Telemetry.ts"
+export {
+  type ActorTrust,
+  type TrustChange,
+  TrustTracker,
+  type TrustTrackerShape,
+  type TrustView
+} from "./TrustTracker.ts"
 export * as TelemetryNames from "./telemetry/Names.ts"
 export * as WriteAheadFiles from "./WriteAheadFiles.ts"

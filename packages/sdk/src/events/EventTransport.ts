@@ -64,6 +64,7 @@ export class EventTransport extends Context.Service<
     Layer.effect(EventTransport, makeHttp(options))
 }
 
+/** How events go to Redis. */
 export interface RedisTransportOptions {
   /** Default: the names of the contract. */
   readonly names?: Streams.StreamNames
@@ -71,9 +72,11 @@ export interface RedisTransportOptions {
   readonly guardTtl?: Duration.Input
 }
 
+/** Where a gateway is, and how long it may take. */
 export interface HttpTransportOptions {
   /** The gateway's origin, such as `https://agion.example.com`. */
   readonly url: string
+  /** Default: none, which only a platform without authentication takes. */
   readonly apiKey?: Redacted.Redacted<string>
   /** How long one call may take. Default: 10 s. */
   readonly timeout?: Duration.Input

@@ -72,8 +72,9 @@ export class Tally {
   /** Ends of calls, by how they ended. */
   readonly ends = new Map<string, { count: number }>()
   readonly #decisions: Array<DecisionCount | undefined> = []
-  /** Hears of a kind of decision when it is counted for the first time, and of an end. */
+  /** Hears of a kind of decision when it is counted for the first time. */
   onDecision: (count: DecisionCount) => void = () => {}
+  /** Hears of a kind of end when it is counted for the first time. */
   onEnd: (outcome: string, count: { readonly count: number }) => void = () => {}
 
   /** Counts a decision that took so long, in milliseconds. */

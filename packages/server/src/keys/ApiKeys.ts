@@ -17,9 +17,12 @@ export interface KeyHolder {
   readonly agentId: string | null
 }
 
+/** For whom a key is made. */
 export interface NewApiKey {
   readonly organizationId: string
+  /** What lists show of it. */
   readonly name: string
+  /** The agent that it belongs to; null: an operator's key. */
   readonly agentId: string | null
 }
 
