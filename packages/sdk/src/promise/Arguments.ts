@@ -259,6 +259,7 @@ class Reader {
 
 /** An argument that policies and DLP cannot see; its function was not called, which costs no trust. */
 export class ArgumentUnreadable extends TypeError {
+  /** As `instanceof` would say. */
   override readonly name = "ArgumentUnreadable"
   readonly code = "argument_unreadable"
 }
