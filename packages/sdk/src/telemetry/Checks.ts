@@ -1,5 +1,5 @@
 /** Spans of checks and what they tell of a decision. */
-import { Effect, Exit } from "effect"
+import { Effect, Effectable, Exit, type Fiber } from "effect"
 import type { Decision } from "../Decision.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { Attributes } from "./Names.ts"
@@ -17,13 +17,51 @@ export const decisionAttributes = (decision: Decision): Attributes => ({
 
 const taken: Sampling = { ratio: 1, random: () => 0 }
 
-/** Looks a check up, in a span where its fiber is traced; elsewhere nothing is made for it. */
-export const spannedChecks =
-  <E>(sampling: Sampling, check: (input: CheckInput) => Effect.Effect<Decision, E>) =>
-  (input: CheckInput): Effect.Effect<Decision, E> =>
-    Effect.withFiber((fiber) =>
-      wanted(sampling, fiber) === undefined ? check(input) : spannedCheck(input, check)
-    )
+/** How a check is looked up, and which are traced. */
+interface Looking<E> {
+  readonly sampling: Sampling
+  readonly check: (input: CheckInput) => Effect.Effect<Decision, E>
+}
+
+/** A check that is looked up as it is run: one small object, since a hit costs little more than making it. */
+class Check<E> extends Effectable.Class<Decision, E> {
+  readonly looking: Looking<E>
+  readonly input: CheckInput
+
+  constructor(looking: Looking<E>, input: CheckInput) {
+    super()
+    this.looking = looking
+    this.input = input
+  }
+
+  override asEffect(): Effect.Effect<Decision, E> {
+    return Effect.withFiber((fiber) => look(this, fiber))
+  }
+}
+
+/** In a span where its fiber is traced; elsewhere nothing is made for it. */
+const look = <E>({ input, looking }: Check<E>, fiber: Fiber.Fiber<unknown, unknown>) =>
+  wanted(looking.sampling, fiber) === undefined ? looking.check(input) : spannedCheck(input, looking.check)
+
+// Evaluated with the fiber at hand, and so without a step of its own.
+Object.assign(
+  Check.prototype,
+  Effectable.Prototype<Check<unknown>>({
+    label: "PermissionCache.check",
+    evaluate(fiber) {
+      return look(this, fiber)
+    }
+  })
+)
+
+/** Looks checks up as they are run. */
+export const spannedChecks = <E>(
+  sampling: Sampling,
+  check: (input: CheckInput) => Effect.Effect<Decision, E>
+): ((input: CheckInput) => Effect.Effect<Decision, E>) => {
+  const looking: Looking<E> = { sampling, check }
+  return (input) => new Check(looking, input)
+}
 
 const spannedCheck = <E>(input: CheckInput, check: (input: CheckInput) => Effect.Effect<Decision, E>) =>
   within(
