@@ -1,6 +1,7 @@
 /** Who may use what, how much of it, and what a check answers. */
 import { Schema } from "effect"
 import { CheckContext } from "./CheckContext.ts"
+import { Denial } from "./Denial.ts"
 import { ActorId, OrganizationId, PermissionId, ReservationId, ResourceId } from "./Id.ts"
 import { Resource } from "./Resource.ts"
 import { Signed } from "./Signed.ts"
@@ -166,50 +167,6 @@ export const CheckRequest = Wire.struct({
   fields: Wire.optional(Schema.Literals(checkFields))
 })
 export type CheckRequest = typeof CheckRequest.Type
-
-/** The steps of a check, in their order (CHECK-1). */
-export const checkSteps = [
-  "agent",
-  "resource",
-  "permission",
-  "hours",
-  "rate",
-  "tokens",
-  "cost",
-  "trust",
-  "policy",
-  "dlp",
-  "outage"
-] as const
-/** The step of a check that denied. */
-export const CheckStep = Schema.Literals(checkSteps)
-export type CheckStep = typeof CheckStep.Type
-
-/** Why a check was denied, and what would allow it (CHECK-3). */
-export const Denial = Wire.struct({
-  step: CheckStep,
-  /** What was seen; numbers as text. */
-  seen: Schema.NullOr(Schema.String),
-  /** What was needed. */
-  needed: Schema.NullOr(Schema.String),
-  /** Milliseconds after which asking again makes sense; null when waiting alone does not help. */
-  retryAfterMs: Schema.NullOr(Schema.Int),
-  /** What would allow it. */
-  remedy: Schema.NullOr(
-    Schema.Literals([
-      "request_approval",
-      "smaller_request",
-      "more_trust",
-      "another_resource",
-      "wait",
-      "change_content",
-      "operator"
-    ])
-  ),
-  /** The policies, detectors or permission that it is about. */
-  subjects: Schema.Array(Schema.String)
-})
-export type Denial = typeof Denial.Type
 
 /** What is left of a permission's limits; absent where there is no limit. */
 export const Remaining = Wire.struct({

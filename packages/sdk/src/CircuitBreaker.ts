@@ -14,9 +14,10 @@
  */
 
 import type { RedisError, RedisStream } from "@agion/redis"
-import { Cause, Clock, Effect, Exit, Layer, PubSub, Random, Result, Schema, Stream } from "effect"
+import { Cause, Clock, Effect, Exit, Layer, Random, Result, Schema, type Stream } from "effect"
 import type { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import * as Circuit from "./Circuit.ts"
+import { streams } from "./internal/Later.ts"
 
 /** The dependency is away, and this call was not tried. */
 export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", {
@@ -92,6 +93,7 @@ export const judgeExit = (exit: Exit.Exit<unknown, unknown>): Circuit.Outcome =>
 
 /** A breaker of its own state; provide one value to all who share the dependency. */
 export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions = {}) {
+  const { PubSub, Stream } = yield* streams
   const { name = "dependency", ...numbers } = options
   const rules: Circuit.Rules = { ...Circuit.defaultRules, ...numbers }
   const clock = yield* Clock.Clock

@@ -6,7 +6,7 @@
  * const answer = yield* denialsAsValues(call)   // the answer, or { denied: true, message, … }
  * ```
  */
-import { Denial } from "@agion/domain"
+import { Denial } from "@agion/domain/denial"
 import { Effect, Schema } from "effect"
 
 const DenialSchema: Schema.Codec<typeof Denial.Type, typeof Denial.Encoded> = Denial

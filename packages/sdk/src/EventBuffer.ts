@@ -35,8 +35,7 @@ import {
   Layer,
   Random,
   Redacted,
-  Stream,
-  SubscriptionRef
+  type Stream
 } from "effect"
 import { AgentClosed } from "./AgentClosed.ts"
 import { type CallEnd, publicationsOf } from "./events/CallEnd.ts"
@@ -55,6 +54,7 @@ import { saidBy, speakerOf } from "./events/Naming.ts"
 import { Outbox, type Published } from "./events/Outbox.ts"
 import { isKnown } from "./events/Records.ts"
 import { ReportTransport } from "./events/ReportTransport.ts"
+import { streams } from "./internal/Later.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { type Sampling, within } from "./telemetry/Spans.ts"
 import { node, type WriteAheadFiles } from "./WriteAheadFiles.ts"
@@ -199,7 +199,7 @@ export class EventBuffer extends Context.Service<EventBuffer, EventBufferShape>(
 
   /** Keeps what is published in an `EventRecorder`, for tests; sends nothing. */
   static get layerMemory(): Layer.Layer<EventBuffer | EventRecorder> {
-    return Layer.effectContext(Effect.sync(makeMemory))
+    return Layer.effectContext(Effect.map(streams, ({ Stream }) => makeMemory(Stream.succeed)))
   }
 }
 
@@ -242,8 +242,13 @@ const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     makeLink(reports.to, sendReports(outbox, reports, sampling))
   ] as const
   const healthNow = () => healthOf(outbox, links[0], links[1])
+  const { SubscriptionRef } = yield* streams
   const health = yield* SubscriptionRef.make(healthNow())
-  const announce = makeAnnounce(outbox, health, healthNow)
+  const told = {
+    get: SubscriptionRef.get(health),
+    set: (now: EventHealth) => SubscriptionRef.set(health, now)
+  }
+  const announce = makeAnnounce(outbox, told, healthNow)
   yield* announce
 
   for (const link of links) {
@@ -527,15 +532,18 @@ const maintainForEver = (
 /** Publishes the health when it changed, and says in the log when the file goes or comes. */
 const makeAnnounce = (
   outbox: Outbox,
-  health: SubscriptionRef.SubscriptionRef<EventHealth>,
+  health: {
+    readonly get: Effect.Effect<EventHealth>
+    readonly set: (now: EventHealth) => Effect.Effect<void>
+  },
   healthNow: () => EventHealth
 ): Effect.Effect<void> => {
   let told: "file" | "memory" = "file"
   return Effect.gen(function* () {
     outbox.store.changed = false
     const now = healthNow()
-    const before = yield* SubscriptionRef.get(health)
-    if (JSON.stringify(before) !== JSON.stringify(now)) yield* SubscriptionRef.set(health, now)
+    const before = yield* health.get
+    if (JSON.stringify(before) !== JSON.stringify(now)) yield* health.set(now)
     if (now.refused > before.refused)
       yield* Effect.logWarning(`the platform refused ${now.refused - before.refused} events: ${now.refusal}`)
     const { storage } = now
@@ -629,7 +637,7 @@ const statisticsOf = (outbox: Outbox, links: ReadonlyArray<Link>): EventStatisti
     outbox.telemetry.unreadable
 })
 
-const makeMemory = () => {
+const makeMemory = (always: (health: EventHealth) => Stream.Stream<EventHealth>) => {
   let recorded: Array<Publication> = []
   const record = (publication: Publication): Published => {
     recorded.push(publication)
@@ -673,7 +681,7 @@ const makeMemory = () => {
       unreadable: 0
     })),
     health: Effect.succeed(health),
-    healthChanges: Stream.succeed(health),
+    healthChanges: always(health),
     forAgent: () => buffer
   }
   const ofKind = <K extends EventKind>(kind: K) =>

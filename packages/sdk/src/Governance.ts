@@ -18,7 +18,8 @@
 
 import type { Wire } from "@agion/domain"
 import { ActorId, ResourceId } from "@agion/domain"
-import { PermissionCheck, type PolicySet } from "@agion/policy/judgement"
+import type { PolicySet } from "@agion/policy"
+import { PermissionCheck } from "@agion/policy/check"
 import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, type Scope } from "effect"
 import type { Decision } from "./Decision.ts"
 import { CallTimedOut, type Denied, GovernanceUnavailable } from "./Denials.ts"

@@ -18,35 +18,17 @@
 import type { ActorType, PermissionType, Wire } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
 import { Context, Effect, Layer, type Scope } from "effect"
-import { type Decision, without } from "./Decision.ts"
-import { EventBuffer } from "./EventBuffer.ts"
-import { FailurePolicy } from "./FailurePolicy.ts"
-import { type CheckAnswer, GovernanceHttp, type PlatformRefused } from "./GovernanceHttp.ts"
-import { decide, hitJudged } from "./internal/CacheAsking.ts"
-import { addSpend, type CacheEntry } from "./internal/CacheEntry.ts"
-import { takeAnswer } from "./internal/CacheJudgement.ts"
-import { outage } from "./internal/CacheOutage.ts"
-import { find, keyOf, type Parts } from "./internal/CacheParts.ts"
-import { holdResources, isMissing, renewAtOnce } from "./internal/CacheRenewal.ts"
-import {
-  type CacheState,
-  type Counters,
-  forgetAll,
-  type MissReason,
-  makeState,
-  organizationOf,
-  takeLost,
-  takePush
-} from "./internal/CacheState.ts"
-import { keepCurrent } from "./internal/CacheTurns.ts"
-import { monotonic } from "./internal/Monotonic.ts"
-import { PolicyEngine } from "./PolicyEngine.ts"
-import { Pushes } from "./Pushes.ts"
-import { Settings } from "./Settings.ts"
-import { SharedCache } from "./SharedCache.ts"
-import { Telemetry } from "./Telemetry.ts"
-import { TrustTracker } from "./TrustTracker.ts"
-import { spannedChecks } from "./telemetry/Checks.ts"
+import type { Decision } from "./Decision.ts"
+import type { EventBuffer } from "./EventBuffer.ts"
+import type { CheckAnswer, GovernanceHttp, PlatformRefused } from "./GovernanceHttp.ts"
+import type { CacheEntry } from "./internal/CacheEntry.ts"
+import type { Counters, MissReason } from "./internal/CacheState.ts"
+import { live } from "./internal/Later.ts"
+import type { PolicyEngine } from "./PolicyEngine.ts"
+import type { Pushes } from "./Pushes.ts"
+import type { Settings } from "./Settings.ts"
+import type { SharedCache } from "./SharedCache.ts"
+import type { TrustTracker } from "./TrustTracker.ts"
 
 export type { CacheEntry } from "./internal/CacheEntry.ts"
 export type { MissReason } from "./internal/CacheState.ts"
@@ -137,7 +119,7 @@ export class PermissionCache extends Context.Service<
     PermissionCache,
     never,
     Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer | SharedCache
-  > => Layer.effect(PermissionCache, make(options))
+  > => Layer.effect(PermissionCache, PermissionCache.make(options))
 
   /** What the layer holds, for parts that are put together without layers. */
   static readonly make = (
@@ -146,125 +128,5 @@ export class PermissionCache extends Context.Service<
     PermissionCache["Service"],
     never,
     Settings | GovernanceHttp | PolicyEngine | TrustTracker | Pushes | EventBuffer | SharedCache | Scope.Scope
-  > => make(options)
+  > => Effect.flatMap(live, ({ PermissionCache }) => PermissionCache.make(options))
 }
-
-const ungoverned = Effect.succeed(
-  without({
-    allowed: true,
-    reason: "Governance is switched off",
-    mode: "ungoverned",
-    source: "settings",
-    rule: "governance_off"
-  })
-)
-
-const statisticsOf = (state: CacheState): CacheStatistics => {
-  const { reasons, ...counters } = state.counters
-  const asked = counters.hits + counters.misses
-  return {
-    size: state.table.size,
-    ...counters,
-    reasons: { ...reasons },
-    hitRate: asked === 0 ? 0 : counters.hits / asked
-  }
-}
-
-/** Hands what pushes dropped to what asks again. */
-const follow = (parts: Parts, askAgain: (entries: ReadonlyArray<CacheEntry>) => void) =>
-  Effect.gen(function* () {
-    const pushes = yield* Pushes
-    const own = parts.settings.organizationId
-    parts.state.onRecordsDue = () => askAgain([])
-    yield* pushes.listen((push) => {
-      if (push._tag === "Lost") takeLost(parts.state, own)
-      if (push._tag !== "Epoch") return
-      const dropped = takePush(parts.state, push.organizationId, push.message, parts.now())
-      const used = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
-      if (used.length > 0 || isMissing(parts.state)) askAgain(used)
-    })
-  })
-
-const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
-  const clock = yield* Effect.clockWith(Effect.succeed)
-  const parts: Parts = {
-    state: makeState(options.capacity ?? 10_000),
-    settings: yield* Settings,
-    http: yield* GovernanceHttp,
-    engine: yield* PolicyEngine,
-    trust: yield* TrustTracker,
-    events: yield* EventBuffer,
-    shared: yield* SharedCache,
-    failure: yield* FailurePolicy,
-    now: monotonic(clock),
-    wallNow: () => clock.currentTimeMillisUnsafe(),
-    scope: yield* Effect.scope,
-    tally: (yield* Telemetry.orSilent).tally,
-    flying: new Map()
-  }
-  return parts
-})
-
-const make = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
-  const parts = yield* makeParts(options)
-  const { engine, now, settings, state } = parts
-  yield* follow(parts, yield* keepCurrent(parts))
-  const { counters, table } = state
-
-  const checkUnsafe = (input: CheckInput): Effect.Effect<Decision, PlatformRefused> => {
-    const entry = find(parts, input)
-    if (entry?.plain === true && input.context === undefined) {
-      const at = now()
-      if (
-        at < entry.expiresAt &&
-        entry.generation === engine.generationUnsafe() &&
-        (!entry.allowed || (at < entry.organization.freshUntil && entry.actor.score >= entry.trustFloor))
-      ) {
-        counters.hits++
-        table.touch(entry)
-        return entry.hit
-      }
-    }
-    if (!settings.governance) return ungoverned
-    return decide(parts, { input, judged: false, sends: input.context, platformOnly: false }, false)
-  }
-  const { sampling } = yield* Telemetry.orSilent
-  const check = spannedChecks(sampling, checkUnsafe)
-  return PermissionCache.of({
-    check,
-    checkUnsafe,
-    checkJudged: (input, how) =>
-      settings.governance
-        ? spannedChecks(sampling, () => decide(parts, { input, judged: true, ...how }, false))(input)
-        : ungoverned,
-    hitJudgedUnsafe: (input) => (settings.governance ? hitJudged(parts, input) : undefined),
-    nowUnsafe: now,
-    tookUnsafe: (input, answer, askedAt) => {
-      const key = keyOf(parts, input)
-      // A push that came meanwhile is newer than an answer of an earlier epoch.
-      const heldEpoch = organizationOf(state, key.organizationId).epoch
-      return takeAnswer(parts, key, answer, {
-        askedAt,
-        heldEpoch,
-        tainted: false,
-        withContext: true,
-        confirms: true
-      })
-    },
-    preload: (inputs) => Effect.forEach(inputs, (input) => Effect.ignore(check(input)), preloading),
-    holdResources: (ids) => holdResources(parts, ids),
-    statistics: Effect.sync(() => statisticsOf(state)),
-    invalidate: Effect.sync(() => {
-      for (const organizationId of state.organizations.keys()) forgetAll(state, organizationId)
-    }),
-    heldUnsafe: (input) => find(parts, input),
-    recordUnsafe: (resourceId) => state.resources.get(resourceId) ?? null,
-    spentUnsafe: (input, amounts) => {
-      const entry = find(parts, input)
-      if (entry !== undefined) addSpend(entry, amounts, now())
-    },
-    outageUnsafe: (input, judged) => outage(parts, input, judged)
-  })
-})
-
-const preloading = { concurrency: "unbounded", discard: true } as const

@@ -69,7 +69,7 @@ export {
   type ReserveAnswer,
   type Translated
 } from "./GovernanceHttp.ts"
-export { type GovernedStreamOptions, governed, governedStream } from "./Governed.ts"
+export { governed } from "./Governed.ts"
 export { Health, type HealthReport } from "./Health.ts"
 export * as HttpPool from "./HttpPool.ts"
 export { InputInvalid } from "./Inputs.ts"

@@ -8,7 +8,6 @@ import {
   EventBuffer,
   Governance,
   governed,
-  governedStream,
   type HostOptions,
   HttpPool,
   PermissionCache,
@@ -17,6 +16,7 @@ import {
   Telemetry,
   TelemetryNames
 } from "../src/index.ts"
+import { governedStream } from "../src/stream.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 
 const model = testUuid(1)

@@ -8,12 +8,12 @@ import {
   EventBuffer,
   type GovernedCall,
   governed,
-  governedStream,
   PermissionCache,
   PolicySync,
   Prices,
   TrustTracker
 } from "../src/index.ts"
+import { governedStream } from "../src/stream.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 

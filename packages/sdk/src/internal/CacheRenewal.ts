@@ -1,6 +1,6 @@
 /** Keeping what is held current: entries ahead of their expiry or after a push, and records of resources. */
 import { ResourceId, type SharedResource } from "@agion/domain"
-import { PolicyFacts } from "@agion/policy/judgement"
+import { PolicyFacts } from "@agion/policy/check"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"

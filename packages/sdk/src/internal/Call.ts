@@ -3,7 +3,8 @@
  * must be told. Plain functions; `Governance` does the rest.
  */
 import { type ContextFault, contextFault, type Denial, type PermissionType, type Wire } from "@agion/domain"
-import { type Dlp, PermissionCheck, type PolicySet } from "@agion/policy/judgement"
+import type { Dlp, PolicySet } from "@agion/policy"
+import { PermissionCheck } from "@agion/policy/check"
 import type { Duration, Tracer } from "effect"
 import type { Decision } from "../Decision.ts"
 import {

@@ -35,7 +35,7 @@ import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.
 import type { EventInputs, EventKind } from "../events/Event.ts"
 import { Governance, type GovernedCall, type GovernedOptions } from "../Governance.ts"
 import { asRefusal, type GovernanceApi, GovernanceHttp } from "../GovernanceHttp.ts"
-import { governedStream } from "../Governed.ts"
+import { governedStream } from "../GovernedStream.ts"
 import { Health, type HealthReport } from "../Health.ts"
 import * as Inputs from "../Inputs.ts"
 import { Rejected } from "../internal/Rejected.ts"

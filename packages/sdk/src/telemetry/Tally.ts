@@ -1,5 +1,5 @@
 /** What the SDK counts on the path of every call: plain numbers, made into metrics when they are read. */
-import { checkSteps } from "@agion/domain"
+import { checkSteps } from "@agion/domain/denial"
 import type { Mode } from "../Decision.ts"
 
 export type Outcome = "allow" | "deny" | "require_approval"

@@ -1,0 +1,71 @@
+/** The work of `Registrar`: registering, and keeping the key that the platform answers once. */
+import { Clock, Effect, Redacted, Schedule, Schema } from "effect"
+import { GovernanceHttp } from "../GovernanceHttp.ts"
+import * as AgentFolder from "../internal/AgentFolder.ts"
+import { PlatformKeys } from "../PlatformKeys.ts"
+import { Registrar, type RegistrarState, RegistrationTurns } from "../Registrar.ts"
+import { Settings } from "../Settings.ts"
+
+/** The platform answers the key once: with a folder the next start has it, too. */
+const KeptKey = Schema.Struct({ eventKey: Schema.NonEmptyString })
+
+const again = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")])
+
+/** Registers in the background for as long as its scope is open. */
+export const make = Effect.gen(function* () {
+  const settings = yield* Settings
+  const http = yield* GovernanceHttp
+  const keys = yield* PlatformKeys
+  const { registration } = settings
+  let state: RegistrarState = { registered: false, lastSeenAt: null, problem: null }
+  const file = Registrar.fileOf(settings, settings.agentId)
+  const kept = yield* AgentFolder.load(file, KeptKey)
+  let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
+
+  const attempt = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const agent = yield* http.ask((api) =>
+      api.agents.register({
+        payload: {
+          agentId: settings.agentId,
+          organizationId: settings.organizationId,
+          status: "active",
+          registeredAt: new Date(now).toISOString(),
+          version: registration.version ?? "0.0.0",
+          name: registration.name ?? settings.agentId,
+          type: registration.type,
+          capabilities: registration.capabilities,
+          framework: registration.framework,
+          model: registration.model,
+          metadata: registration.metadata
+        }
+      })
+    )
+    if (agent.eventKey !== undefined) {
+      eventKey = Redacted.make(agent.eventKey)
+      yield* AgentFolder.keep(file, KeptKey, { eventKey: agent.eventKey })
+    }
+    state = { registered: true, lastSeenAt: now, problem: null }
+  })
+  const turns = yield* RegistrationTurns
+  const noted = Effect.tapError(turns === null ? attempt : turns.withPermit(attempt), (error) =>
+    Effect.sync(() => {
+      state = { ...state, problem: error.message }
+    })
+  )
+  yield* keys.pin.pipe(
+    Effect.andThen(Effect.retry(noted, again)),
+    Effect.andThen(Effect.sleep("1 minute")),
+    Effect.ignore,
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return Registrar.of({
+    register: noted.pipe(
+      Effect.ignore,
+      Effect.map(() => state)
+    ),
+    stateUnsafe: () => state,
+    eventKeyUnsafe: () => eventKey
+  })
+})
