@@ -335,7 +335,7 @@ const closed = (call: Call): Denied =>
   })
 
 const isLimited = (parts: Parts, call: Call): boolean => {
-  const constraints = parts.cache.heldUnsafe(call.input)?.facts?.permission?.constraints
+  const constraints = parts.cache.heldUnsafe(call.input)?.facts?.constraints
   return constraints !== undefined && PermissionCheck.needsReservation(constraints)
 }
 

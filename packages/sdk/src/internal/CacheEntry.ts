@@ -57,6 +57,7 @@ export interface CacheEntry extends EntryKey, Held {
   readonly trustFloor: number
   /** The policy set under which `plain` was found. */
   readonly generation: number
+  /** A whole number, too; rather earlier than later. */
   readonly askedAt: number
   /** Null: nothing. */
   spend: Spend | null
@@ -135,7 +136,7 @@ export const makeEntry = (options: {
     actorType: key.actorType,
     resourceId: key.resourceId,
     permissionType: key.permissionType,
-    askedAt,
+    askedAt: Math.floor(askedAt),
     spend: null,
     deniedUntil: step !== undefined && passing.has(step) ? askedAt + (wait ?? 60_000) : null,
     refreshedStamp: 0
@@ -175,7 +176,7 @@ export const addSpend = (
   spend.requests += amounts.requests
   spend.tokens += amounts.tokens
   spend.costMicroUsd += amounts.costMicroUsd
-  if (entry.facts?.permission?.constraints.rateLimitRpm != null)
+  if (entry.facts?.constraints.rateLimitRpm != null)
     for (let i = 0; i < amounts.requests; i++) spend.times.push(now)
 }
 

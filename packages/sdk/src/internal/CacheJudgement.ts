@@ -51,7 +51,7 @@ export const redecide = (
   if (step !== undefined && limitSteps.has(step)) return "limits"
   if (step === "trust") return "trust"
   if (made.allowed && entry.decision.denial?.step === "policy") return "context"
-  return ofCheck(made, { decisionId: entry.decision.decisionId, permissionId: facts.permission?.id ?? null })
+  return ofCheck(made, { decisionId: entry.decision.decisionId, permissionId: facts.permissionId })
 }
 
 const noJudges: PermissionCheck.Judges = { policies: null, content: null }
@@ -141,7 +141,7 @@ export const takeAnswer = (
     actor,
     askedAt: about.askedAt,
     generation: parts.engine.generationUnsafe(),
-    facts: state.shared.of(actorNameOf(key), result, state.resources.get(key.resourceId)),
+    facts: state.shared.of(actorNameOf(key), result, state.resources.get(key.resourceId), key.resourceId),
     shared: state.shared,
     inScope: inScope(parts, key, actor)
   })

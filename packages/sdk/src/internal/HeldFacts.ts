@@ -11,13 +11,36 @@ export interface ActorFacts {
   readonly enforcement: "enforce" | "observe"
 }
 
-/** Facts that came with an answer. */
-export interface HeldFacts {
+/** Facts that came with an answer; those of the permission stand side by side, which takes a third less. */
+export class HeldFacts {
   readonly actor: ActorFacts
   /** As of the answer. */
   readonly usage: PermissionCheck.Usage
   readonly resource: PermissionCheck.ResourceFacts | null
-  readonly permission: PermissionCheck.PermissionFacts | null
+  readonly permissionId: string | null
+  readonly permissionStatus: string
+  readonly constraints: PermissionCheck.PermissionFacts["constraints"]
+
+  constructor(
+    actor: ActorFacts,
+    usage: PermissionCheck.Usage,
+    resource: PermissionCheck.ResourceFacts | null,
+    permission: PermissionCheck.PermissionFacts | null
+  ) {
+    this.actor = actor
+    this.usage = usage
+    this.resource = resource
+    this.permissionId = permission === null ? null : permission.id
+    this.permissionStatus = permission === null ? "" : permission.status
+    this.constraints = permission === null ? empty : recordOf(permission.constraints)
+  }
+
+  /** As the check sees it; null: there is none. */
+  get permission(): PermissionCheck.PermissionFacts | null {
+    return this.permissionId === null
+      ? null
+      : { id: this.permissionId, status: this.permissionStatus, constraints: this.constraints }
+  }
 }
 
 const none: ReadonlyArray<never> = []
@@ -32,13 +55,25 @@ export const recordOf = <A extends object>(record: A): A | typeof empty => {
   return empty
 }
 
+/** A resource as policies see it; what is `null` is not there. */
+export interface ResourceView extends PermissionCheck.View {
+  readonly id: string
+  readonly name: string
+  readonly resource_type: string
+  readonly status: string
+  readonly health_status: string
+  readonly trust_tier_required: number
+  readonly risk_level: string
+  readonly tags: ReadonlyArray<string>
+}
+
 /**
  * `PolicyFacts.viewOf` of a resource, field by field: an object that is made of names that are only known as it is
- * made takes five times the memory.
+ * made takes five times the memory. Times that are the same are one text.
  */
-export const resourceView = (resource: Resource): PermissionCheck.View => {
-  const view: Record<string, unknown> = {
-    id: resource.id,
+export const resourceView = (resource: Resource, id: string = resource.id): ResourceView => {
+  const view: ResourceView & Record<string, unknown> = {
+    id,
     organization_id: resource.organizationId,
     resource_type: resource.resourceType,
     name: resource.name,
@@ -51,7 +86,7 @@ export const resourceView = (resource: Resource): PermissionCheck.View => {
     tags: listOf(resource.tags),
     metadata: recordOf(resource.metadata),
     created_at: resource.createdAt,
-    updated_at: resource.updatedAt
+    updated_at: resource.updatedAt === resource.createdAt ? resource.createdAt : resource.updatedAt
   }
   if (resource.parentResourceId !== null) view["parent_resource_id"] = resource.parentResourceId
   if (resource.description !== null) view["description"] = resource.description
@@ -63,18 +98,41 @@ export const resourceView = (resource: Resource): PermissionCheck.View => {
   return view
 }
 
-const resourceFacts = (resource: Resource, ancestorStatus: string | null): PermissionCheck.ResourceFacts => ({
-  id: resource.id,
-  name: resource.name,
-  resourceType: resource.resourceType,
-  status: resource.status,
-  healthStatus: resource.healthStatus,
-  ancestorStatus,
-  trustRequired: resource.trustTierRequired,
-  riskLevel: resource.riskLevel,
-  tags: listOf(resource.tags),
-  view: resourceView(resource)
-})
+/** A resource as the check sees it: a look at what policies see, which is held once. */
+export class HeldResource implements PermissionCheck.ResourceFacts {
+  readonly view: ResourceView
+  readonly ancestorStatus: string | null
+
+  constructor(view: ResourceView, ancestorStatus: string | null) {
+    this.view = view
+    this.ancestorStatus = ancestorStatus
+  }
+
+  get id() {
+    return this.view.id
+  }
+  get name() {
+    return this.view.name
+  }
+  get resourceType() {
+    return this.view.resource_type
+  }
+  get status() {
+    return this.view.status
+  }
+  get healthStatus() {
+    return this.view.health_status
+  }
+  get trustRequired() {
+    return this.view.trust_tier_required
+  }
+  get riskLevel() {
+    return this.view.risk_level
+  }
+  get tags() {
+    return this.view.tags
+  }
+}
 
 /** One copy for equal values under a name; holds the last that was said under each, for so many names. */
 class Copies<A> {
@@ -94,6 +152,9 @@ class Copies<A> {
   }
 }
 
+const isSame = (a: PermissionCheck.ResourceFacts, b: PermissionCheck.ResourceFacts): boolean =>
+  a.ancestorStatus === b.ancestorStatus && JSON.stringify(a.view) === JSON.stringify(b.view)
+
 /** What the entries of a cache share. */
 export class SharedFacts {
   readonly #actors = new Copies<ActorFacts>(1000)
@@ -106,36 +167,31 @@ export class SharedFacts {
 
   /**
    * The facts of an answer; null: the platform sent none. `known` is what is held of the resource: the same object
-   * serves where the record is the same.
+   * serves where the record is the same; `resourceId` is its id, as the entry holds it.
    */
   of(
     actorName: string,
     result: CheckResult,
-    known: PermissionCheck.ResourceFacts | undefined
+    known: PermissionCheck.ResourceFacts | undefined,
+    resourceId?: string
   ): HeldFacts | null {
     const { entry, permission } = result
     if (entry === undefined) return null
-    const resource = entry.resource === null ? null : resourceFacts(entry.resource, entry.ancestorStatus)
-    return {
-      actor: this.#actors.share(actorName, {
-        view: recordOf(entry.actor),
-        isSuspended: entry.agentStatus === "suspended",
-        timeZone: entry.timeZone,
-        enforcement: entry.enforcement
-      }),
-      usage: Object.values(entry.usage).every((used) => used === 0) ? PermissionCheck.noUsage : entry.usage,
-      resource:
-        resource !== null && known !== undefined && JSON.stringify(known) === JSON.stringify(resource)
-          ? known
-          : resource,
-      permission:
-        permission === null
-          ? null
-          : {
-              id: permission.id,
-              status: permission.status,
-              constraints: recordOf(permission.constraints)
-            }
-    }
+    const resource =
+      entry.resource === null
+        ? null
+        : new HeldResource(resourceView(entry.resource, resourceId), entry.ancestorStatus)
+    const actor = this.#actors.share(actorName, {
+      view: recordOf(entry.actor),
+      isSuspended: entry.agentStatus === "suspended",
+      timeZone: entry.timeZone,
+      enforcement: entry.enforcement
+    })
+    return new HeldFacts(
+      actor,
+      Object.values(entry.usage).every((used) => used === 0) ? PermissionCheck.noUsage : entry.usage,
+      resource !== null && known !== undefined && isSame(known, resource) ? known : resource,
+      permission
+    )
   }
 }
