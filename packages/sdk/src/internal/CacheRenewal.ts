@@ -1,11 +1,11 @@
 /** Keeping what is held current: entries ahead of their expiry or after a push, and records of resources. */
 import { ResourceId, type SharedResource } from "@agion/domain"
-import { PolicyFacts } from "@agion/policy/check"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { nameOf, type Parts } from "./CacheParts.ts"
 import type { CacheState, Flight } from "./CacheState.ts"
+import { HeldResource, resourceView } from "./HeldFacts.ts"
 
 /** Asks again for what was dropped or is about to expire; an outage leaves things as they are. */
 export const renew = (parts: Parts, entries: ReadonlyArray<CacheEntry>): Effect.Effect<void> =>
@@ -63,7 +63,7 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
         wanted.add(id)
         if (flight.tainted) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
         early.delete(id)
-        resources.set(id, PolicyFacts.resourceFacts(resource, ancestorStatus))
+        resources.set(id, new HeldResource(resourceView(resource, id), ancestorStatus))
         return Effect.void
       }),
       Effect.tapError((error) => {
