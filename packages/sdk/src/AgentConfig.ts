@@ -5,11 +5,11 @@
  * **Gotchas**: credentials are `Redacted`; they never stand in a log by themselves.
  */
 import type { Model, Prompt, ResourceConfig, Wire } from "@agion/domain"
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
-import { asRefusal, GovernanceHttp, type PlatformRefused, PlatformUnavailable } from "./GovernanceHttp.ts"
-import { monotonic } from "./internal/Monotonic.ts"
-import { Pushes } from "./Pushes.ts"
-import { Settings } from "./Settings.ts"
+import { Context, Effect, Layer, type Redacted, Schema } from "effect"
+import type { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "./GovernanceHttp.ts"
+import { live } from "./internal/Later.ts"
+import type { Pushes } from "./Pushes.ts"
+import type { Settings } from "./Settings.ts"
 
 /** The platform has nothing under that name. */
 export class ConfigMissing extends Schema.TaggedError<ConfigMissing>()("ConfigMissing", {
@@ -35,7 +35,8 @@ export interface ResourceAccess extends Omit<ResourceConfig, "credentials" | "co
   readonly connectionString: Redacted.Redacted<string> | null
 }
 
-type ConfigError = ConfigMissing | PlatformUnavailable | PlatformRefused
+/** Why a look-up has no answer. */
+export type ConfigError = ConfigMissing | PlatformUnavailable | PlatformRefused
 
 /** Prompts, models and resources by purpose. */
 export class AgentConfig extends Context.Service<
@@ -53,131 +54,10 @@ export class AgentConfig extends Context.Service<
 >()("@agion/sdk/AgentConfig") {
   /** Asks the platform, and forgets what pushes name. */
   static readonly layer: Layer.Layer<AgentConfig, never, Settings | GovernanceHttp | Pushes> = Layer.suspend(
-    () => Layer.effect(AgentConfig, make)
-  )
-}
-
-/** How long an answer is used without asking again, milliseconds. */
-const keptFor = 60_000
-
-const refusal = (kind: ConfigMissing["kind"], key: string) => (error: RouteError) =>
-  error._tag === "NotFound" ? new ConfigMissing({ kind, key }) : asRefusal(error)
-
-type RouteError = Parameters<typeof asRefusal>[0]
-
-interface Kept<A> {
-  readonly get: (name: string) => Effect.Effect<A, ConfigError>
-  readonly clear: () => void
-  /** It has changed: neither what is held nor what is being fetched is used again. */
-  readonly drop: (name: string) => void
-  /** Something may have changed: all is asked for again, and held for an outage. */
-  readonly expire: () => void
-}
-
-/** Remembers answers for a minute, and beyond when the platform is away. */
-const kept = <A>(now: () => number, fetch: (name: string) => Effect.Effect<A, ConfigError>): Kept<A> => {
-  const answers = new Map<string, { readonly value: A; readonly until: number }>()
-  let changes = 0
-  return {
-    get: (name) =>
-      Effect.suspend(() => {
-        const known = answers.get(name)
-        if (known !== undefined && now() < known.until) return Effect.succeed(known.value)
-        const before = changes
-        const asked = Effect.tap(fetch(name), (value) =>
-          Effect.sync(() => {
-            if (before === changes) answers.set(name, { value, until: now() + keptFor })
-          })
-        )
-        return Effect.catch(asked, (error) =>
-          known !== undefined && answers.has(name) && error instanceof PlatformUnavailable
-            ? Effect.succeed(known.value)
-            : Effect.fail(error)
-        )
-      }),
-    clear: () => {
-      changes++
-      answers.clear()
-    },
-    drop: (name) => {
-      changes++
-      answers.delete(name)
-    },
-    expire: () => {
-      changes++
-      for (const [name, { value }] of answers) answers.set(name, { value, until: Number.NEGATIVE_INFINITY })
-    }
-  }
-}
-
-const redacted = <A>(value: A | null | undefined): Redacted.Redacted<A> | null =>
-  value === null || value === undefined ? null : Redacted.make(value)
-
-/** Drops what pushes name, and doubts everything where one may have been missed (FRESH-4). */
-const follow = Effect.fnUntraced(function* (
-  organizationId: string,
-  answers: Readonly<Record<ConfigMissing["kind"], Kept<unknown>>>
-) {
-  const pushes = yield* Pushes
-  const all = Object.values(answers)
-  let epoch: number | undefined
-  yield* pushes.listen((push) => {
-    if (push._tag === "Lost") for (const one of all) one.expire()
-    if (push._tag !== "Epoch" || push.organizationId !== organizationId) return
-    const { ids, kind, previous } = push.message
-    const follows = epoch === undefined || previous === epoch || push.message.epoch === epoch
-    epoch = push.message.epoch
-    if (!follows || (ids.length === 0 && kind !== "heartbeat")) for (const one of all) one.expire()
-    if (kind !== "config") return
-    for (let at = 0; at + 1 < ids.length; at += 2) {
-      const named = ids[at]
-      if (named === "prompt" || named === "model" || named === "resource")
-        answers[named].drop(ids[at + 1] ?? "")
-    }
-  })
-})
-
-const make = Effect.gen(function* () {
-  const { organizationId } = yield* Settings
-  const http = yield* GovernanceHttp
-  const now = monotonic(yield* Effect.clockWith(Effect.succeed))
-  const query = { organizationId }
-  const prompts = kept(now, (location) =>
-    http
-      .ask((api) => api.registry.promptByLocation({ params: { location }, query }))
-      .pipe(Effect.mapError(refusal("prompt", location)))
-  )
-  const models = kept(now, (purpose) =>
-    http
-      .ask((api) => api.registry.modelByPurpose({ params: { purpose }, query }))
-      .pipe(
-        Effect.map((model): ModelConfig => ({ ...model, credentials: redacted(model.credentials) })),
-        Effect.mapError(refusal("model", purpose))
+    () =>
+      Layer.effect(
+        AgentConfig,
+        Effect.flatMap(live, ({ AgentConfig }) => AgentConfig.make)
       )
   )
-  const resources = kept(now, (name) =>
-    http
-      .ask((api) => api.registry.resourceByName({ params: { name }, query }))
-      .pipe(
-        Effect.map(
-          (config): ResourceAccess => ({
-            ...config,
-            credentials: redacted(config.credentials),
-            connectionString: redacted(config.connectionString)
-          })
-        ),
-        Effect.mapError(refusal("resource", name))
-      )
-  )
-  yield* follow(organizationId, { prompt: prompts, model: models, resource: resources })
-  return AgentConfig.of({
-    prompt: prompts.get,
-    model: models.get,
-    resource: resources.get,
-    refresh: Effect.sync(() => {
-      prompts.clear()
-      models.clear()
-      resources.clear()
-    })
-  })
-})
+}

@@ -8,7 +8,7 @@
  * Local policies and DLP have been asked before and apply always; a known denial and a limit known from the
  * entry stand under every policy. The default is `trustAware`; `failOpen` says so in the log and in `Health`.
  */
-import { Outage } from "@agion/policy/check"
+import * as Outage from "@agion/policy/outage"
 import { Context, Layer } from "effect"
 
 /** How a call goes on, and which rule said so. */

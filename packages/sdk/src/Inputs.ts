@@ -6,6 +6,7 @@ import { actorTypes, isUuid, OrganizationId, permissionTypes, resourceTypes } fr
 import { Effect, Layer, Schema } from "effect"
 import type { EventKind } from "./events/Event.ts"
 import type { GovernedOptions, Usage } from "./Governance.ts"
+import { InputInvalid } from "./InputInvalid.ts"
 import {
   between,
   callable,
@@ -27,19 +28,6 @@ import {
 } from "./internal/OptionRules.ts"
 import type { CheckInput } from "./PermissionCache.ts"
 import type { PolicyQuery } from "./PolicyEngine.ts"
-
-/** A call was given something that it cannot work with; nothing ran, and nothing was told of it. */
-export class InputInvalid extends Schema.TaggedError<InputInvalid>()("InputInvalid", {
-  /** Its name, such as `timeout` or `estimate.tokens`. */
-  input: Schema.String,
-  /** What is wrong with it and what to do. */
-  problem: Schema.String
-}) {
-  readonly code = "input_invalid"
-  override get message() {
-    return `\`${this.input}\` ${this.problem}`
-  }
-}
 
 /** The error of what a rule finds. */
 export const invalid = ({ problem, setting }: Fault): InputInvalid =>

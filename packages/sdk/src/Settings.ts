@@ -4,10 +4,9 @@
  * `AgionSdk.layer` makes it from its options and `AgionSdk.layerConfig` from `AGION_*` variables; a program
  * that composes the parts itself provides it with `Settings.layer`.
  */
-import { ActorId, type ActorType, OrganizationId, Streams } from "@agion/domain"
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
-import { settingsOptions } from "./internal/KnownOptions.ts"
-import type { Rule } from "./internal/OptionRules.ts"
+import type { ActorId, ActorType, OrganizationId, Streams } from "@agion/domain"
+import { Context, Effect, Layer, type Redacted, Schema } from "effect"
+import { live } from "./internal/Later.ts"
 
 /** A key of the platform that the agent pins instead of trusting its first contact (OUTAGE-5). */
 export interface PinnedKey {
@@ -100,52 +99,13 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
   }
 }
 
-const invalid = (setting: string, problem: string) => Effect.fail(new SettingsInvalid({ setting, problem }))
-
-/** Options that a program without types, or an environment, may have got wrong; the first that is says so. */
-export const checkedBy = <O>(rule: Rule, options: O): Effect.Effect<O, SettingsInvalid> => {
-  const fault = rule(options, "")
-  return fault === undefined ? Effect.succeed(options) : Effect.fail(new SettingsInvalid(fault))
-}
-
-/** A misspelt `production` is no development. */
-const isProduction = (environment: string | undefined): boolean =>
-  ["production", "prod"].includes((environment ?? "").trim().toLowerCase())
-
-/** Checks options and fills in what was left out. */
-const makeSettings = (given: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> =>
-  Effect.flatMap(checkedBy(settingsOptions, given), shapeOf)
-
-/** The options in full; what weakens governance is refused in production. */
-const shapeOf = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
-  const production = isProduction(options.environment)
-  if (production && options.governance === false)
-    return invalid("governance", "cannot be switched off in production; remove `ENABLE_GOVERNANCE=false`")
-  if (production && options.signingKey == null)
-    return invalid("signingKey", "is required in production; take it from `GET /api/v1/signing-keys`")
-  const { apiKey } = options
-  return Effect.succeed({
-    agentId: ActorId.make(options.agentId),
-    actorType: options.actorType ?? "agent",
-    organizationId: OrganizationId.make(options.organizationId ?? "default"),
-    gatewayUrl: new URL(options.gatewayUrl).href.replace(/\/+$/, "").replace(/\/api\/v1$/, ""),
-    apiKey: apiKey == null ? null : typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
-    production,
-    enforcement: options.enforcement ?? "enforce",
-    governance: options.governance ?? true,
-    registration: options.registration ?? {},
-    signingKey: options.signingKey ?? null,
-    directory: options.directory ?? null,
-    names: Streams.streamNames(options.streamPrefix ?? "")
-  })
-}
-
 /** What every part of the SDK reads. */
 export class Settings extends Context.Service<Settings, SettingsShape>()("@agion/sdk/Settings") {
   /** Checks the options; `SettingsInvalid` names the one that cannot be. */
   static readonly layer = (options: SettingsOptions): Layer.Layer<Settings, SettingsInvalid> =>
-    Layer.effect(Settings, makeSettings(options))
+    Layer.effect(Settings, Settings.make(options))
 
   /** What the layer holds, for parts that are put together without layers. */
-  static readonly make = makeSettings
+  static readonly make = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> =>
+    Effect.flatMap(live, ({ Settings }) => Settings.make(options))
 }

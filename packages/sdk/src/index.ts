@@ -72,7 +72,7 @@ export {
 export { governed } from "./Governed.ts"
 export { Health, type HealthReport } from "./Health.ts"
 export * as HttpPool from "./HttpPool.ts"
-export { InputInvalid } from "./Inputs.ts"
+export { InputInvalid } from "./InputInvalid.ts"
 export {
   type CacheEntry,
   type CacheStatistics,

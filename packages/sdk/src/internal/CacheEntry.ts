@@ -4,7 +4,7 @@
  * Times are milliseconds of a clock that only moves forward, but for `wallNow`, which hours and days look at.
  */
 import type { ActorType, CheckResult, PermissionType } from "@agion/domain"
-import { PermissionCheck } from "@agion/policy/check"
+import { PermissionCheck } from "@agion/policy/judgement"
 import { Effect } from "effect"
 import { type Decision, ofResult } from "../Decision.ts"
 import type { ActorTrust } from "../TrustTracker.ts"

@@ -1,5 +1,5 @@
 /** What an entry answers to a call, and what an answer of the platform becomes: plain functions. */
-import { PermissionCheck } from "@agion/policy/check"
+import { PermissionCheck } from "@agion/policy/judgement"
 import { Effect } from "effect"
 import { type Decision, ofCheck, ofResult } from "../Decision.ts"
 import type { CheckAnswer } from "../GovernanceHttp.ts"

@@ -4,7 +4,7 @@
  */
 import { type ContextFault, contextFault, type Denial, type PermissionType, type Wire } from "@agion/domain"
 import type { Dlp, PolicySet } from "@agion/policy"
-import { PermissionCheck } from "@agion/policy/check"
+import { PermissionCheck } from "@agion/policy/judgement"
 import type { Duration, Tracer } from "effect"
 import type { Decision } from "../Decision.ts"
 import {

@@ -1,6 +1,6 @@
 /** What an entry keeps of the facts that came with an answer: no more than deciding again needs, and one copy of it. */
 import type { CheckResult, Resource } from "@agion/domain"
-import { PermissionCheck } from "@agion/policy/check"
+import { PermissionCheck } from "@agion/policy/judgement"
 
 /** What is the same in all entries of an actor. */
 export interface ActorFacts {

@@ -3,7 +3,7 @@
  *
  * Everything about one end of a call goes to the buffer in one piece, so that it costs one write.
  */
-import { PermissionCheck } from "@agion/policy/check"
+import { PermissionCheck } from "@agion/policy/judgement"
 import { Cause, Exit } from "effect"
 import type { Decision } from "../Decision.ts"
 import { CallTimedOut, type Denied } from "../Denials.ts"

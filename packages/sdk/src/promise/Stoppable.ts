@@ -3,7 +3,7 @@
  * also while an element is under way.
  */
 import type { GovernedCall } from "../Governance.ts"
-import { InputInvalid } from "../Inputs.ts"
+import { InputInvalid } from "../InputInvalid.ts"
 import { isRecord, wrong } from "../internal/OptionRules.ts"
 import type { PromiseCall } from "./index.ts"
 

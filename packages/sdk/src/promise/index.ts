@@ -68,7 +68,7 @@ export {
 } from "../Denials.ts"
 export type { GovernedOptions, Usage } from "../Governance.ts"
 export { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
-export { InputInvalid } from "../Inputs.ts"
+export { InputInvalid } from "../InputInvalid.ts"
 export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"

@@ -1,0 +1,472 @@
+/** The work of `Governance`: judged, permitted, run, settled and told of. */
+import { ActorId, ResourceId } from "@agion/domain"
+import { PermissionCheck } from "@agion/policy/judgement"
+import { Cause, type Context, Duration, Effect, Exit, Fiber, type Scope } from "effect"
+import type { Decision } from "../Decision.ts"
+import { CallTimedOut, type Denied, GovernanceUnavailable } from "../Denials.ts"
+import { EventBuffer } from "../EventBuffer.ts"
+import * as EventId from "../events/EventId.ts"
+import { Governance, type GovernedCall, type Known, type TimeoutOf, type Work } from "../Governance.ts"
+import {
+  GovernanceHttp,
+  type PlatformRefused,
+  PlatformUnavailable,
+  type ReserveAnswer
+} from "../GovernanceHttp.ts"
+import { callFault, invalid, missFault, usageFault } from "../Inputs.ts"
+import {
+  type Call,
+  costOf,
+  type GovernedOptions,
+  refusalOf,
+  type Usage,
+  unaskable
+} from "../internal/Call.ts"
+import {
+  end,
+  type Held,
+  type Permit,
+  type Reporting,
+  recordBefore,
+  refused,
+  release
+} from "../internal/Outcome.ts"
+import { checked } from "../internal/PriceCheck.ts"
+import { PermissionCache } from "../PermissionCache.ts"
+import { PolicyEngine } from "../PolicyEngine.ts"
+import { Prices } from "../Prices.ts"
+import { Settings } from "../Settings.ts"
+import { Telemetry } from "../Telemetry.ts"
+import { TrustTracker } from "../TrustTracker.ts"
+import { decided, judgeTraced, spanned } from "../telemetry/Calls.ts"
+
+/** Lets a part of an uninterruptible region be interrupted. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+interface Parts extends Reporting {
+  readonly http: GovernanceHttp["Service"]
+  readonly scope: Scope.Scope
+}
+
+const callOf = (parts: Parts, permit: Permit): GovernedCall => ({
+  content: permit.call.content,
+  arguments: permit.call.arguments,
+  obligations: permit.call.obligations,
+  decision: permit.decision,
+  executionId: permit.call.executionId,
+  report: (usage) => {
+    permit.reported = addUsage(permit.reported, usage)
+    note(parts, permit, usage)
+  }
+})
+
+/** An amount that a program said; what is none counts as not said. */
+const amount = (said: unknown): number | undefined =>
+  typeof said === "number" && said >= 0 && said <= Number.MAX_SAFE_INTEGER ? said : undefined
+
+const sum = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : a + b
+
+const isAmount = (said: unknown): boolean => said === undefined || said === null || amount(said) !== undefined
+
+const isCountOf = ({ inputTokens, outputTokens, tokens }: Usage): boolean =>
+  amount(tokens) !== undefined || (isAmount(tokens) && isAmount(inputTokens) && isAmount(outputTokens))
+
+/** Remembers which amounts are none, and says what is wrong with what was said. */
+const note = (parts: Parts, permit: Permit, said: Usage | null): void => {
+  if (said === null || said === undefined) return
+  const fault = usageFault(said)
+  if (fault === undefined) return
+  permit.garbled = {
+    tokens: permit.garbled?.tokens === true || !isCountOf(said),
+    costUsd: permit.garbled?.costUsd === true || !isAmount(said.costUsd)
+  }
+  parts.onWarning(
+    `what \`${permit.call.action}\` used was not said right, and the estimate stands for it: \`${fault.setting}\` ${fault.problem}`
+  )
+}
+
+/** What was said so far and more; null: no amount was said, so the estimate stands (GOVERN-2). */
+const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
+  const input = amount(more?.inputTokens)
+  const output = amount(more?.outputTokens)
+  // Half a count is none, but adds to what was counted before.
+  const isHalf = before?.tokens === undefined && more !== null && !isCountOf(more)
+  const tokens = isHalf ? undefined : sum(before?.tokens, amount(more?.tokens) ?? sum(input, output))
+  const inputTokens = sum(before?.inputTokens, input)
+  const outputTokens = sum(before?.outputTokens, output)
+  const costUsd = sum(before?.costUsd, amount(more?.costUsd))
+  if (tokens === undefined && costUsd === undefined) return null
+  return {
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(inputTokens === undefined ? {} : { inputTokens }),
+    ...(outputTokens === undefined ? {} : { outputTokens }),
+    ...(costUsd === undefined ? {} : { costUsd })
+  }
+}
+
+const refuse = (
+  parts: Parts,
+  call: Call,
+  error: Denied,
+  decision: Decision | null
+): Effect.Effect<never, Denied> =>
+  Effect.suspend(() => {
+    decided(parts, call, decision, error)
+    refused(parts, call, error, decision)
+    return Effect.fail(error)
+  })
+
+/** How long a reservation is held beyond a call's time-out, and for calls without one. */
+const reservedFor = (call: Call): number => {
+  const { timeout } = call.options
+  const millis =
+    timeout === undefined ? 600_000 : Duration.toMillis(Duration.fromInputUnsafe(timeout)) + 60_000
+  return Math.min(86_400_000, Math.max(1000, Math.round(millis)))
+}
+
+/** Reserves what the call will use; the answer is the check (LIMIT-6). */
+const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> =>
+  Effect.suspend(() => {
+    const { settings } = parts
+    const entry = parts.cache.heldUnsafe(call.input)
+    const estimate = call.estimate ?? {}
+    const costUsd = costOf(parts, call.options, estimate, entry)
+    const askedAt = parts.cache.nowUnsafe()
+    const asking = parts.http.reserve({
+      organizationId: settings.organizationId,
+      actorId: ActorId.make(settings.agentId),
+      actorType: settings.actorType,
+      resourceId: ResourceId.make(call.resource),
+      permissionType: call.input.permissionType ?? "use",
+      ...(call.sends === undefined ? {} : { context: call.sends }),
+      fields: "entry",
+      amounts: {
+        requests: 1,
+        ...(estimate.tokens === undefined ? {} : { tokens: estimate.tokens }),
+        ...(costUsd === undefined ? {} : { costUsd })
+      },
+      ttlMs: reservedFor(call),
+      // Of this message alone: another call of the same execution is charged for itself.
+      idempotencyKey: parts.newId()
+    })
+    return unabandoned(parts, restore, asking).pipe(
+      Effect.matchEffect({
+        onSuccess: (answer) => reserved(parts, call, answer, askedAt),
+        onFailure: (error) =>
+          error instanceof PlatformUnavailable
+            ? permitted(parts, call, parts.cache.outageUnsafe(call.input, true), null)
+            : refuse(parts, call, unaskable(call, error), null)
+      })
+    )
+  })
+
+/** A caller that goes away while the platform reserves leaves a reservation behind: it is given back. */
+const unabandoned = (
+  parts: Parts,
+  restore: Restore,
+  asking: Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused>
+): Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused> =>
+  Effect.suspend(() => {
+    let abandoned = false
+    const giveBack = (answer: ReserveAnswer) => {
+      const id = answer.result.reservation?.id
+      if (abandoned && id !== undefined)
+        parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId: id } }])
+    }
+    return asking.pipe(
+      Effect.tap((answer) => Effect.sync(() => giveBack(answer))),
+      Effect.forkIn(parts.scope),
+      Effect.flatMap((fiber) =>
+        Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
+          Effect.sync(() => {
+            abandoned = true
+          })
+        )
+      )
+    )
+  })
+
+const reserved = (
+  parts: Parts,
+  call: Call,
+  answer: ReserveAnswer,
+  askedAt: number
+): Effect.Effect<Permit, Denied> => {
+  const decision = parts.cache.tookUnsafe(call.input, answer, askedAt)
+  const { reservation } = answer.result
+  const held: Held | null =
+    reservation === null
+      ? null
+      : {
+          reservationId: reservation.id,
+          tokens: reservation.amounts.tokens,
+          costUsd: reservation.amounts.costUsd
+        }
+  return permitted(parts, call, decision, held)
+}
+
+/** A decision becomes a permit or a refusal. */
+const permitted = (
+  parts: Parts,
+  call: Call,
+  decision: Decision,
+  held: Held | null
+): Effect.Effect<Permit, Denied> => {
+  if (!decision.allowed) return refuse(parts, call, refusalOf(call, decision), decision)
+  if (
+    (decision.mode === "stale" || decision.mode === "degraded") &&
+    recordBefore(parts, call, decision) === "dropped"
+  )
+    return refuse(parts, call, unrecorded(call, decision), decision)
+  return Effect.succeed(grant(parts, call, decision, held))
+}
+
+const grant = (parts: Parts, call: Call, decision: Decision, held: Held | null): Permit => {
+  decided(parts, call, decision, null)
+  return { call, decision, held, reported: null, garbled: null, started: false, ended: false }
+}
+
+const unrecorded = (call: Call, decision: Decision): Denied =>
+  new GovernanceUnavailable({
+    action: call.action,
+    resource: call.resource,
+    reason: "Platform unavailable: the decision could not be recorded",
+    denial: null,
+    decisionId: decision.decisionId,
+    rule: "unrecorded"
+  })
+
+/** The agent, or its host, was closed: calls would run unseen. */
+const isClosed = (parts: Parts): boolean => parts.scope.state._tag === "Closed"
+
+const closed = (call: Call): Denied =>
+  new GovernanceUnavailable({
+    action: call.action,
+    resource: call.resource,
+    reason: "This agent is closed; connect again",
+    denial: null,
+    decisionId: "",
+    rule: "closed"
+  })
+
+const isLimited = (parts: Parts, call: Call): boolean => {
+  const constraints = parts.cache.heldUnsafe(call.input)?.facts?.constraints
+  return constraints !== undefined && PermissionCheck.needsReservation(constraints)
+}
+
+/** Asks and reserves for a call that was judged; one that was refused is judged again by the organization's facts. */
+const permit = (
+  parts: Parts,
+  restore: Restore,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  call: Call
+): Effect.Effect<Permit, Denied> => {
+  const fault = missFault(call.resource, call.options)
+  if (fault !== undefined) return Effect.die(invalid(fault))
+  // Nothing keeps what it would tell.
+  if (isClosed(parts)) return Effect.fail(closed(call))
+  if (call.refusal === null) return permission(parts, restore, call)
+  if (parts.cache.heldUnsafe(call.input)?.facts != null || parts.settings.enforcement === "observe")
+    return refuse(parts, call, call.refusal, null)
+  return Effect.flatMap(restore(meetOrganization(parts, call)), () => {
+    const again = judgeTraced(fiber, parts, call.action, call.resource, {
+      ...call.options,
+      executionId: call.options.executionId ?? call.executionId
+    })
+    return again.refusal === null
+      ? permission(parts, restore, again)
+      : refuse(parts, again, again.refusal, null)
+  })
+}
+
+/**
+ * The permit of a call that memory allows and that holds nothing, without an effect: most calls end here. Anything
+ * else is undefined, and counted by whoever decides it.
+ */
+const permitNow = (parts: Parts, call: Call): Permit | undefined => {
+  if (
+    call.refusal !== null ||
+    call.platformOnly ||
+    call.span !== null ||
+    isClosed(parts) ||
+    isLimited(parts, call)
+  )
+    return undefined
+  const decision = parts.cache.hitJudgedUnsafe(call.input)
+  return decision === undefined ? undefined : grant(parts, call, decision, null)
+}
+
+/** Whether the organization only observes comes with the first entry: nothing is refused here before (POLICY-8). */
+const meetOrganization = (parts: Parts, call: Call): Effect.Effect<void> =>
+  Effect.ignore(
+    parts.cache.check({ resourceId: call.resource, permissionType: call.input.permissionType ?? "use" })
+  )
+
+const permission = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> => {
+  if (!parts.settings.governance || !isLimited(parts, call)) {
+    const checked = restore(parts.cache.checkJudged(call.input, call))
+    return Effect.matchEffect(checked, {
+      onSuccess: (decision) =>
+        // An answer that another call asked for says as little of the limits as one of its own.
+        decision.allowed && decision.source !== "outage" && isLimited(parts, call)
+          ? reserve(parts, restore, call)
+          : permitted(parts, call, decision, null),
+      onFailure: (error) => refuse(parts, call, unaskable(call, error), null)
+    })
+  }
+  return reserve(parts, restore, call)
+}
+
+/** Runs the work of a permit and tells of its end; work that never started gives back what it held. */
+const perform = <A, E, R>(
+  parts: Parts,
+  restore: Restore,
+  granted: Permit,
+  work: Work<A, E, R>,
+  options: GovernedOptions<A>
+): Effect.Effect<A, E | CallTimedOut, R> => {
+  const effect = Effect.suspend(() => {
+    granted.started = true
+    return typeof work === "function" ? work(callOf(parts, granted)) : work
+  })
+  const { timeout } = options
+  const timed: Effect.Effect<A, E | CallTimedOut, R> =
+    timeout === undefined
+      ? effect
+      : Effect.timeoutOrElse(effect, {
+          duration: timeout,
+          orElse: () => Effect.fail(timedOut(granted.call, timeout))
+        })
+  return Effect.onExit(restore(timed), (exit) => ending(parts, granted, exit, options))
+}
+
+/** Settles and tells at once, and not in an effect: it is on the way of every call. */
+const ending = <A, E>(
+  parts: Parts,
+  granted: Permit,
+  exit: Exit.Exit<A, E>,
+  options: GovernedOptions<A>
+): Effect.Effect<void> => {
+  if (granted.started)
+    end(parts, granted, exit, Exit.isSuccess(exit) ? saidOf(parts, granted, exit.value, options) : null)
+  else release(parts, granted)
+  return Effect.void
+}
+
+/** What a call says that it used by its value; where `usage` throws it is charged by its estimate. */
+const saidOf = <A>(parts: Parts, granted: Permit, value: A, options: GovernedOptions<A>): Usage | null => {
+  try {
+    const said = options.usage?.(value)
+    if (said === undefined) return null
+    note(parts, granted, said)
+    return addUsage(granted.reported, said)
+  } catch (error) {
+    parts.onFault(error)
+    granted.reported = null
+    return null
+  }
+}
+
+const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
+  new CallTimedOut({
+    action: call.action,
+    resource: call.resource,
+    afterMs: Duration.toMillis(Duration.fromInputUnsafe(timeout))
+  })
+
+/** Says that a function of the program's threw: what it says of a call is replaced by the estimate. */
+const faultLog = (context: Context.Context<never>) => (error: unknown) => {
+  const said = "`usage` or `Prices` threw: the call is charged by its estimate"
+  Effect.runForkWith(context)(Effect.logWarning(said, Cause.die(error)))
+}
+
+const warn = (context: Context.Context<never>) => (message: string) => {
+  Effect.runForkWith(context)(Effect.logWarning(message))
+}
+
+const noOptions: GovernedOptions<unknown> = {}
+
+/** Most calls say no more than their action. */
+const faultOf = (action: string, options: GovernedOptions<never>) =>
+  typeof action === "string" && action !== "" && options.timeout === undefined
+    ? undefined
+    : callFault(action, options)
+
+/** Governed calls of one agent. */
+export const make = Effect.gen(function* () {
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const wallNow = () => clock.currentTimeMillisUnsafe()
+  const parts: Parts = {
+    settings: yield* Settings,
+    http: yield* GovernanceHttp,
+    engine: yield* PolicyEngine,
+    cache: yield* PermissionCache,
+    trust: yield* TrustTracker,
+    events: yield* EventBuffer,
+    priceOf: checked(yield* Prices, warn(yield* Effect.context<never>())),
+    scope: yield* Effect.scope,
+    wallNow,
+    newId: EventId.make(wallNow),
+    violations: new Map(),
+    onFault: faultLog(yield* Effect.context<never>()),
+    onWarning: warn(yield* Effect.context<never>()),
+    telemetry: yield* Telemetry.orSilent
+  }
+  const run =
+    <A, O extends GovernedOptions<A>>(action: string, resource: string, options?: O & Known<O>) =>
+    <E, R>(work: Work<A, E, R>): Effect.Effect<A, E | Denied | TimeoutOf<O>, R> => {
+      const given: GovernedOptions<A> = options ?? noOptions
+      const fault = faultOf(action, given)
+      if (fault !== undefined) return Effect.die(invalid(fault))
+      // Between the permit and the first step nothing may interrupt: a reservation would be left behind.
+      const call = Effect.uninterruptibleMask((restore) =>
+        Effect.withFiber((fiber) => {
+          const judged = judgeTraced(fiber, parts, action, resource, given)
+          const granted = permitNow(parts, judged)
+          return granted !== undefined
+            ? perform(parts, restore, granted, work, given)
+            : Effect.flatMap(permit(parts, restore, fiber, judged), (later) =>
+                perform(parts, restore, later, work, given)
+              )
+        })
+      )
+      return spanned(parts, "Governance.run", action, resource, given, call) as Effect.Effect<
+        A,
+        E | Denied | TimeoutOf<O>,
+        R
+      >
+    }
+  return Governance.of({
+    run,
+    open: (action, resource, options = noOptions) => {
+      const fault = faultOf(action, options)
+      if (fault !== undefined) return Effect.die(invalid(fault))
+      return Effect.acquireRelease(
+        spanned(
+          parts,
+          "Governance.open",
+          action,
+          resource,
+          options,
+          Effect.withFiber((fiber) =>
+            permit(parts, Effect.interruptible, fiber, judgeTraced(fiber, parts, action, resource, options))
+          )
+        ),
+        (granted) =>
+          Effect.sync(() => {
+            if (granted.started) end(parts, granted, Exit.interrupt(), null)
+            else release(parts, granted)
+          })
+      ).pipe(
+        Effect.map((granted) => ({
+          ...callOf(parts, granted),
+          start: () => {
+            granted.started = true
+          },
+          end: (exit) => end(parts, granted, exit, granted.reported)
+        }))
+      )
+    }
+  })
+})
