@@ -291,6 +291,16 @@ describe.each(["@agion/sdk", "@agion/sdk/promise"])("importing %s", (entry) => {
   })
 })
 
+it("loads names alone with @agion/sdk, and their work with the first layer", () => {
+  const work =
+    /^(?:effect\/dist\/(?:Stream|Channel|PubSub|Queue)\.js|@agion\/(?:domain\/index|policy\/judgement)\.js|node:(?:crypto|zlib|child_process))$/
+  assert.deepStrictEqual(
+    loadedBy("@agion/sdk").filter((path) => work.test(path)),
+    []
+  )
+  assert.isTrue(loadedBy("@agion/sdk/stream").some((path) => work.test(path)))
+})
+
 it("notices when what is to be late is loaded", () => {
   const loaded = loadedBy("@agion/domain/api")
   assert.isTrue(loaded.some((path) => path.startsWith("effect/dist/http-api/")))

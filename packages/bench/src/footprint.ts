@@ -22,19 +22,29 @@ const here = fileURLToPath(new URL("..", import.meta.url))
 const isBuilt = existsSync(fileURLToPath(new URL("../../sdk/dist/index.js", import.meta.url)))
 
 /** A fresh process that imports all of `modules`, and says how long that took. */
-const importing = (...modules: ReadonlyArray<string>): Call => ({
+const importing = (...modules: ReadonlyArray<string>): Call =>
+  running(modules.map((name) => `await import(${JSON.stringify(name)})`).join("\n"))
+
+/** The work of layers, which the first that is built imports. */
+const building = `const { Effect, Layer } = await import("effect")
+const { PolicyEngine, Settings } = await import("@agion/sdk")
+const settings = Settings.layer({ agentId: "agent-1", gatewayUrl: "http://127.0.0.1:1" })
+await Effect.runPromise(Effect.scoped(Layer.build(PolicyEngine.layer().pipe(Layer.provide(settings)))))`
+
+/** A fresh process that runs a few statements, and says how long that took. */
+const running = (statements: string): Call => ({
   opsPerCall: 1,
   single: false,
   measure: (_first, _count, into) => {
     const script = `const start = performance.now()
-${modules.map((name) => `await import(${JSON.stringify(name)})`).join("\n")}
+${statements}
 process.stdout.write(String((performance.now() - start) * 1e6))`
     const conditions = isBuilt ? [] : ["--conditions=@agion/source"]
     const child = spawnSync(process.execPath, [...conditions, "--input-type=module", "-e", script], {
       cwd: here,
       encoding: "utf8"
     })
-    if (child.status !== 0) throw new Error(`importing ${modules.join(", ")} failed: ${child.stderr}`)
+    if (child.status !== 0) throw new Error(`a fresh process failed: ${child.stderr}\n${statements}`)
     const ns = Number(child.stdout)
     into.push({ ns, ops: 1, elapsed: ns })
     return ns
@@ -52,7 +62,9 @@ const imports = async (bench: Bench): Promise<void> => {
       peer("effect", importing("effect")),
       peer("effect and its HttpApi", importing("effect", "effect/http-api")),
       ours("@agion/sdk", importing("@agion/sdk")),
+      ours("@agion/sdk, and the first layer built", running(building)),
       ours("@agion/sdk/promise", importing("@agion/sdk/promise")),
+      ours("@agion/sdk/stream", importing("@agion/sdk/stream")),
       ours("@agion/sdk/testing", importing("@agion/sdk/testing"))
     ],
     { rounds: 7, batch: 1, batchesPerRound: 1 }

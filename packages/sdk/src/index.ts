@@ -1,6 +1,12 @@
 /** Governance inside an agent: governed calls, near decisions, right answers during outages, no event lost. */
 export { AgentClosed } from "./AgentClosed.ts"
-export { AgentConfig, ConfigMissing, type ModelConfig, type ResourceAccess } from "./AgentConfig.ts"
+export {
+  AgentConfig,
+  type ConfigError,
+  ConfigMissing,
+  type ModelConfig,
+  type ResourceAccess
+} from "./AgentConfig.ts"
 export { AgentHost, type HostedAgentOptions, type HostOptions } from "./AgentHost.ts"
 export * as AgionSdk from "./AgionSdk.ts"
 export * as Circuit from "./Circuit.ts"
