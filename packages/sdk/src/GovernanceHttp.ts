@@ -66,7 +66,7 @@ export interface GovernanceHttpOptions {
   readonly timeout?: Duration.Input
   /** All tries of a call. Default: 5 seconds. */
   readonly deadline?: Duration.Input
-  /** Repetitions of what may be repeated. Default: 2. */
+  /** Repetitions of what may be repeated; in the long run of one call in ten. Default: 2. */
   readonly retries?: number
 }
 
@@ -91,6 +91,8 @@ export class GovernanceHttp extends Context.Service<
     readonly ask: <A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>) => Effect.Effect<A, Translated<E>>
     /** Sends once. */
     readonly act: <A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>) => Effect.Effect<A, Translated<E>>
+    /** Any route: what only reads is repeated within the deadline, what writes when it was turned away with a 429. */
+    readonly call: <A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>) => Effect.Effect<A, Translated<E>>
     /** A check with what a cache needs; checks of one turn of the event loop travel together. */
     readonly check: (
       request: CheckRequest

@@ -1,6 +1,6 @@
 import { ActorId, type CheckRequest, ResourceId } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../src/index.ts"
 import { makeBatcher } from "../src/internal/CheckBatcher.ts"
@@ -142,12 +142,81 @@ describe("the platform over HTTP", () => {
     }).pipe(fresh())
   )
 
-  it.effect("Retry-After is waited for", () =>
+  it.effect.prop(
+    "Retry-After is waited for before each repetition, whatever the jitter",
+    [Schema.Literals(["1", "0.5"])],
+    ([retryAfter]) =>
+      Effect.gen(function* () {
+        const { http, platform } = yield* parts
+        platform.fault = { _tag: "Status", status: 503, retryAfter }
+        platform.arrived.length = 0
+        const fiber = yield* Effect.forkChild(Effect.exit(http.check(request(testUuid(1)))))
+        const tries: Array<number> = []
+        for (let at = 0; fiber.pollUnsafe() === undefined; at += 50) {
+          yield* TestClock.adjust("50 millis")
+          while (tries.length < paths(platform).length) tries.push(at)
+        }
+        assert.lengthOf(tries, 3)
+        for (const [n, at] of tries.entries())
+          if (n > 0) assert.isAtLeast(at - (tries[n - 1] ?? 0), Number(retryAfter) * 1000)
+        const error = errorOf(yield* Fiber.join(fiber))
+        assert.instanceOf(error, PlatformUnavailable)
+        assert.propertyVal(error, "kind", "status")
+      }).pipe(fresh()),
+    { arbitrary: { runs: 20 } }
+  )
+
+  it.effect("OUTAGE-1 to be told to come back too late is that refusal at once, and no outage", () =>
     Effect.gen(function* () {
       const { http, platform } = yield* parts
-      platform.fault = { _tag: "Status", status: 429, retryAfter: "2" }
-      const { waited } = yield* timed(http.check(request(testUuid(1))))
-      assert.isAtLeast(waited, 2000)
+      platform.fault = { _tag: "Status", status: 429, retryAfter: "20" }
+      const { exit, waited } = yield* timed(Effect.flip(http.check(request(testUuid(1)))))
+      assert.isTrue(exit._tag === "Success" && exit.value instanceof PlatformRefused)
+      assert.deepInclude(exit._tag === "Success" ? exit.value : {}, { status: 429, retryAfterMs: 20_000 })
+      assert.isAtMost(waited, 200)
+    }).pipe(fresh())
+  )
+
+  it.effect("repetitions are a tenth of all calls in the long run", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Status", status: 503 }
+      platform.arrived.length = 0
+      const calls = 200
+      for (let n = 0; n < calls; n++) yield* timed(http.check(request(testUuid(1))))
+      const repeated = paths(platform).length - calls
+      // Ten were saved up.
+      assert.isAtLeast(repeated, calls / 10)
+      assert.isAtMost(repeated, calls / 10 + 10)
+    }).pipe(fresh())
+  )
+
+  it.effect("of any route what reads is repeated, what writes only when it was turned away", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      const score = http.call((api) =>
+        api.trust.score({ params: { entityId: ActorId.make("agent-1") }, query: {} })
+      )
+      const evaluate = http.call((api) =>
+        api.trust.evaluate({
+          payload: {
+            entityId: ActorId.make("agent-1"),
+            entityType: "agent",
+            eventType: "negative",
+            impact: -5,
+            description: "left a door open"
+          }
+        })
+      )
+      const tries = function* (call: Effect.Effect<unknown, unknown>, status: number) {
+        platform.fault = { _tag: "Status", status }
+        platform.arrived.length = 0
+        yield* timed(call)
+        return platform.arrived.filter(({ path }) => path.startsWith("/trust")).length
+      }
+      assert.strictEqual(yield* tries(score, 503), 3)
+      assert.strictEqual(yield* tries(evaluate, 503), 1)
+      assert.isAbove(yield* tries(evaluate, 429), 1)
     }).pipe(fresh())
   )
 

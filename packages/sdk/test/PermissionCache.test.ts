@@ -490,8 +490,8 @@ describe("outages", () => {
       const { cache, platform } = yield* ready
       platform.trust(agent, 99)
       yield* cache.check({ resourceId: testUuid(9) })
-      for (const status of [400, 401, 403, 404, 422, 500]) {
-        platform.fault = { _tag: "Status", status }
+      for (const status of [400, 401, 403, 404, 422, 429, 500]) {
+        platform.fault = { _tag: "Status", status, ...(status === 429 ? { retryAfter: "20" } : {}) }
         const error = yield* Effect.flip(cache.check({ resourceId: testUuid(700 + status) }))
         assert.deepInclude(error, { _tag: "PlatformRefused", status })
       }

@@ -5,6 +5,7 @@ import { type Headers, HttpClient, HttpClientError, HttpClientRequest } from "ef
 import {
   asRefusal,
   type CheckAnswer,
+  type GovernanceApi,
   GovernanceHttp,
   type GovernanceHttpOptions,
   PlatformRefused,
@@ -15,6 +16,7 @@ import { Settings, type SettingsShape } from "../Settings.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
 import { makeBatcher } from "./CheckBatcher.ts"
 import { contract, Line } from "./Contract.ts"
+import { type Monotonic, monotonic } from "./Monotonic.ts"
 import { isRecord } from "./OptionRules.ts"
 
 /** Milliseconds that a `Retry-After` asks for, seconds or a date; null when there is none. */
@@ -154,28 +156,48 @@ const timedOut = (after: Duration.Duration, url: string) =>
     url
   })
 
-/** How long to wait before repeating a call that failed so; undefined: repeating does not help. */
-const pauseAfter = (error: unknown): Duration.Duration | undefined => {
+/** A pause where none is asked for, milliseconds: half of it to half as long again. */
+const ownPause = 50
+
+/** Milliseconds to wait before repeating a call that failed so; undefined: repeating does not help. */
+const pauseAfter = (error: unknown, spread: number): number | undefined => {
+  // Not before the time that was asked for.
+  const later = (asked: number) => asked * (1 + spread / 2)
   if (error instanceof PlatformUnavailable) {
     if (error.kind === "breaker" || error.kind === "garbled") return undefined
-    return Duration.millis(error.retryAfterMs ?? 50)
+    return error.retryAfterMs === null ? ownPause * (0.5 + spread) : later(error.retryAfterMs)
   }
-  if (error instanceof PlatformRefused && error.status === 429)
-    return Duration.millis(error.retryAfterMs ?? 1000)
+  if (error instanceof PlatformRefused && error.status === 429) return later(error.retryAfterMs ?? 1000)
   return undefined
 }
 
-/** Repeats with the pause that an error asks for, or 50 ms, half as long or half as long again. */
-const retrying = (times: number) => {
-  const from = <A, E>(call: Effect.Effect<A, E>, left: number): Effect.Effect<A, E> =>
-    Effect.catch(call, (error) => {
-      const pause = left === 0 ? undefined : pauseAfter(error)
-      if (pause === undefined) return Effect.fail(error)
-      return Effect.flatMap(Random.next, (spread) =>
-        Effect.andThen(Effect.sleep(Duration.times(pause, 0.5 + spread)), from(call, left - 1))
-      )
+/** Repetitions in tenths: those that there are at the start, and the most that are saved up. */
+const saved = 100
+
+/** Repeats calls within a deadline, in the long run one in ten: more would keep a platform down that comes back. */
+const makeRepeat = (options: {
+  readonly times: number
+  readonly deadlineMs: number
+  readonly now: Monotonic
+}) => {
+  const { deadlineMs, now, times } = options
+  let budget = saved
+  return <A, E>(call: Effect.Effect<A, E>, mayRepeat: (error: E) => boolean): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      budget = Math.min(saved, budget + 1)
+      const endsAt = now() + deadlineMs
+      const from = (left: number): Effect.Effect<A, E> =>
+        Effect.catch(call, (error) =>
+          Effect.flatMap(Random.next, (spread) => {
+            const pause = left === 0 || !mayRepeat(error) ? undefined : pauseAfter(error, spread)
+            // What cannot be repeated in time is what it is, and no time-out.
+            if (pause === undefined || now() + pause >= endsAt || budget < 10) return Effect.fail(error)
+            budget -= 10
+            return Effect.andThen(Effect.sleep(pause), from(left - 1))
+          })
+        )
+      return from(times)
     })
-  return <A, E>(call: Effect.Effect<A, E>) => from(call, times)
 }
 
 const epochOf = (headers: Headers.Headers): number | null => {
@@ -224,19 +246,25 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
   const client = quiet(yield* HttpClient.HttpClient)
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
   const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
-  const repeat = retrying(options.retries ?? 2)
+  const repeat = makeRepeat({
+    times: options.retries ?? 2,
+    deadlineMs: Duration.toMillis(deadline),
+    now: monotonic(yield* Effect.clockWith(Effect.succeed))
+  })
   // An address may hold a password; its origin does not.
   const { origin } = new URL(settings.gatewayUrl)
   const line = transport(client, settings, origin)
   const api = yield* contract
 
-  const act: GovernanceHttp["Service"]["act"] = (f) =>
+  /** One try; `sent` hears of the request. */
+  const attempt = <A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>, sent: (method: string) => void) =>
     Effect.timeoutOrElse(
       Effect.suspend(() => {
         let isSent = false
-        const noted = HttpClient.tapRequest(line, () =>
+        const noted = HttpClient.tapRequest(line, ({ method }) =>
           Effect.sync(() => {
             isSent = true
+            sent(method)
           })
         )
         return Effect.provideService(
@@ -250,10 +278,23 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
         orElse: () => Effect.fail(timedOut(timeout, origin))
       }
     )
-  const ask: GovernanceHttp["Service"]["ask"] = (f) =>
-    Effect.timeoutOrElse(repeat(act(f)), {
+  const inTime = <A, E>(call: Effect.Effect<A, E>) =>
+    Effect.timeoutOrElse(call, {
       duration: deadline,
       orElse: () => Effect.fail(timedOut(deadline, origin))
+    })
+  const act: GovernanceHttp["Service"]["act"] = (f) => attempt(f, () => {})
+  const ask: GovernanceHttp["Service"]["ask"] = (f) => inTime(repeat(act(f), () => true))
+  const call: GovernanceHttp["Service"]["call"] = (f) =>
+    Effect.suspend(() => {
+      let isRead = true
+      const tried = attempt(f, (method) => {
+        if (method !== "GET") isRead = false
+      })
+      // What was turned away was not done.
+      return inTime(
+        repeat(tried, (error) => isRead || (error instanceof PlatformRefused && error.status === 429))
+      )
     })
 
   const single = (request: CheckRequest) =>
@@ -283,6 +324,7 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
   return GovernanceHttp.of({
     ask,
     act,
+    call,
     check: (request) => {
       const asked: CheckRequest = { ...request, fields: "entry" }
       const refused = unsendable(CheckRequest, asked)

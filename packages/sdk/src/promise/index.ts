@@ -342,7 +342,7 @@ export class Agion implements AsyncDisposable {
     return this.#run(this.#cache.holdResources(resourceIds))
   }
 
-  /** Any route of the contract; repeated when the platform does not answer. */
+  /** Any route of the contract; what only reads is repeated when the platform does not answer, what writes is not. */
   async http<A, E>(f: (api: GovernanceApi) => Effect.Effect<A, E>): Promise<A> {
     Inputs.demand(Inputs.work, f, "f")
     const asking = (api: GovernanceApi): Effect.Effect<A, E> => {
@@ -350,7 +350,7 @@ export class Agion implements AsyncDisposable {
       Inputs.demand(Inputs.asked, asked, "f")
       return asked
     }
-    return this.#run(Context.get(this.#services, GovernanceHttp).ask(asking))
+    return this.#run(Context.get(this.#services, GovernanceHttp).call(asking))
   }
 
   /** Takes an event in; never fails for want of a platform. Throws `AgentClosed` after `close`. */
