@@ -1,6 +1,5 @@
 /** Time zones by their names in the IANA database: the ones that every part of the platform reads alike. */
 import { Schema } from "effect"
-import * as Wire from "./Wire.ts"
 
 /**
  * True for a name that this runtime knows: `UTC`, or area and place as in `Europe/Berlin`. An offset is none: it knows
@@ -46,7 +45,7 @@ export const timeZoneFault = (zone: string): string => {
   return `a time zone of the IANA database by its name, such as \`Europe/Berlin\`${meant}`
 }
 
-export const TimeZone = Wire.Name.check(
+export const TimeZone = Schema.String.check(
   Schema.makeFilter<string>((zone) => (isTimeZone(zone) ? undefined : timeZoneFault(zone)), {
     // Tests make such zones.
     arbitraryConstraint: { patterns: [{ source: "^(UTC|Europe/Berlin|America/New_York)$", flags: "" }] }

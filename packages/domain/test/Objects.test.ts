@@ -1,7 +1,7 @@
 /** Every object of the contract comes back from JSON as it was, and is snake_case there. */
 import * as domain from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Exit, Schema } from "effect"
+import { Arbitrary, Effect, Exit, Schema } from "effect"
 import { overJson, plain, values } from "./RoundTrip.ts"
 
 const trust = Object.entries(domain.Trust).map(([name, value]) => [`Trust.${name}`, value] as const)
@@ -36,6 +36,17 @@ describe("the contract", () => {
 })
 
 describe.each(schemas)("%s", (name, schema) => {
+  it.effect("tells tests which values are valid, so that they throw few away", () =>
+    Effect.gen(function* () {
+      const drawn = yield* Arbitrary.checkEffect(Arbitrary.schema(schema), () => Effect.succeed(true), {
+        runs: 50,
+        seed: 7
+      })
+      assert.strictEqual(drawn._tag, "Passed")
+      if (drawn._tag === "Passed") assert.isAtMost(drawn.discards, 5)
+    })
+  )
+
   it.prop(
     "comes back from JSON",
     [values(schema)],
