@@ -172,14 +172,24 @@ export class WriteAheadStore {
     this.storage = { mode: "memory", directory: this.options.directory, reason }
   }
 
+  /** True when it is memory and time to try the file again. */
+  get isDue(): boolean {
+    return this.mayResume(false)
+  }
+
+  private mayResume(insist: boolean): boolean {
+    const { diskBytes, directory, files } = this.options
+    if (this.storage.mode === "file" || directory === undefined) return false
+    return (files.elapsed() >= this.retryAt || (insist && this.slow)) && this.bytes < diskBytes * 0.9
+  }
+
   /**
    * When it is time to try the file again: keeps what is in memory, all of it with one write, and answers the
    * index of the first; 0 when it is not time, or failed. `insist` goes on with a slow disk at any time.
    */
   resume(drafts: () => ReadonlyArray<Draft>, insist = false): number {
-    const { directory, files, diskBytes } = this.options
-    if (this.storage.mode === "file" || directory === undefined) return 0
-    if ((files.elapsed() < this.retryAt && !(insist && this.slow)) || this.bytes >= diskBytes * 0.9) return 0
+    const { directory, files } = this.options
+    if (directory === undefined || !this.mayResume(insist)) return 0
     try {
       if (this.log === undefined) {
         files.makeFolder(directory)

@@ -264,6 +264,38 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect(
+    "EVENT-1 a program that never pauses is back in the file a tenth of a second after a slow write",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const platform = new FakePlatform()
+        platform.mode = "down"
+        const { events } = yield* start(platform, { files })
+        const publish = (n: number) => events.publishUnsafe("trust", trust(n))
+        publish(1)
+        files.writeMillis = 51
+        assert.strictEqual(publish(2), "durable", "this one was written, slowly")
+        files.writeMillis = 0
+        files.clock += 99
+        assert.strictEqual(publish(3), "memory", "the disk is left alone for so long")
+        files.clock += 1
+        assert.strictEqual(publish(4), "durable")
+        assert.strictEqual(publish(5), "durable")
+        const next = new FakePlatform()
+        const after = yield* start(next, { files: killed(files) })
+        yield* after.events.flush()
+        assert.deepStrictEqual(
+          next.field("agent_id"),
+          agents(1, 5),
+          "what was in memory as well, and in order"
+        )
+        platform.mode = "up"
+        yield* events.flush()
+        assert.deepStrictEqual(platform.field("agent_id"), agents(1, 5), "each of them once")
+      })
+  )
+
   it.effect("EVENT-1 a full disk loses nothing that is in memory, and is used again when it has room", () =>
     Effect.gen(function* () {
       const files = new MemoryFiles()

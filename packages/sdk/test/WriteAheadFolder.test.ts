@@ -19,8 +19,12 @@ describe("the folder of write-ahead logs", () => {
         yield* Effect.promise(() => end(child))
         const platform = yield* next(directory)
         const got = numbers(platform)
-        // It may have written more than it lived to say.
-        assert.deepStrictEqual(got.slice(0, told.length), told)
+        // It may have written more than it lived to say, and after a slow write what it had called `memory` too.
+        const sent = new Set(got)
+        assert.deepStrictEqual(
+          told.filter((n) => !sent.has(n)),
+          []
+        )
         assert.deepStrictEqual(
           got,
           Array.from({ length: got.length }, (_, i) => i + 1)

@@ -141,7 +141,7 @@ export class Outbox {
     if (isBuffered(publication, this.options.classes)) return this.buffer(publication.kind, publication.event)
     const entry = this.entry(publication)
     if (entry === undefined) return this.drop(publication.kind, tooLarge)
-    return this.placeEntry(entry, this.store.appendOne(entry.lane, entry.body))
+    return this.placeEntry(entry, this.append(entry.lane, entry.body))
   }
 
   /** This start, as records name it. */
@@ -165,7 +165,7 @@ export class Outbox {
     this.sequence += events.length
     this.published += events.length + (report === null ? 0 : 1)
     const lane = events.length === 0 ? 1 : report === null ? 0 : bothLanes
-    const index = this.store.appendOne(lane, body)
+    const index = this.append(lane, body)
     const item: CallEnd.CallRecord = { ...stamp, ...this.who, end }
     const told = report === null ? "durable" : this.place([report], this.reports, item, index, body)
     return events.length === 0 ? told : worse(told, this.place(events, this.events, item, index, body))
@@ -190,10 +190,28 @@ export class Outbox {
         worst = this.drop(publication.kind, unencodable(error))
       }
     }
-    const first = entries.length === 0 ? 0 : this.store.append(entries)
+    const first = entries.length === 0 ? 0 : this.appendAll(entries)
     for (const [i, entry] of entries.entries())
       worst = worse(worst, this.placeEntry(entry, first === 0 ? 0 : first + i))
     return worst
+  }
+
+  /** Writes one record; answers its index, or 0 while the file is away. */
+  private append(lane: number, body: string): number {
+    const index = this.store.appendOne(lane, body)
+    return index === 0 && this.isBack() ? this.store.appendOne(lane, body) : index
+  }
+
+  private appendAll(entries: ReadonlyArray<Entry>): number {
+    const index = this.store.append(entries)
+    return index === 0 && this.isBack() ? this.store.append(entries) : index
+  }
+
+  /** Tries the file again when it is time: a program that publishes without a pause leaves nobody else to do it. */
+  private isBack(): boolean {
+    if (!this.store.isDue) return false
+    this.resume()
+    return this.store.state.mode === "file"
   }
 
   /** A durable event, encoded; undefined when it is too large. */
@@ -476,7 +494,7 @@ export class Outbox {
     const body = Records.bodyOf(item)
     if (this.reports.bytes + body.length > this.options.memoryBytes) return
     this.published += 1
-    this.place(["audit"], this.reports, item, this.store.appendOne(1, body), body)
+    this.place(["audit"], this.reports, item, this.append(1, body), body)
     this.drops.clear()
     this.toldDamage = damaged
     this.toldUnknown = unknown
