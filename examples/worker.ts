@@ -1,14 +1,14 @@
 /**
  * A worker that runs until it is told to stop: jobs from a Redis stream, each a governed call, and `GET /health`.
  *
- * SIGTERM lets it finish the job in hand, sends the events that wait, and closes. After a crash its next start
- * sends what was left of them, and takes up the jobs that were not done.
+ * SIGTERM lets it finish the job in hand, sends the events that wait, closes, and exits with 0: a supervisor sees no
+ * failure. After a crash its next start sends what was left of them, and takes up the jobs that were not done.
  */
 import { OrganizationId } from "@agion/domain"
 import { Redis, RedisStream } from "@agion/redis"
 import { AgionSdk, GovernanceHttp, governed, Health } from "@agion/sdk"
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Stream } from "effect"
+import { Config, Console, Effect, Layer, Runtime, Stream } from "effect"
 
 const askModel = (prompt: string) => Effect.succeed(`an answer to "${prompt}"`)
 
@@ -51,5 +51,7 @@ const health = Layer.unwrap(
 
 worker.pipe(
   Effect.provide([redis, health.pipe(Layer.provideMerge(AgionSdk.layerConfig))]),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({
+    teardown: (exit, end) => Runtime.defaultTeardown(exit, (code) => end(code === 130 ? 0 : code))
+  })
 )

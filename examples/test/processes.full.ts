@@ -99,7 +99,7 @@ describe("a worker", () => {
       ({ status }) => status === 200
     )
     assert.deepInclude(await health.json(), { agentId: "worker-1", status: "ok", ready: true })
-    await first.end("SIGTERM")
+    assert.strictEqual(await first.end("SIGTERM"), 0)
     await becomes("two successes", successes, (all) => all.length >= 2)
 
     const second = worker()

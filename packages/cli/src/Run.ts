@@ -89,7 +89,7 @@ const running = (
       Effect.mapError(explain(server.url))
     )
     yield* announce(options, server.url, redis.url)
-    return yield* Effect.never
+    return yield* untilTold
   }).pipe(
     Effect.scoped,
     Effect.provide(
@@ -104,6 +104,13 @@ const running = (
     ),
     Effect.mapError((error) => notStarted(options, error))
   )
+
+/** Runs until it is interrupted, which from then on is no failure: supervisors take any other exit code for one. */
+const untilTold = Effect.onInterrupt(Effect.never, () =>
+  Effect.sync(() => {
+    process.exitCode = 0
+  })
+)
 
 /** Why a platform did not start, and what to do. */
 const notStarted = (options: RunOptions, error: unknown): CommandFailed => {

@@ -1,9 +1,12 @@
 #!/usr/bin/env -S node --conditions=@agion/source
-/** The process behind `agion`: runs a command, prints its failure as one line, exits with 1. */
+/**
+ * The process behind `agion`: runs a command, prints its failure as one line, exits with 1. A platform that was ready
+ * and is told to end (SIGTERM, SIGINT) exits with 0; any other command that is interrupted, with 130.
+ */
 // By file: the package's index imports clients of Redis, too, and takes most of a second.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Layer, Logger } from "effect"
+import { Effect, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
 import { agion } from "./Cli.ts"
 import { version } from "./Version.ts"
@@ -25,5 +28,8 @@ agion.pipe(
     })
   ),
   Effect.provide(Layer.mergeAll(NodeServices.layer, logs)),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({
+    teardown: (exit, end) =>
+      Runtime.defaultTeardown(exit, (code) => end(code === 130 ? Number(process.exitCode ?? code) : code))
+  })
 )

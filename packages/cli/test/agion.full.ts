@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -180,6 +181,13 @@ describe("agion dev", () => {
     running?.child.kill("SIGKILL")
   })
   const url = () => running?.url ?? ""
+
+  it.each(["SIGTERM", "SIGINT"] as const)("ends in order on %s, and exits with 0", async (signal) => {
+    const { child } = await dev()
+    const ended = once(child, "exit")
+    child.kill(signal)
+    assert.deepStrictEqual(await ended, [0, null])
+  })
 
   const post = async (path: string, body: object): Promise<Record<string, unknown>> => {
     const response = await fetch(`${url()}/api/v1${path}`, {
