@@ -67,9 +67,20 @@ const sentence = (url: string, error: unknown): string => {
   return String(error)
 }
 
+/** True for an http or https address. */
+export const isHttp = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
+
 /** Runs a command against the platform that the flags name. */
 export const withPlatform = <A, E>(
   options: PlatformOptions,
   run: Effect.Effect<A, E, Platform>
 ): Effect.Effect<A, CommandFailed> =>
-  run.pipe(Effect.provide(Platform.layer(options)), Effect.mapError(explain(options.url)))
+  isHttp(options.url)
+    ? run.pipe(Effect.provide(Platform.layer(options)), Effect.mapError(explain(options.url)))
+    : Effect.fail(
+        new CommandFailed({
+          message:
+            `\`${options.url}\` is no http or https address; name the platform's with --url or ` +
+            "AGION_GATEWAY_URL, such as `http://127.0.0.1:8080`"
+        })
+      )

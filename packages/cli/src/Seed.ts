@@ -95,11 +95,11 @@ const parse = (text: string, file: string): Effect.Effect<Parsed, CommandFailed>
   Effect.suspend(() => {
     if (new TextEncoder().encode(text).length > maxBytes) return fault(file, `larger than ${maxBytes} bytes`)
     const lines = new LineCounter()
-    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
+    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false })
     const error = document.errors[0]
     if (error !== undefined) {
       const { line, col } = lines.linePos(error.pos[0])
-      return fault(file, `line ${line}, column ${col}: ${error.message.split("\n")[0]}`)
+      return fault(file, `line ${line}, column ${col}: ${error.message}`)
     }
     let value: unknown
     try {

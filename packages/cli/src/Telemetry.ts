@@ -3,11 +3,9 @@ import { layerSampled } from "@agion/server"
 import { Config, Effect, Layer, Option } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
-import { CommandFailed } from "./Platform.ts"
+import { CommandFailed, isHttp } from "./Platform.ts"
 
 const text = (name: string) => Effect.map(Config.option(Config.String(name)), Option.getOrUndefined)
-
-const isHttp = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 
 const otlp = Effect.gen(function* () {
   const url = yield* text("OTEL_EXPORTER_OTLP_ENDPOINT")

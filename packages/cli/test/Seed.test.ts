@@ -47,6 +47,15 @@ policies:
   })
 )
 
+it.effect("a fault of YAML is told with its place, once", () =>
+  Effect.gen(function* () {
+    assert.strictEqual(
+      yield* faultOf("resources: []\nresources: []\n"),
+      "cannot read the seed `seed.yaml`: line 2, column 1: Map keys must be unique"
+    )
+  })
+)
+
 it.effect("a misspelt key is refused with its place and the nearest name", () =>
   Effect.gen(function* () {
     const cases = [

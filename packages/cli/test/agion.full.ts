@@ -234,6 +234,14 @@ describe("agion dev", () => {
     assert.match(nobody.err, /^agion: .*nobody/)
     const away = await agion(["approvals", "--url", "http://127.0.0.1:1"])
     assert.include(away.err, "no platform answers at `http://127.0.0.1:1`; start one with `agion dev`")
+    for (const nonsense of ["nonsense", "localhost:8080", "ftp://127.0.0.1"]) {
+      const { code, err } = await agion(["approvals", "--url", nonsense])
+      assert.strictEqual(code, 1)
+      assert.include(
+        err,
+        `agion: \`${nonsense}\` is no http or https address; name the platform's with --url`
+      )
+    }
   })
 
   it("a second process on the same folder is refused and told who holds it", async () => {

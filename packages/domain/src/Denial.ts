@@ -29,7 +29,7 @@ export const Denial = Wire.struct({
   needed: Schema.NullOr(Schema.String),
   /** Milliseconds after which asking again makes sense; null when waiting alone does not help. */
   retryAfterMs: Schema.NullOr(Schema.Int),
-  /** What would allow it. */
+  /** What would allow it; null when that cannot be told, as of a policy that denies. */
   remedy: Schema.NullOr(
     Schema.Literals([
       "request_approval",

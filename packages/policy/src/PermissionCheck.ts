@@ -352,7 +352,8 @@ const ofPolicies = (verdict: PolicyVerdict): Refusal | null => {
   const name = first?.name ?? "unknown"
   const subjects = said.map((reason) => String(reason.id))
   return verdict.decision === "deny"
-    ? refuse("policy", `Policy violation: ${name}`, first?.message ?? null, null, "smaller_request", subjects)
+    ? // Only who wrote the policy knows what it would allow.
+      refuse("policy", `Policy violation: ${name}`, first?.message ?? null, null, null, subjects)
     : refuse(
         "policy",
         `Approval required: ${name}`,

@@ -246,7 +246,8 @@ const denialOf = (step: "policy" | "dlp", seen: string | null, subjects: Readonl
   seen,
   needed: null,
   retryAfterMs: null,
-  remedy: step === "dlp" ? "change_content" : "smaller_request",
+  // What a policy would allow only who wrote it knows.
+  remedy: step === "dlp" ? "change_content" : null,
   subjects
 })
 
