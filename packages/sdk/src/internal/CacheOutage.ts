@@ -2,16 +2,20 @@
 import type { Outage } from "@agion/policy"
 import { type Decision, without } from "../Decision.ts"
 import type { CheckInput } from "../PermissionCache.ts"
+import type { ActorTrust } from "../TrustTracker.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { redecide } from "./CacheJudgement.ts"
 import { actorOf, find, keyOf, observed, type Parts } from "./CacheParts.ts"
-import { degradedOf, organizationOf } from "./CacheState.ts"
+import { degradedOf, noteDegraded, organizationOf } from "./CacheState.ts"
 
 const onlyPlatform = "Platform unavailable: only it can judge this call"
 
 /** A denial during an outage. */
 const denied = (rule: string, reason: string, held: Partial<Decision>): Decision =>
   without({ allowed: false, reason, mode: "normal", source: "outage", rule }, held)
+
+/** How many degraded calls an actor has in five minutes (OUTAGE-3). */
+const budgetOf = ({ signed }: ActorTrust): number => signed?.degradedCalls ?? 20
 
 /** What the agent holds about a call while the platform is away. */
 const outageFacts = (
@@ -43,7 +47,7 @@ const outageFacts = (
       : null,
     trust: stands ? { score: signed.score, signedAt: Math.max(signed.seenAt, confirmed) } : null,
     open: degraded.open,
-    budget: (signed?.degradedCalls ?? 20) - degraded.calls.length
+    budget: budgetOf(actor) - degraded.calls.length
   }
 }
 
@@ -71,7 +75,8 @@ export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decisi
   }
   const facts = outageFacts(parts, input, entry, now)
   const outcome = parts.failure.decide(facts)
-  const degraded = degradedOf(parts.state, actorOf(parts, keyOf(parts, input)), now)
+  const actor = actorOf(parts, keyOf(parts, input))
+  const degraded = degradedOf(parts.state, actor, now)
   if (outcome._tag === "Denied") {
     if (outcome.rule === "low_trust") degraded.open = false
     return observed(parts, denied(outcome.rule, outcome.reason, held))
@@ -86,8 +91,7 @@ export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decisi
   if (mode === "stale") parts.state.counters.stale++
   else {
     parts.state.counters.degraded++
-    degraded.open = true
-    degraded.calls.push(now)
+    noteDegraded(degraded, budgetOf(actor), now)
   }
   return decision
 }

@@ -38,7 +38,7 @@ export interface Flight {
 /** Degraded mode of one actor (OUTAGE-2, OUTAGE-3). */
 export interface DegradedState {
   open: boolean
-  /** When degraded calls were let through, oldest first. */
+  /** When degraded calls were let through, oldest first; of the last ones as many as the budget has. */
   readonly calls: Array<number>
 }
 
@@ -122,9 +122,11 @@ export const forgetAll = (state: CacheState, organizationId: string, isFirst = f
     entry.expiresAt = expired
     if (entry.standing === "held") entry.standing = "forgotten"
   }
-  for (const id of state.resources.keys())
+  for (const [id, { view }] of state.resources) {
+    if (view["organization_id"] !== organizationId) continue
     if (isFirst && state.wanted.has(id)) state.early.add(id)
     else state.resources.delete(id)
+  }
   if (state.wanted.size > 0) state.onRecordsDue()
 }
 
@@ -226,6 +228,13 @@ export const takePush = (
 /** The line is down. */
 export const takeLost = (state: CacheState, organizationId: string): void => {
   onLost(organizationOf(state, organizationId))
+}
+
+/** Notes a degraded call. More of them than the budget has say no more than that it is spent. */
+export const noteDegraded = (degraded: DegradedState, budget: number, now: number): void => {
+  degraded.open = true
+  degraded.calls.push(now)
+  while (degraded.calls.length > budget) degraded.calls.shift()
 }
 
 /** Degraded calls let through within the last five minutes. */
