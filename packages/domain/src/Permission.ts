@@ -140,6 +140,11 @@ export const Revoke = Wire.struct({ revokedBy: Wire.Name, reason: Wire.Text })
 
 /** Reports what a call used; the same `eventId` counts once. */
 export const ReportUsage = Wire.struct({
+  /**
+   * The `idempotencyKey` of a reservation whose answer was lost. Where it was made, it is settled by these amounts
+   * instead, or given back by a `requestCount` of 0.
+   */
+  reservationKey: Wire.optional(Wire.Name),
   requestCount: Wire.optional(Count),
   tokenCount: Wire.optional(Count),
   costUsd: Wire.optional(Usd),

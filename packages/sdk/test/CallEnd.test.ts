@@ -27,6 +27,7 @@ const End = Schema.Struct({
   ending: Schema.Literals(["succeeded", "failed", "died", "timed out", "interrupted"]),
   problem: Schema.String,
   reservationId: Schema.NullOr(Schema.NonEmptyString),
+  lostKey: Schema.NullOr(Schema.NonEmptyString),
   tokens: Schema.Number,
   costUsd: Schema.Number,
   policies: Schema.Array(Schema.String),

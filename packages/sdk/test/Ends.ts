@@ -16,6 +16,7 @@ export const ended = (said: Partial<CallEnd> = {}): CallEnd => ({
   ending: "succeeded",
   problem: "",
   reservationId: null,
+  lostKey: null,
   tokens: 12,
   costUsd: 0.5,
   policies: [],

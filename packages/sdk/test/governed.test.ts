@@ -6,6 +6,7 @@ import {
   CallTimedOut,
   denialsAsValues,
   EventBuffer,
+  type Governance,
   type GovernedCall,
   governed,
   PermissionCache,
@@ -14,7 +15,7 @@ import {
   TrustTracker
 } from "../src/index.ts"
 import { governedStream } from "../src/stream.ts"
-import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { AgionTest, type Fault, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
 const model = testUuid(1)
@@ -229,6 +230,79 @@ describe("limits", () => {
       assert.include(error.message, "ask for less")
     }).pipe(fresh())
   )
+
+  describe("a reservation whose answer was lost", () => {
+    /** An agent whose platform is lost to it as it reserves, and what the platform holds once it is back. */
+    const lostAt = (fault: Fault, call: Effect.Effect<unknown, unknown, Governance>) =>
+      Effect.gen(function* () {
+        const platform = yield* ready({ tokenLimitPerDay: 1000 })
+        platform.grant(agent, model, "write", { tokenLimitPerDay: 1000 })
+        const cache = yield* PermissionCache
+        yield* cache.preload([{ resourceId: model }, { resourceId: model, permissionType: "write" }])
+        platform.fault = fault
+        const fiber = yield* Effect.forkChild(Effect.exit(call), { startImmediately: true })
+        for (let i = 0; i < 40 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+        const exit = yield* Fiber.join(fiber)
+        platform.fault = { _tag: "None" }
+        yield* TestClock.adjust("1 minute")
+        yield* flush
+        const reserved = [...platform.reservations.values()].map(({ state, tokens }) => [state, tokens])
+        const used = (type: "use" | "write") => {
+          const { currentDayRequests, currentDayTokens } =
+            platform.grantOf(agent, model, type)?.usageTracking ?? {}
+          return [currentDayRequests, currentDayTokens]
+        }
+        return { exit, reserved, used }
+      })
+    const options = { estimate: { tokens: 500 }, usage: () => ({ tokens: 4 }) }
+
+    it.effect("LIMIT-3 OUTAGE-2 of a call that went on stale is settled, and not charged a second time", () =>
+      Effect.gen(function* () {
+        const { exit, reserved, used } = yield* lostAt(
+          { _tag: "Lose" },
+          Effect.void.pipe(governed("chat", model, options))
+        )
+        assert.isTrue(Exit.isSuccess(exit))
+        assert.deepStrictEqual(reserved, [["settled", 4]])
+        assert.deepStrictEqual(used("use"), [1, 4])
+      }).pipe(fresh())
+    )
+
+    it.effect("LIMIT-3 OUTAGE-2 and that never arrived: what the call used is charged", () =>
+      Effect.gen(function* () {
+        const { exit, reserved, used } = yield* lostAt(
+          { _tag: "Refuse" },
+          Effect.void.pipe(governed("chat", model, options))
+        )
+        assert.isTrue(Exit.isSuccess(exit))
+        assert.deepStrictEqual(reserved, [])
+        assert.deepStrictEqual(used("use"), [1, 4])
+      }).pipe(fresh())
+    )
+
+    it.effect("GOVERN-2 OUTAGE-3 of a call that was refused is given back", () =>
+      Effect.gen(function* () {
+        const { exit, reserved, used } = yield* lostAt(
+          { _tag: "Lose" },
+          Effect.void.pipe(governed("chat", model, { ...options, permission: "write" }))
+        )
+        assert.isTrue(Exit.isFailure(exit))
+        assert.deepStrictEqual(reserved, [["released", 500]])
+        assert.deepStrictEqual(used("write")[1], 0)
+      }).pipe(fresh())
+    )
+
+    it.effect("GOVERN-2 of a caller that went away is given back", () =>
+      Effect.gen(function* () {
+        const { reserved, used } = yield* lostAt(
+          { _tag: "Lose" },
+          Effect.void.pipe(governed("chat", model, options), Effect.timeoutOption("10 millis"))
+        )
+        assert.deepStrictEqual(reserved, [["released", 500]])
+        assert.deepStrictEqual(used("use")[1], 0)
+      }).pipe(fresh())
+    )
+  })
 
   it.effect("LIMIT-6 calls that wait for each other's first check reserve each for itself", () =>
     Effect.gen(function* () {

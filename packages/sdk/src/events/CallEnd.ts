@@ -30,6 +30,8 @@ export interface CallEnd {
   readonly problem: string
   /** The reservation that is settled; null: nothing was reserved. */
   readonly reservationId: string | null
+  /** The key of a reservation whose answer was lost, so that it may be made or not; null: there is none. */
+  readonly lostKey: string | null
   readonly tokens: number
   /** US dollars. */
   readonly costUsd: number
@@ -145,11 +147,12 @@ export const trustContextOf = (end: CallEnd): Readonly<Record<string, string>> =
 export const usageOf = (
   end: CallEnd
 ): Extract<Publication, { readonly kind: "usage" | "settlement" }> | null => {
-  const { costUsd, permissionId, reservationId, tokens } = end
+  const { costUsd, lostKey, permissionId, reservationId, tokens } = end
   if (reservationId !== null)
     return { kind: "settlement", event: { reservationId, requests: 1, tokens, costUsd } }
   if (permissionId === null) return null
-  return { kind: "usage", event: { permissionId, requestCount: 1, tokenCount: tokens, costUsd } }
+  const event = { permissionId, requestCount: 1, tokenCount: tokens, costUsd }
+  return { kind: "usage", event: lostKey === null ? event : { ...event, reservationKey: lostKey } }
 }
 
 /** The kind of what `usageOf` answers, without making it. */
@@ -214,10 +217,10 @@ export const prefixOf = (who: Omit<CallRecord, "end" | keyof CallStamp>): string
 
 /** What few calls have, as JSON; empty for the others. */
 const restOf = (end: CallEnd): string => {
-  const { isDecisionTold, observed, policies, problem, traceparent } = end
+  const { isDecisionTold, lostKey, observed, policies, problem, traceparent } = end
   const isPlain = problem === "" && observed === null && policies.length === 0 && !isDecisionTold
-  if (isPlain && traceparent === undefined) return ""
-  return JSON.stringify({ problem, observed, policies, isDecisionTold, traceparent })
+  if (isPlain && traceparent === undefined && lostKey === null) return ""
+  return JSON.stringify({ problem, observed, policies, isDecisionTold, lostKey, traceparent })
 }
 
 /** The body of a record in a file: `length:value` for each field, in a fixed order. */
@@ -239,13 +242,14 @@ const fieldsOf = (body: string): ReadonlyArray<string> | undefined => {
   return fields
 }
 
-type Rest = Pick<CallEnd, "problem" | "observed" | "policies" | "isDecisionTold" | "traceparent">
+type Rest = Pick<CallEnd, "problem" | "observed" | "policies" | "isDecisionTold" | "lostKey" | "traceparent">
 
 const noRest: Rest = {
   problem: "",
   observed: null,
   policies: none,
-  isDecisionTold: false
+  isDecisionTold: false,
+  lostKey: null
 }
 
 /** The record of a body; undefined when it is none, or of a later version. */

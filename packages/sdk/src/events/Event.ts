@@ -48,6 +48,8 @@ export type DecisionInput = Input<Streams.DecisionEvent>
 /** What a call used that was not reserved. */
 export interface UsageInput extends Pick<EventHead, "eventId" | "timestamp"> {
   readonly permissionId: string
+  /** The key of a reservation whose answer was lost: where it was made, it is settled, or given back by 0 requests. */
+  readonly reservationKey?: string
   /** Default: 1. */
   readonly requestCount?: number
   /** Default: 0. */
@@ -355,7 +357,7 @@ export const encodeReport = (publication: Publication, stamp: Stamp): Report => 
   const { eventId } = stamp
   switch (publication.kind) {
     case "usage": {
-      const { permissionId, requestCount, tokenCount, costUsd } = publication.event
+      const { permissionId, requestCount, reservationKey, tokenCount, costUsd } = publication.event
       return {
         kind: "usage",
         eventId,
@@ -364,6 +366,7 @@ export const encodeReport = (publication: Publication, stamp: Stamp): Report => 
           request_count: count(requestCount),
           token_count: count(tokenCount),
           cost_usd: amount(costUsd),
+          reservation_key: reservationKey,
           event_id: eventId,
           occurred_at: stamp.timestamp
         })

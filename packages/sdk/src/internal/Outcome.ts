@@ -15,7 +15,10 @@ import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
 
 /** Amounts held at the platform for a call. */
 export interface Held {
-  readonly reservationId: string
+  /** Null: the answer was lost, and they may be held or not. */
+  readonly reservationId: string | null
+  /** The key that they were asked for by. */
+  readonly key: string
   readonly tokens: number
   readonly costUsd: number
 }
@@ -178,6 +181,7 @@ export const end = (
     ending,
     problem: problemOf(parts, call, ending, exit),
     reservationId: held === null ? null : held.reservationId,
+    lostKey: held === null || held.reservationId !== null ? null : held.key,
     tokens: charge.tokens,
     costUsd: charge.costUsd,
     isDecisionTold: isRecordedBefore(decision)
@@ -196,8 +200,22 @@ export const end = (
 export const release = (parts: Reporting, permit: Permit): void => {
   if (permit.ended) return
   permit.ended = true
-  if (permit.held !== null)
-    parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId: permit.held.reservationId } }])
+  if (permit.held !== null) giveBack(parts, permit.held, permit.decision.permissionId)
+}
+
+/** Gives back what is held, or may be; a key without its permission names nothing. */
+export const giveBack = (
+  parts: Pick<Reporting, "events">,
+  { key, reservationId }: Pick<Held, "key" | "reservationId">,
+  permissionId: string | null
+): void => {
+  if (reservationId !== null) {
+    parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId } }])
+    return
+  }
+  if (permissionId === null) return
+  const nothing = { requestCount: 0, tokenCount: 0, costUsd: 0 }
+  parts.events.publishAllUnsafe([{ kind: "usage", event: { permissionId, reservationKey: key, ...nothing } }])
 }
 
 const remembersAtMost = 10_000

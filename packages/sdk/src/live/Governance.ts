@@ -24,6 +24,7 @@ import {
 } from "../internal/Call.ts"
 import {
   end,
+  giveBack,
   type Held,
   type Permit,
   type Reporting,
@@ -133,6 +134,9 @@ const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Perm
     const estimate = call.estimate ?? {}
     const costUsd = costOf(parts, call.options, estimate, entry)
     const askedAt = parts.cache.nowUnsafe()
+    // Of this message alone: another call of the same execution is charged for itself.
+    const key = parts.newId()
+    const lost: Held = { reservationId: null, key, tokens: estimate.tokens ?? 0, costUsd: costUsd ?? 0 }
     const asking = parts.http.reserve({
       organizationId: settings.organizationId,
       actorId: ActorId.make(settings.agentId),
@@ -147,35 +151,48 @@ const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Perm
         ...(costUsd === undefined ? {} : { costUsd })
       },
       ttlMs: reservedFor(call),
-      // Of this message alone: another call of the same execution is charged for itself.
-      idempotencyKey: parts.newId()
+      idempotencyKey: key
     })
-    return unabandoned(parts, restore, asking).pipe(
+    return unabandoned(parts, restore, asking, call, key).pipe(
       Effect.matchEffect({
-        onSuccess: (answer) => reserved(parts, call, answer, askedAt),
+        onSuccess: (answer) => reserved(parts, call, answer, key, askedAt),
         onFailure: (error) =>
           error instanceof PlatformUnavailable
-            ? permitted(parts, call, parts.cache.outageUnsafe(call.input, true), null)
+            ? Effect.tapError(permitted(parts, call, parts.cache.outageUnsafe(call.input, true), lost), () =>
+                Effect.sync(() => forget(parts, call, key, error))
+              )
             : refuse(parts, call, unaskable(call, error), null)
       })
     )
   })
 
+/** The answer was lost, and nothing will run: what the platform may hold is given back. An open breaker sent nothing. */
+const forget = (parts: Parts, call: Call, key: string, error: PlatformUnavailable): void => {
+  if (error.kind === "breaker") return
+  const permissionId = parts.cache.heldUnsafe(call.input)?.facts?.permissionId ?? null
+  giveBack(parts, { reservationId: null, key }, permissionId)
+}
+
 /** A caller that goes away while the platform reserves leaves a reservation behind: it is given back. */
 const unabandoned = (
   parts: Parts,
   restore: Restore,
-  asking: Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused>
+  asking: Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused>,
+  call: Call,
+  key: string
 ): Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused> =>
   Effect.suspend(() => {
     let abandoned = false
-    const giveBack = (answer: ReserveAnswer) => {
-      const id = answer.result.reservation?.id
-      if (abandoned && id !== undefined)
-        parts.events.publishAllUnsafe([{ kind: "release", event: { reservationId: id } }])
+    const answered = ({ result }: ReserveAnswer) => {
+      const id = result.reservation?.id
+      if (abandoned && id !== undefined) giveBack(parts, { reservationId: id, key }, null)
+    }
+    const unanswered = (error: PlatformUnavailable | PlatformRefused) => {
+      if (abandoned && error instanceof PlatformUnavailable) forget(parts, call, key, error)
     }
     return asking.pipe(
-      Effect.tap((answer) => Effect.sync(() => giveBack(answer))),
+      Effect.tap((answer) => Effect.sync(() => answered(answer))),
+      Effect.tapError((error) => Effect.sync(() => unanswered(error))),
       Effect.forkIn(parts.scope),
       Effect.flatMap((fiber) =>
         Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
@@ -191,6 +208,7 @@ const reserved = (
   parts: Parts,
   call: Call,
   answer: ReserveAnswer,
+  key: string,
   askedAt: number
 ): Effect.Effect<Permit, Denied> => {
   const decision = parts.cache.tookUnsafe(call.input, answer, askedAt)
@@ -200,6 +218,7 @@ const reserved = (
       ? null
       : {
           reservationId: reservation.id,
+          key,
           tokens: reservation.amounts.tokens,
           costUsd: reservation.amounts.costUsd
         }

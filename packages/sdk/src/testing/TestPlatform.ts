@@ -40,6 +40,8 @@ export type Fault =
   | { readonly _tag: "Refuse" }
   /** Requests are never answered. */
   | { readonly _tag: "Hang" }
+  /** Requests do their work, and their answers are lost. */
+  | { readonly _tag: "Lose" }
   | { readonly _tag: "Status"; readonly status: number; readonly retryAfter?: string }
   /** 200 with something that is no answer. */
   | { readonly _tag: "Garble" }

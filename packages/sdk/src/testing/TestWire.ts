@@ -10,6 +10,7 @@ import {
   epochHeader,
   Policy,
   PolicyBundle,
+  ReportUsage,
   ReserveRequest,
   Resource,
   SigningKeys,
@@ -122,6 +123,20 @@ const release = (platform: Platform, id: string): Answer => {
   return none
 }
 
+/** What a call used; closes the reservation that was made by its key instead, if one was. */
+const used = (platform: Platform, permissionId: string, usage: ReportUsage): Answer => {
+  const { costUsd, requestCount, reservationKey, tokenCount } = usage
+  const made = platform.reservedBy.get(JSON.stringify([permissionId, reservationKey]))?.reserved
+  if (made === undefined) {
+    platform.use(permissionId, requestCount ?? 1, tokenCount ?? 0, costUsd ?? 0)
+    return none
+  }
+  if (made.state !== "held") return none
+  return requestCount === 0
+    ? release(platform, made.id)
+    : settle(platform, made.id, { tokens: tokenCount ?? 0, cost_usd: costUsd ?? 0 })
+}
+
 const toJson = Schema.decodeUnknownSync(Schema.Json)
 
 const bundle = (platform: Platform, asked: Asked): Answer => {
@@ -216,9 +231,7 @@ const post = (platform: Platform, { path, body }: Asked): Answer => {
   if (path.endsWith("/settle")) return settle(platform, part(path, 3), body)
   if (path.endsWith("/release")) return release(platform, part(path, 3))
   if (path.endsWith("/usage")) {
-    const used = body as { request_count?: number; token_count?: number; cost_usd?: number }
-    platform.use(part(path, 2), used.request_count ?? 1, used.token_count ?? 0, used.cost_usd ?? 0)
-    return none
+    return used(platform, part(path, 2), Schema.decodeUnknownSync(ReportUsage)(body))
   }
   if (path === "/events") return events(platform, body)
   if (path === "/agents/register") return register(platform, body)
@@ -287,11 +300,15 @@ export const layerHttpClient = (platform: Platform): Layer.Layer<HttpClient.Http
       Effect.suspend(() => {
         const { fault } = platform
         const path = url.pathname.replace(/^\/api\/v1/, "")
+        const done = () =>
+          answer(platform, { method: request.method, path, body: bodyOf(request), headers: request.headers })
         switch (fault._tag) {
           case "Refuse":
             return Effect.fail(failed(request, "ECONNREFUSED"))
           case "Hang":
             return Effect.never
+          case "Lose":
+            return Effect.flatMap(Effect.sync(done), () => Effect.fail(failed(request, "ECONNRESET")))
           case "Garble":
             return Effect.succeed(
               HttpClientResponse.fromWeb(request, new Response("<html>", { status: 200 }))
@@ -308,18 +325,7 @@ export const layerHttpClient = (platform: Platform): Layer.Layer<HttpClient.Http
               )
             )
           case "None":
-            return Effect.map(Effect.yieldNow, () =>
-              respond(
-                platform,
-                request,
-                answer(platform, {
-                  method: request.method,
-                  path,
-                  body: bodyOf(request),
-                  headers: request.headers
-                })
-              )
-            )
+            return Effect.map(Effect.yieldNow, () => respond(platform, request, done()))
         }
       })
     )

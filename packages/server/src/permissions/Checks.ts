@@ -79,7 +79,10 @@ export class Checks extends Context.Service<
       caller: CallerInfo,
       id: ReservationId
     ) => Effect.Effect<void, ApiError.NotFound | ApiError.Conflict>
-    /** Adds what a call used; the same event id counts once. Answers whose it was. */
+    /**
+     * Adds what a call used; the same event id counts once. Closes the reservation that was made by its
+     * `reservationKey` instead, if one was. Answers whose it was.
+     */
     readonly use: (
       caller: CallerInfo,
       id: PermissionId,
@@ -299,6 +302,26 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
     )
   }
 
+  /** Closes a reservation by a report of what it used; one that is closed already has been told of. */
+  const close = Effect.fnUntraced(function* (
+    caller: CallerInfo,
+    id: PermissionId,
+    reservation: string,
+    usage: ReportUsage
+  ) {
+    const outcome = yield* dying(
+      usage.requestCount === 0
+        ? limits.release(reservation, caller)
+        : limits.settle(
+            reservation,
+            { tokens: usage.tokenCount ?? 0, costMicroUsd: microOrNull(usage.costUsd) ?? 0 },
+            caller
+          )
+    )
+    if (outcome._tag === "Missing") return yield* noPermission(id)
+    return outcome._tag === "Closed" ? yield* counted(outcome) : undefined
+  })
+
   const closed =
     (id: ReservationId, intended: "settled" | "released") =>
     (outcome: Limits.Closed): Closing => {
@@ -328,6 +351,10 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
       ).pipe(Effect.flatMap(closed(id, "settled"))),
     release: (caller, id) => Effect.flatMap(dying(limits.release(id, caller)), closed(id, "released")),
     use: Effect.fnUntraced(function* (caller, id, usage) {
+      if (usage.reservationKey != null) {
+        const made = yield* dying(limits.madeBy(id, usage.reservationKey))
+        if (made !== undefined) return yield* close(caller, id, made, usage)
+      }
       const outcome = yield* dying(
         limits.charge(
           id,
@@ -341,12 +368,14 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
           caller
         )
       )
-      if (outcome._tag === "Missing")
-        return yield* new ApiError.NotFound({ message: `there is no permission \`${id}\`` })
+      if (outcome._tag === "Missing") return yield* noPermission(id)
       return outcome._tag === "Charged" ? yield* counted(outcome) : undefined
     })
   })
 })
+
+const noPermission = (id: PermissionId) =>
+  new ApiError.NotFound({ message: `there is no permission \`${id}\`` })
 
 /** Counts what was decided. */
 const tallying = (meter: Meters) => {

@@ -127,6 +127,8 @@ export interface Limits {
     speaker: Speaker
   ) => Query<Closed>
   readonly release: (reservationId: string, speaker: Speaker) => Query<Closed>
+  /** The reservation of a permission that was made by a key; undefined: there is none. */
+  readonly madeBy: (permissionId: string, idempotencyKey: string) => Query<string | undefined>
   readonly read: (permissionIds: ReadonlyArray<string>) => Query<ReadonlyMap<string, ReadUsage>>
   /** What actors used today over all their permissions in an organization, in order. */
   readonly spends: (
@@ -261,6 +263,12 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
         sql<{ answer: Answer }>`SELECT agion_release(${reservationId}::uuid, ${speaker.organizationId}::text,
           ${speaker.agentId}::text) AS answer`,
         (rows) => toClosed(answer(rows))
+      ),
+    madeBy: (permissionId, idempotencyKey) =>
+      Effect.map(
+        sql<{ id: string }>`SELECT id FROM reservations
+          WHERE permission_id = ${permissionId}::uuid AND idempotency_key = ${idempotencyKey}`,
+        (rows) => rows[0]?.id
       ),
     read: (permissionIds) =>
       Effect.map(

@@ -244,6 +244,49 @@ export const checks = (it: It) => {
     })
   )
 
+  it.effect("LIMIT-3 what was reserved is not charged again by a report that knows it by its key alone", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
+      const reserve = (idempotency_key: string) =>
+        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens: 100 }, idempotency_key }))
+      const report = (reservation_key: string, more: object) =>
+        Effect.map(
+          platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key, ...more }),
+          ({ status }) => assert.strictEqual(status, 204)
+        )
+      const used = Effect.map(
+        platform.get(`/permissions/${s.permission.id}`),
+        ({ body }) => body.usage_tracking
+      )
+      const left = Effect.map(
+        check(s.organization, s.agent, s.model.id),
+        ({ constraints }) => constraints.remaining_tokens_today
+      )
+      yield* reserve("settled")
+      const event = { event_id: unique("event"), request_count: 1, token_count: 7, cost_usd: 0.25 }
+      for (let n = 0; n < 2; n++) yield* report("settled", event)
+      assert.deepInclude(yield* used, { total_requests: 1, total_tokens: 7, total_cost_usd: 0.25 })
+      assert.strictEqual(yield* left, 993)
+
+      const requests = (yield* used).total_requests
+      yield* reserve("released")
+      assert.strictEqual(yield* left, 893)
+      for (let n = 0; n < 2; n++) yield* report("released", { request_count: 0 })
+      assert.deepInclude(yield* used, { total_requests: requests, total_tokens: 7 })
+      assert.strictEqual(yield* left, 993)
+
+      // One that never arrived: the report is all there is.
+      for (let n = 0; n < 2; n++)
+        yield* report("nowhere", { ...event, event_id: `${event.event_id}-2`, token_count: 3 })
+      assert.deepInclude(yield* used, { total_requests: 2, total_tokens: 10 })
+      assertRefused(
+        yield* platform.post(`/permissions/${nowhere}/usage`, { reservation_key: "settled" }),
+        404
+      )
+    })
+  )
+
   it.effect("LIMIT-3 64 concurrent reservers never get past a limit", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform
