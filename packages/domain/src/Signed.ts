@@ -23,7 +23,7 @@ export const SignedPayload = Wire.struct({
   epoch: Schema.Int,
   issuedAt: Wire.Timestamp,
   expiresAt: Wire.Timestamp,
-  value: Schema.Json
+  value: Wire.OpenJson
 })
 export type SignedPayload = typeof SignedPayload.Type
 

@@ -222,7 +222,7 @@ export const DeadLetter = Wire.struct({
   stream: Schema.String,
   entryId: Schema.String,
   reason: Schema.String,
-  fields: json(Schema.Record(Schema.String, Schema.String)),
+  fields: json(Schema.Record(Wire.JsonKey, Schema.String)),
   timestamp: StreamTime
 })
 export type DeadLetter = typeof DeadLetter.Type
