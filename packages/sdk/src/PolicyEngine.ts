@@ -103,6 +103,13 @@ export interface PolicyEngineShape {
   readonly dlpFor: (obligations: ReadonlyArray<PolicySet.Obligation>) => Dlp.Dlp
   /** Rises with each swap; 0: no set has arrived. */
   readonly generationUnsafe: () => number
+  /**
+   * The set in force is what the platform has, as far as is known here. While it is not, what policies would say of a
+   * call is the platform's to say; with the platform away the set in force goes on deciding.
+   */
+  readonly isCurrentUnsafe: () => boolean
+  /** Says whether the platform may have another set than the one in force. */
+  readonly doubtUnsafe: (isDoubted: boolean) => void
   /** The same set and detectors, asked about the calls of another agent of the organization. */
   readonly forAgent: (agent: SettingsShape) => PolicyEngineShape
   /** Puts a set in force, at once and whole (POLICY-7). */

@@ -116,6 +116,8 @@ const remembered = (parts: Parts, question: Question, entry: CacheEntry): Decisi
   // GOVERN-8: what was answered for another call says nothing of a fact that is not held.
   if (question.platformOnly) return "context"
   const { input, judged } = question
+  // Nor does it of one that policies unknown here may look into (FRESH-3).
+  if ((judged || input.context !== undefined) && !parts.engine.isCurrentUnsafe()) return "context"
   const ready = judged
     ? entry.plainJudged
     : entry.plain && input.context === undefined && entry.generation === parts.engine.generationUnsafe()

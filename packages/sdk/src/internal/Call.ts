@@ -347,8 +347,12 @@ export const judge = (
   const refusal = fault === undefined ? localRefusal(about, local, scanned.kinds) : malformed(about, fault)
   const observing = facts.enforcement === "observe"
   const inScope = local.verdict.evaluated + local.deferred.length > 0
-  const hasSet = engine.generationUnsafe() > 0
-  const tells = held === null || inScope || !hasSet || estimatedCost !== undefined || estimate !== undefined
+  const tells =
+    held === null ||
+    inScope ||
+    estimatedCost !== undefined ||
+    estimate !== undefined ||
+    isUnsure(engine, entry, begunAt)
   return {
     action,
     resource,
@@ -370,6 +374,14 @@ export const judge = (
     span: null
   }
 }
+
+/**
+ * Whether policies may have changed unheard: what the set in force says nothing of, the platform must see. Memory then
+ * answers no call either, so that the platform is asked.
+ */
+const isUnsure = (engine: CallParts["engine"], entry: CacheEntry | undefined, now: number): boolean =>
+  !engine.isCurrentUnsafe() ||
+  (entry !== undefined && (!entry.allowed || now >= entry.organization.freshUntil))
 
 const contentOf = (
   content: string | undefined,

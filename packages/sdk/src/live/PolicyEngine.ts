@@ -161,6 +161,7 @@ export const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   const changes = yield* PubSub.sliding<PolicyChange>(64)
   let active: ActiveSet | null = null
   let generation = 0
+  let isDoubted = false
   /** Facts that the set in force reads and nobody here can hold. A set that the program brings is left to nobody. */
   let missing: ReadonlyArray<string> = noNames
   const masks = new Map<number, PolicySet.Unheld>()
@@ -193,6 +194,10 @@ export const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     dlp,
     dlpFor,
     generationUnsafe: () => generation,
+    isCurrentUnsafe: () => generation > 0 && !isDoubted,
+    doubtUnsafe: (doubted) => {
+      isDoubted = doubted
+    },
     swapUnsafe: (next, at) => {
       const previousVersion = active?.version ?? null
       masks.clear()

@@ -31,6 +31,10 @@ type State = { -readonly [K in keyof Omit<PolicySyncState, "ageMs" | "isOld">]: 
   announced: number | null
   /** Times that it was asked for since. */
   asked: number
+  /** Reasons so far to believe that the platform has another set; the start is the first. */
+  reasons: number
+  /** How many of them there were when the last answer that was taken in was asked for. */
+  settled: number
   wasOld: boolean
   /** The set in force; undefined: none. */
   set: PolicySet.PolicySet | undefined
@@ -55,11 +59,18 @@ const tellAge = (state: State, { ageMs, isOld, version }: PolicySyncState): Effe
     : Effect.logInfo(`policies of version ${version} are confirmed`)
 }
 
-/** Milliseconds until the platform is asked again: sooner where a push told of more than it has answered yet. */
+/** Whether the platform may have another set: a push told of more than it has answered yet, or its set was refused. */
+const isDoubted = (state: State): boolean =>
+  state.settled < state.reasons || (state.announced !== null && (state.version ?? -1) < state.announced)
+
+const doubt = (state: State): void => {
+  state.reasons++
+  state.asked = 0
+}
+
+/** Milliseconds until the platform is asked again: sooner where the set in force is doubted. */
 const waitOf = (state: State, pollMs: number): number =>
-  state.announced !== null && (state.version ?? -1) < state.announced
-    ? Math.min(pollMs, 1000 * 2 ** Math.min(20, state.asked++))
-    : pollMs
+  isDoubted(state) ? Math.min(pollMs, 1000 * 2 ** Math.min(20, state.asked++)) : pollMs
 
 /** Whether a push is a reason to ask: new policies, a line that is back, or a change that was missed. */
 const hears = (state: State, organizationId: string) => {
@@ -68,7 +79,6 @@ const hears = (state: State, organizationId: string) => {
     if (push._tag === "Lost") epoch = null
     if (push._tag === "Policies" && push.version !== null && push.version > (state.announced ?? -1)) {
       state.announced = push.version
-      state.asked = 0
     }
     if (push._tag !== "Epoch") return push._tag !== "Lost"
     if (push.organizationId !== organizationId) return false
@@ -141,10 +151,13 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     signedAt: null,
     announced: null,
     asked: 0,
+    reasons: 1,
+    settled: 0,
     wasOld: false,
     set: undefined,
     mark: undefined
   }
+  engine.doubtUnsafe(true)
   const stateUnsafe = () => viewOf(state, clock.currentTimeMillisUnsafe(), maxAgeMs)
   const wake = yield* Queue.sliding<void>(1)
   // Who asks waits for what is under way: two would keep two bundles under one name.
@@ -152,6 +165,7 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   let etag: string | undefined
 
   const fetched = Effect.gen(function* () {
+    const { reasons } = state
     const [bundle, response] = yield* http.ask((api) =>
       api.policies.bundle({
         query: { organizationId: settings.organizationId, agentId: settings.agentId },
@@ -166,6 +180,7 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
         yield* Effect.uninterruptible(KeptPolicies.keep(file, signedOf(bundle), state.mark))
     }
     state.syncedAt = yield* Clock.currentTimeMillis
+    state.settled = reasons
     state.problem = null
     state.fromDisk = false
   })
@@ -179,11 +194,17 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
         state.problem = error.message
         // The same bundle is refused each time that it is asked for: it counts once.
         if (!(error instanceof BundleRefused && isNew)) return Effect.void
+        doubt(state)
         state.refused++
         return Effect.logWarning(error.message)
       })
     ),
-    Effect.andThen(Effect.suspend(() => tellAge(state, stateUnsafe()))),
+    Effect.andThen(
+      Effect.suspend(() => {
+        engine.doubtUnsafe(isDoubted(state))
+        return tellAge(state, stateUnsafe())
+      })
+    ),
     Effect.map(() => state.version),
     turn.withPermits(1)
   )
@@ -201,7 +222,10 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   }
   const isNews = hears(state, settings.organizationId)
   yield* pushes.listen((push) => {
-    if (isNews(push)) Queue.offerUnsafe(wake, undefined)
+    if (!isNews(push)) return
+    doubt(state)
+    engine.doubtUnsafe(true)
+    Queue.offerUnsafe(wake, undefined)
   })
   // What was told before the platform is asked is answered by asking.
   yield* Queue.clear(wake).pipe(

@@ -1,0 +1,120 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { governed, PermissionCache, PolicyEngine, PolicySync } from "../src/index.ts"
+import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { policy } from "./policies.ts"
+
+const model = testUuid(1)
+const agent = "agent-1"
+const fresh = () => Effect.provide(AgionTest.layer())
+const noDrops = policy({ name: "No drops", expr: '!request.content.contains("DROP TABLE")' })
+
+/** A platform with one resource that the agent may use. */
+const ready = (constraints = {}) =>
+  Effect.gen(function* () {
+    const platform = yield* TestPlatform
+    platform.resource({ id: model })
+    platform.grant(agent, model, "use", constraints)
+    return platform
+  })
+
+const say = (content: string) => governed("chat", model, { content, origin: "user" })
+
+/** Lets what is under way go on until something holds, for a thousand turns at most. */
+const until = Effect.fnUntraced(function* (holds: () => boolean) {
+  for (let turn = 0; turn < 1000 && !holds(); turn++)
+    yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+  assert.isTrue(holds())
+})
+
+/** The mode of a call that runs, or why it is refused. */
+const outcome = (content: string) =>
+  Effect.sync(() => "ran").pipe(
+    say(content),
+    Effect.catch((error) => Effect.succeed(error.message))
+  )
+
+describe("policies that have changed and are not here yet", () => {
+  /** An agent with a warm approval and a set in force, which learns of another that `breaks` keeps away from it. */
+  const behind = (breaks: (platform: Platform) => void) =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      const sync = yield* PolicySync
+      yield* sync.sync
+      for (let i = 0; i < 2; i++) assert.strictEqual(yield* outcome("DROP TABLE x"), "ran")
+      const arrived = platform.arrived.length
+      assert.strictEqual(yield* outcome("DROP TABLE x"), "ran")
+      assert.strictEqual(
+        platform.arrived.length,
+        arrived,
+        "memory answers while nothing is known to have changed"
+      )
+      breaks(platform)
+      platform.setPolicies([noDrops])
+      yield* until(() => sync.stateUnsafe().problem !== null)
+      platform.fault = { _tag: "None" }
+      assert.strictEqual((yield* sync.state).version, 0)
+      return { platform, sync }
+    })
+  const isAway = (platform: Platform) => {
+    platform.fault = { _tag: "Status", status: 500 }
+  }
+  const isRefused = (platform: Platform) => platform.rotateKey("test-key-2")
+
+  for (const [how, breaks] of [
+    ["does not arrive", isAway],
+    ["is refused", isRefused]
+  ] as const)
+    it.effect(`FRESH-3 GOVERN-8 a bundle that ${how} leaves calls to the platform, content and all`, () =>
+      Effect.gen(function* () {
+        yield* behind(breaks)
+        for (let i = 0; i < 3; i++) {
+          assert.strictEqual(yield* outcome("hello"), "ran")
+          assert.include(yield* outcome("DROP TABLE x"), "No drops")
+        }
+        const cache = yield* PermissionCache
+        const asked = { resourceId: model, context: { content: "DROP TABLE x" } }
+        assert.isFalse((yield* cache.check(asked)).allowed)
+      }).pipe(fresh())
+    )
+
+  it.effect("FRESH-3 memory answers again once the new set is in force", () =>
+    Effect.gen(function* () {
+      const { platform, sync } = yield* behind(isAway)
+      yield* TestClock.adjust("1 second")
+      yield* until(() => sync.stateUnsafe().version === 1)
+      assert.strictEqual(yield* outcome("hello"), "ran")
+      const arrived = platform.arrived.length
+      assert.strictEqual(yield* outcome("hello"), "ran")
+      assert.include(yield* outcome("DROP TABLE x"), "No drops")
+      assert.strictEqual(platform.arrived.length, arrived)
+    }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-2 with the whole platform away a warm approval goes on", () =>
+    Effect.gen(function* () {
+      const { platform } = yield* behind(isAway)
+      platform.fault = { _tag: "Refuse" }
+      const fiber = yield* Effect.forkChild(
+        governed("chat", model, { content: "hello" })(({ decision }) => Effect.succeed(decision.mode)),
+        { startImmediately: true }
+      )
+      for (let i = 0; i < 40 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+      assert.strictEqual(yield* Fiber.join(fiber), "stale")
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 over a line that fell silent, the platform is told what a call brings", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      yield* (yield* PolicySync).sync
+      assert.strictEqual(yield* outcome("DROP TABLE x"), "ran")
+      platform.pushing = false
+      platform.setPolicies([noDrops])
+      yield* TestClock.adjust("3 seconds")
+      for (let i = 0; i < 3; i++) assert.include(yield* outcome("DROP TABLE x"), "No drops")
+      assert.strictEqual(yield* (yield* PolicyEngine).version, 0)
+    }).pipe(fresh())
+  )
+})
