@@ -22,7 +22,7 @@ import type { Decision } from "./Decision.ts"
 import type { EventBuffer } from "./EventBuffer.ts"
 import type { CheckAnswer, GovernanceHttp, PlatformRefused } from "./GovernanceHttp.ts"
 import type { CacheEntry } from "./internal/CacheEntry.ts"
-import type { Counters, MissReason } from "./internal/CacheState.ts"
+import type { Counters, Flight, MissReason } from "./internal/CacheState.ts"
 import { live } from "./internal/Later.ts"
 import type { PolicyEngine } from "./PolicyEngine.ts"
 import type { Pushes } from "./Pushes.ts"
@@ -72,6 +72,14 @@ export interface JudgedCheck {
   readonly platformOnly: boolean
 }
 
+/** A question to the platform that is under way. */
+export interface Asked {
+  /** By the clock of `nowUnsafe`. */
+  readonly askedAt: number
+  /** What pushes have said of it since. */
+  readonly flight: Readonly<Flight>
+}
+
 /** How large the cache is. */
 export interface PermissionCacheOptions {
   /** Default: 10,000 entries. */
@@ -91,7 +99,12 @@ export class PermissionCache extends Context.Service<
     /** What memory allows of a call that was judged here, at once; undefined: `checkJudged` decides. */
     readonly hitJudgedUnsafe: (input: CheckInput) => Decision | undefined
     /** Takes in what the platform answered to a reservation: it is a check as well (LIMIT-6). */
-    readonly tookUnsafe: (input: CheckInput, answer: CheckAnswer, askedAt: number) => Decision
+    readonly tookUnsafe: (input: CheckInput, answer: CheckAnswer, asked: Asked) => Decision
+    /** Runs a question that is not asked here; a push that concerns it makes its answer an old one. */
+    readonly watching: <A, E>(
+      input: CheckInput,
+      question: (asked: Asked) => Effect.Effect<A, E>
+    ) => Effect.Effect<A, E>
     /** The clock of `askedAt`: milliseconds that only move forward. */
     readonly nowUnsafe: () => number
     /** Asks ahead for what a workflow will need; what cannot be asked is left out. */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { governed, PermissionCache, PolicyEngine, PolicySync } from "../src/index.ts"
+import { EventBuffer, governed, PermissionCache, PolicyEngine, PolicySync } from "../src/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -115,6 +115,76 @@ describe("policies that have changed and are not here yet", () => {
       yield* TestClock.adjust("3 seconds")
       for (let i = 0; i < 3; i++) assert.include(yield* outcome("DROP TABLE x"), "No drops")
       assert.strictEqual(yield* (yield* PolicyEngine).version, 0)
+    }).pipe(fresh())
+  )
+})
+
+describe("what changes while the platform reserves", () => {
+  /** A call whose reservation is made and whose answer is on the way, and how it ends once `change` has come first. */
+  const meanwhile = (change: (platform: Platform) => void, options = {}) =>
+    Effect.gen(function* () {
+      const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      yield* (yield* PolicySync).sync
+      yield* (yield* PermissionCache).preload([{ resourceId: model }])
+      platform.fault = { _tag: "Lose" }
+      const fiber = yield* Effect.sync(() => "ran").pipe(
+        governed("chat", model, { estimate: { tokens: 600 }, usage: () => ({ tokens: 4 }), ...options }),
+        Effect.catch((error) => Effect.succeed(error.message)),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* until(() => platform.reservations.size === 1)
+      change(platform)
+      // The repetition of the message is answered as the message was: before the change.
+      platform.fault = { _tag: "None" }
+      for (let i = 0; i < 40 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+      const ended = yield* Fiber.join(fiber)
+      yield* (yield* EventBuffer).flush()
+      return { ended, reserved: [...platform.reservations.values()].map(({ state }) => state) }
+    })
+
+  it.effect("FRESH-3 a call does not run on a permission that was revoked meanwhile", () =>
+    Effect.gen(function* () {
+      const { ended, reserved } = yield* meanwhile((platform) => platform.revoke(agent, model))
+      assert.include(ended, "No approved permission found")
+      assert.deepStrictEqual(reserved, ["released"])
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 LIMIT-3 what still stands is reserved anew, and not beside what was reserved", () =>
+    Effect.gen(function* () {
+      const { ended, reserved } = yield* meanwhile((platform) => platform.trust(agent, 85))
+      assert.strictEqual(ended, "ran")
+      assert.deepStrictEqual(reserved, ["released", "settled"])
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 a policy that came meanwhile is asked about with the content", () =>
+    Effect.gen(function* () {
+      const { ended, reserved } = yield* meanwhile((platform) => platform.setPolicies([noDrops]), {
+        content: "DROP TABLE x",
+        origin: "user",
+        estimate: undefined
+      })
+      assert.include(ended, "No drops")
+      assert.deepStrictEqual(reserved, ["released"])
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 so is one that came while the platform was asked", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      yield* (yield* PolicySync).sync
+      yield* (yield* PermissionCache).preload([{ resourceId: model }])
+      yield* TestClock.adjust("31 seconds")
+      platform.heartbeat()
+      platform.fault = { _tag: "Lose" }
+      const asked = platform.arrived.length
+      const fiber = yield* Effect.forkChild(outcome("DROP TABLE x"), { startImmediately: true })
+      yield* until(() => platform.arrived.length > asked)
+      platform.setPolicies([noDrops])
+      platform.fault = { _tag: "None" }
+      for (let i = 0; i < 40 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+      assert.include(yield* Fiber.join(fiber), "No drops")
     }).pipe(fresh())
   )
 })

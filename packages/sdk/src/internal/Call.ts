@@ -102,6 +102,8 @@ export interface Call {
   readonly observed: boolean
   readonly sends: Wire.JsonObject | undefined
   readonly platformOnly: boolean
+  /** The policy set by which it was judged: `PolicyEngine.generationUnsafe`. */
+  readonly generation: number
   /** When it began, by the clock of `PermissionCache.nowUnsafe`. */
   readonly begunAt: number
   /** The span of the call; null: nobody looks. */
@@ -370,6 +372,7 @@ export const judge = (
     observed: observing && idFault === undefined && refusal !== null,
     sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
     platformOnly: local.deferred.length > 0,
+    generation: engine.generationUnsafe(),
     begunAt,
     span: null
   }
@@ -382,6 +385,20 @@ export const judge = (
 const isUnsure = (engine: CallParts["engine"], entry: CacheEntry | undefined, now: number): boolean =>
   !engine.isCurrentUnsafe() ||
   (entry !== undefined && (!entry.allowed || now >= entry.organization.freshUntil))
+
+/** Whether policies changed since a call was judged of which the platform saw no more than that it is made. */
+export const isOvertaken = ({ engine }: CallParts, { generation, sends }: Call): boolean =>
+  sends === undefined && (generation !== engine.generationUnsafe() || !engine.isCurrentUnsafe())
+
+/** The call by what is held now. */
+export const judgeAgain = (
+  parts: CallParts,
+  { action, executionId, options, resource, span }: Call
+): Call => {
+  const call = judge(parts, action, resource, { ...options, executionId })
+  call.span = span
+  return call
+}
 
 const contentOf = (
   content: string | undefined,

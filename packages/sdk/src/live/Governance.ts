@@ -1,5 +1,5 @@
 /** The work of `Governance`: judged, permitted, run, settled and told of. */
-import { ActorId, ResourceId } from "@agion/domain"
+import { ActorId, ReservationId, ResourceId } from "@agion/domain"
 import { PermissionCheck } from "@agion/policy/judgement"
 import { Cause, type Context, Duration, Effect, Exit, Fiber, type Scope } from "effect"
 import type { Decision } from "../Decision.ts"
@@ -18,6 +18,8 @@ import {
   type Call,
   costOf,
   type GovernedOptions,
+  isOvertaken,
+  judgeAgain,
   refusalOf,
   type Usage,
   unaskable
@@ -126,14 +128,13 @@ const reservedFor = (call: Call): number => {
   return Math.min(86_400_000, Math.max(1000, Math.round(millis)))
 }
 
-/** Reserves what the call will use; the answer is the check (LIMIT-6). */
-const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> =>
-  Effect.suspend(() => {
+/** Reserves what the call will use; the answer is the check (LIMIT-6). One that a push made old is asked for anew. */
+const reserve = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.Effect<Permit, Denied> =>
+  parts.cache.watching(call.input, (asked) => {
     const { settings } = parts
     const entry = parts.cache.heldUnsafe(call.input)
     const estimate = call.estimate ?? {}
     const costUsd = costOf(parts, call.options, estimate, entry)
-    const askedAt = parts.cache.nowUnsafe()
     // Of this message alone: another call of the same execution is charged for itself.
     const key = parts.newId()
     const lost: Held = { reservationId: null, key, tokens: estimate.tokens ?? 0, costUsd: costUsd ?? 0 }
@@ -155,7 +156,13 @@ const reserve = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Perm
     })
     return unabandoned(parts, restore, asking, call, key).pipe(
       Effect.matchEffect({
-        onSuccess: (answer) => reserved(parts, call, answer, key, askedAt),
+        onSuccess: (answer) => {
+          const held = heldOf(answer, key)
+          const decision = parts.cache.tookUnsafe(call.input, answer, asked)
+          return again > 0 && (asked.flight.tainted || isOvertaken(parts, call))
+            ? Effect.andThen(returned(parts, restore, held), anew(parts, restore, call, again - 1))
+            : permitted(parts, call, decision, held)
+        },
         onFailure: (error) =>
           error instanceof PlatformUnavailable
             ? Effect.tapError(permitted(parts, call, parts.cache.outageUnsafe(call.input, true), lost), () =>
@@ -204,25 +211,33 @@ const unabandoned = (
     )
   })
 
-const reserved = (
-  parts: Parts,
-  call: Call,
-  answer: ReserveAnswer,
-  key: string,
-  askedAt: number
-): Effect.Effect<Permit, Denied> => {
-  const decision = parts.cache.tookUnsafe(call.input, answer, askedAt)
-  const { reservation } = answer.result
-  const held: Held | null =
-    reservation === null
-      ? null
-      : {
-          reservationId: reservation.id,
-          key,
-          tokens: reservation.amounts.tokens,
-          costUsd: reservation.amounts.costUsd
-        }
-  return permitted(parts, call, decision, held)
+const heldOf = ({ result: { reservation } }: ReserveAnswer, key: string): Held | null =>
+  reservation === null
+    ? null
+    : {
+        reservationId: reservation.id,
+        key,
+        tokens: reservation.amounts.tokens,
+        costUsd: reservation.amounts.costUsd
+      }
+
+/** Judges and asks for a call anew, by what has changed. */
+const anew = (parts: Parts, restore: Restore, call: Call, again: number): Effect.Effect<Permit, Denied> =>
+  Effect.suspend(() => {
+    const now = judgeAgain(parts, call)
+    return now.refusal === null
+      ? permission(parts, restore, now, again)
+      : refuse(parts, now, now.refusal, null)
+  })
+
+/** Gives back at once what would stand in the way of asking anew; where that fails, as soon as it can be told. */
+const returned = (parts: Parts, restore: Restore, held: Held | null): Effect.Effect<void> => {
+  if (held === null || held.reservationId === null) return Effect.void
+  const params = { id: ReservationId.make(held.reservationId) }
+  return restore(parts.http.ask((api) => api.permissions.release({ params }))).pipe(
+    Effect.onError(() => Effect.sync(() => giveBack(parts, held, null))),
+    Effect.ignore
+  )
 }
 
 /** A decision becomes a permit or a refusal. */
@@ -322,19 +337,22 @@ const meetOrganization = (parts: Parts, call: Call): Effect.Effect<void> =>
     parts.cache.check({ resourceId: call.resource, permissionType: call.input.permissionType ?? "use" })
   )
 
-const permission = (parts: Parts, restore: Restore, call: Call): Effect.Effect<Permit, Denied> => {
+const permission = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.Effect<Permit, Denied> => {
   if (!parts.settings.governance || !isLimited(parts, call)) {
     const checked = restore(parts.cache.checkJudged(call.input, call))
     return Effect.matchEffect(checked, {
-      onSuccess: (decision) =>
+      onSuccess: (decision) => {
+        const isAnswer = decision.allowed && decision.source !== "outage"
+        if (isAnswer && again > 0 && isOvertaken(parts, call)) return anew(parts, restore, call, again - 1)
         // An answer that another call asked for says as little of the limits as one of its own.
-        decision.allowed && decision.source !== "outage" && isLimited(parts, call)
-          ? reserve(parts, restore, call)
-          : permitted(parts, call, decision, null),
+        return isAnswer && isLimited(parts, call)
+          ? reserve(parts, restore, call, again)
+          : permitted(parts, call, decision, null)
+      },
       onFailure: (error) => refuse(parts, call, unaskable(call, error), null)
     })
   }
-  return reserve(parts, restore, call)
+  return reserve(parts, restore, call, again)
 }
 
 /** Runs the work of a permit and tells of its end; work that never started gives back what it held. */

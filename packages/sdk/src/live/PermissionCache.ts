@@ -12,6 +12,7 @@ import { find, keyOf, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
 import {
   type CacheState,
+  type Flight,
   forgetAll,
   makeState,
   organizationOf,
@@ -137,14 +138,21 @@ export const make: (
         : ungoverned,
     hitJudgedUnsafe: (input) => (settings.governance ? hitJudged(parts, input) : undefined),
     nowUnsafe: now,
-    tookUnsafe: (input, answer, askedAt) => {
+    watching: (input, question) =>
+      Effect.suspend(() => {
+        const flight: Flight = { ...keyOf(parts, input), tainted: false }
+        state.flights.add(flight)
+        const landed = Effect.sync(() => state.flights.delete(flight))
+        return Effect.ensuring(question({ askedAt: now(), flight }), landed)
+      }),
+    tookUnsafe: (input, answer, { askedAt, flight }) => {
       const key = keyOf(parts, input)
       // A push that came meanwhile is newer than an answer of an earlier epoch.
       const heldEpoch = organizationOf(state, key.organizationId).epoch
       return takeAnswer(parts, key, answer, {
         askedAt,
         heldEpoch,
-        tainted: false,
+        tainted: flight.tainted,
         withContext: true,
         confirms: true
       })
