@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { EventBuffer, governed, PermissionCache, PolicyEngine, PolicySync } from "../src/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
@@ -187,4 +187,41 @@ describe("what changes while the platform reserves", () => {
       assert.include(yield* Fiber.join(fiber), "No drops")
     }).pipe(fresh())
   )
+})
+
+describe("an agent that closes while the platform reserves", () => {
+  for (const isAborted of [false, true])
+    it.effect(`LIMIT-3 GOVERN-2 leaves nothing reserved${isAborted ? ", its caller gone before" : ""}`, () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const services = yield* Layer.buildWithScope(
+          AgionTest.layer({ events: { shutdownDeadline: "2 seconds" } }),
+          scope
+        )
+        const platform = Context.get(services, TestPlatform)
+        yield* Effect.gen(function* () {
+          yield* ready({ tokenLimitPerDay: 1000 })
+          yield* (yield* PolicySync).sync
+          yield* (yield* PermissionCache).preload([{ resourceId: model }])
+          platform.fault = { _tag: "Lose" }
+          let ran = false
+          const fiber = yield* Effect.sync(() => {
+            ran = true
+          }).pipe(
+            governed("chat", model, { estimate: { tokens: 600 } }),
+            Effect.forkChild({ startImmediately: true })
+          )
+          yield* until(() => platform.reservations.size === 1)
+          if (isAborted) yield* Fiber.interrupt(fiber)
+          platform.fault = { _tag: "None" }
+          yield* Scope.close(scope, Exit.void)
+          yield* Fiber.await(fiber)
+          assert.isFalse(ran)
+        }).pipe(Effect.provide(services))
+        assert.deepStrictEqual(
+          [...platform.reservations.values()].map(({ state }) => state),
+          ["released"]
+        )
+      })
+    )
 })

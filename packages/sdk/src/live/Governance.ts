@@ -174,13 +174,13 @@ const reserve = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.
   })
 
 /** The answer was lost, and nothing will run: what the platform may hold is given back. An open breaker sent nothing. */
-const forget = (parts: Parts, call: Call, key: string, error: PlatformUnavailable): void => {
-  if (error.kind === "breaker") return
+const forget = (parts: Parts, call: Call, key: string, error: PlatformUnavailable | null): void => {
+  if (error?.kind === "breaker") return
   const permissionId = parts.cache.heldUnsafe(call.input)?.facts?.permissionId ?? null
   giveBack(parts, { reservationId: null, key }, permissionId)
 }
 
-/** A caller that goes away while the platform reserves leaves a reservation behind: it is given back. */
+/** A caller that goes away while the platform reserves, or an agent that closes, leaves nothing reserved behind. */
 const unabandoned = (
   parts: Parts,
   restore: Restore,
@@ -190,16 +190,20 @@ const unabandoned = (
 ): Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused> =>
   Effect.suspend(() => {
     let abandoned = false
-    const answered = ({ result }: ReserveAnswer) => {
-      const id = result.reservation?.id
-      if (abandoned && id !== undefined) giveBack(parts, { reservationId: id, key }, null)
-    }
-    const unanswered = (error: PlatformUnavailable | PlatformRefused) => {
-      if (abandoned && error instanceof PlatformUnavailable) forget(parts, call, key, error)
+    const landed = (exit: Exit.Exit<ReserveAnswer, PlatformUnavailable | PlatformRefused>) => {
+      if (Exit.isSuccess(exit)) {
+        const id = exit.value.result.reservation?.id
+        if (abandoned && id !== undefined) giveBack(parts, { reservationId: id, key }, null)
+        return
+      }
+      const failed = Exit.findErrorOption(exit)
+      // Without an error it was the scope that ended the question: nobody will run on its answer.
+      if (failed._tag === "None") forget(parts, call, key, null)
+      else if (abandoned && failed.value instanceof PlatformUnavailable)
+        forget(parts, call, key, failed.value)
     }
     return asking.pipe(
-      Effect.tap((answer) => Effect.sync(() => answered(answer))),
-      Effect.tapError((error) => Effect.sync(() => unanswered(error))),
+      Effect.onExit((exit) => Effect.sync(() => landed(exit))),
       Effect.forkIn(parts.scope),
       Effect.flatMap((fiber) =>
         Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
