@@ -59,7 +59,10 @@ export type Services =
 
 /** What an agent may set of the parts. */
 export interface PartsOptions extends Omit<SettingsOptions, "directory"> {
-  /** Where events and the last policies are kept; `false`: nowhere. Default: events in the user's state folder. */
+  /**
+   * Where events and the last policies are kept; `false`: nowhere. Default: events in the user's state folder. Events
+   * have a folder in it for each platform and organization.
+   */
   readonly directory?: string | false
   /** Time-outs and repetitions of calls to the platform. */
   readonly http?: GovernanceHttpOptions

@@ -39,7 +39,10 @@ export type { Storage } from "./WriteAheadStore.ts"
 export interface EventBufferOptions {
   /** Whose events these are, unless an event says otherwise. */
   readonly organizationId?: string
-  /** Where the write-ahead file lies; `false`: nowhere. Default: `agion/events` in the user's state folder. */
+  /**
+   * Where the write-ahead file lies; `false`: nowhere. What is left there is sent by the next start on it, so that one
+   * folder is for one platform and organization. Default: `agion/events` in the user's state folder.
+   */
   readonly directory?: string | false
   /**
    * When to wait for the disk: with each event, every 200 ms beside the program, or never (a crash of the

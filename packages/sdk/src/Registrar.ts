@@ -4,10 +4,9 @@
  */
 import { Context, Effect, Layer, type Redacted, type Scope, type Semaphore } from "effect"
 import type { GovernanceHttp } from "./GovernanceHttp.ts"
-import * as AgentFolder from "./internal/AgentFolder.ts"
 import { live } from "./internal/Later.ts"
 import type { PlatformKeys } from "./PlatformKeys.ts"
-import type { Settings, SettingsShape } from "./Settings.ts"
+import type { Settings } from "./Settings.ts"
 
 /** How registering goes. */
 export interface RegistrarState {
@@ -40,10 +39,6 @@ export class Registrar extends Context.Service<
     never,
     Settings | GovernanceHttp | PlatformKeys | Scope.Scope
   > = Effect.flatMap(live, ({ Registrar }) => Registrar.make)
-
-  /** Where an agent's event key is kept; null: nowhere. */
-  static readonly fileOf = (settings: SettingsShape, agentId: string): string | null =>
-    AgentFolder.fileOf(settings, "event-key", settings.organizationId, agentId)
 }
 
 /** How many agents of a host register at once; null: an agent asks nobody. */

@@ -53,8 +53,8 @@ export interface SettingsOptions {
   readonly registration?: Registration
   /** The platform's key; required in production, else that of the first contact is pinned. */
   readonly signingKey?: PinnedKey
-  /** A folder of this agent for what survives a restart; absent: nothing does but the events. */
-  readonly directory?: string
+  /** A folder of this agent for what survives a restart; absent: nothing does but the events; `false`: nothing. */
+  readonly directory?: string | false
   /** Put before the names of all streams and channels. Default: none. */
   readonly streamPrefix?: string
 }
@@ -83,6 +83,11 @@ export interface SettingsShape {
   readonly signingKey: PinnedKey | null
   /** The folder for what survives a restart; null: none. */
   readonly directory: string | null
+  /**
+   * The folder for the events of this platform and organization and for the keys that sign them; null: none. Agents of
+   * others on the same machine have other ones.
+   */
+  readonly eventDirectory: string | null
   /** Names of all streams and channels. */
   readonly names: Streams.StreamNames
 }

@@ -3,8 +3,12 @@
  * its own, and its name says whose it is. One whose owner is gone is taken over by renaming it, so that
  * of two that try only one succeeds, and a crash at any moment leaves it to the next.
  *
+ * Each platform and organization has a folder of its own in the one that was named: what is left there is sent by
+ * whoever starts next, and must not go elsewhere.
+ *
  * ```
  * producer                            the installation's id
+ * event-key-AGENT.json                what signs an agent's events
  * EPOCH.HOST.PID.START/               a log: segments and acknowledgements
  * quarantine/                         stretches of logs that were no record, and whole segments (`EPOCH-FIRST.wal`)
  *                                     that hold records of a later version
@@ -69,6 +73,16 @@ export const defaultDirectory = (
     default:
       return join(homedir(), ".local", "state", "agion", "events")
   }
+}
+
+/** The folder in `directory` of an organization of a platform; its name can be read, and is no other's. */
+export const platformDirectory = (directory: string, gatewayUrl: string, organizationId: string): string =>
+  join(directory, distinctName(`${new URL(gatewayUrl).host} ${organizationId}`, gatewayUrl, organizationId))
+
+/** A name for a file or a folder: what can be read of `text`, and what tells it from others of the same `identity`. */
+export const distinctName = (text: string, ...identity: ReadonlyArray<string>): string => {
+  const hash = createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 16)
+  return `${text.replaceAll(/[^a-zA-Z0-9.-]+/g, "_").slice(0, 64)}-${hash}`
 }
 
 let self: Owner | undefined

@@ -18,8 +18,9 @@ const modes = (path: string) =>
     return Promise.all(names.map(async (name) => (await stat(join(path, name))).mode & 0o777))
   })
 
-const settings = (directory: string) =>
-  Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test", directory })
+const identity = { agentId: "agent-1", gatewayUrl: "http://platform.test" }
+
+const settings = (directory: string) => Settings.layer({ ...identity, directory })
 
 /** A start of the agent on a platform in memory, which keeps its key only while it runs. */
 const start = (directory: string) =>
@@ -121,7 +122,8 @@ describe("what an agent keeps for its next start", () => {
       assert.strictEqual(yield* keyOf, "k-1")
       assert.strictEqual(yield* keyOf, "k-1")
       assert.isAtLeast(answers, 2)
-      assert.deepEqual(yield* modes(directory), [0o600])
+      const { eventDirectory } = yield* Settings.make({ ...identity, directory })
+      assert.deepEqual(yield* modes(eventDirectory ?? ""), [0o600])
     }).pipe(Effect.scoped)
   )
 })

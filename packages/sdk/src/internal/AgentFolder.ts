@@ -3,6 +3,7 @@ import { chmod, readFile, rename, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import type { SettingsShape } from "../Settings.ts"
+import { distinctName } from "../WriteAheadFolder.ts"
 import { makeFolder } from "./MakeFolder.ts"
 
 /** A file in the agent's folder; null: it has none. `about` tells agents and organizations apart. */
@@ -14,6 +15,12 @@ export const fileOf = (
   settings.directory === null
     ? null
     : join(settings.directory, `${[name, ...about.map(encodeURIComponent)].join("-")}.json`)
+
+/** The file of the key that signs an agent's events; null: it is not kept. */
+export const eventKeyFile = (settings: SettingsShape, agentId: string): string | null =>
+  settings.eventDirectory === null
+    ? null
+    : join(settings.eventDirectory, `event-key-${distinctName(agentId, agentId)}.json`)
 
 /** What an earlier start has kept; undefined when there is none that can be read. */
 export const load = <A>(

@@ -98,7 +98,6 @@ const httpUrl = must(
 const isFolder = (value: unknown): boolean =>
   typeof value === "string" && value.trim() !== "" && !value.includes("\0")
 
-const folder = must("the path of a folder", isFolder)
 const folderOrNone = must(
   "the path of a folder, or false for none",
   (value) => value === false || isFolder(value)
@@ -134,7 +133,7 @@ const settingsRules: Rules<SettingsOptions> = {
   apiKey,
   environment: text,
   signingKey,
-  directory: folder,
+  directory: folderOrNone,
   streamPrefix: text
 }
 
@@ -256,6 +255,6 @@ export const settingsIn = (options: PartsOptions): SettingsOptions => {
     agentId,
     gatewayUrl,
     ...Object.fromEntries(own),
-    ...(typeof directory === "string" ? { directory } : {})
+    ...(directory === undefined ? {} : { directory })
   }
 }

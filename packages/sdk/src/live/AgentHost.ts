@@ -1,6 +1,5 @@
 /** The work of `AgentHost`: what agents share is built once, and each is put together over it. */
-import { readFileSync } from "node:fs"
-import { Context, Effect, Layer, Redacted, Scope, Semaphore } from "effect"
+import { Context, Effect, Layer, Scope, Semaphore } from "effect"
 import type { HttpClient } from "effect/http"
 import { AgentConfig } from "../AgentConfig.ts"
 import { AgentHost, type Connections, type HostedAgentOptions, type HostOptions } from "../AgentHost.ts"
@@ -24,6 +23,7 @@ import { SharedCache } from "../SharedCache.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { TrustTracker } from "../TrustTracker.ts"
 import { handedOn, layerConnections, logging, loudness, weaknessesOf } from "./AgionSdk.ts"
+import { type EventKey, eventKeyOf } from "./EventKeys.ts"
 import { checkedBy } from "./Settings.ts"
 
 /** What agents of a host share. */
@@ -47,10 +47,9 @@ const settingsOf = ({ hostId, registrations: _registrations, ...options }: HostO
   agentId: hostId ?? "host"
 })
 
-type Keys = Map<string, () => Redacted.Redacted<string> | undefined>
+type Keys = Map<string, EventKey>
 
 const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, SettingsInvalid, Connections> => {
-  const { directory } = options
   const settings = Settings.layer(settingsIn(settingsOf(options)))
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(
     Layer.provideMerge(GovernanceHttp.layer(options.http))
@@ -59,9 +58,9 @@ const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, Sett
   const events = Layer.unwrap(
     Effect.map(Settings, (settings) =>
       EventBuffer.layer({
-        organizationId: options.organizationId ?? "default",
-        ...(directory === undefined ? {} : { directory }),
-        eventKey: (agentId) => keyOf(keys, settings, agentId),
+        organizationId: settings.organizationId,
+        directory: settings.eventDirectory ?? false,
+        eventKey: eventKeyOf(settings, keys),
         ...options.events
       })
     )
@@ -80,30 +79,6 @@ const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, Sett
     Layer.provideMerge(settings),
     Layer.provideMerge(Layer.mergeAll(handedOn, http, Telemetry.layer(options.telemetry)))
   )
-}
-
-/** The key of an agent that is or was connected, else the one that an earlier start has kept. */
-const keyOf = (
-  keys: Keys,
-  settings: SettingsShape,
-  agentId: string
-): Redacted.Redacted<string> | undefined => {
-  const known = keys.get(agentId)
-  if (known !== undefined) return known()
-  const kept = keptKey(Registrar.fileOf(settings, agentId))
-  keys.set(agentId, () => kept)
-  return kept
-}
-
-/** Read at once: a batch of an earlier start is signed while it is sent. */
-const keptKey = (file: string | null): Redacted.Redacted<string> | undefined => {
-  try {
-    const kept: unknown = file === null ? null : JSON.parse(readFileSync(file, "utf8"))
-    const key = typeof kept === "object" && kept !== null && "eventKey" in kept ? kept.eventKey : undefined
-    return typeof key === "string" && key !== "" ? Redacted.make(key) : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** What an agent is made of, besides what is shared. */

@@ -24,6 +24,7 @@ import { Settings, type SettingsInvalid, type SettingsShape } from "../Settings.
 import { SharedCache } from "../SharedCache.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { TrustTracker } from "../TrustTracker.ts"
+import { eventKeyOf } from "./EventKeys.ts"
 import { checkedBy } from "./Settings.ts"
 
 /** The parts over whatever connections there are. */
@@ -36,18 +37,17 @@ export const layerOver = (
 > => Layer.unwrap(checkedBy(partsOptions, options).pipe(Effect.tap(usableFolder), Effect.map(partsOver)))
 
 const partsOver = (options: PartsOptions) => {
-  const { directory } = options
   const settings = Settings.layer(settingsIn(options))
   const http = GovernanceHttp.layer(options.http)
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(Layer.provideMerge(http))
   const shared = SharedCache.layer().pipe(Layer.provideMerge(known))
   const registrar = Registrar.layer.pipe(Layer.provideMerge(shared))
   const events = Layer.unwrap(
-    Effect.map(Registrar, ({ eventKeyUnsafe }) =>
+    Effect.map(Effect.all([Settings, Registrar]), ([settings, { eventKeyUnsafe }]) =>
       EventBuffer.layer({
-        organizationId: options.organizationId ?? "default",
-        ...(directory === undefined ? {} : { directory }),
-        eventKey: eventKeyUnsafe,
+        organizationId: settings.organizationId,
+        directory: settings.eventDirectory ?? false,
+        eventKey: eventKeyOf(settings, new Map([[settings.agentId, eventKeyUnsafe]])),
         ...options.events
       })
     )

@@ -202,8 +202,12 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
 
 const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
   if (eventKey === undefined) return undefined
+  // One batch asks once for each agent: the key of another is read from a file.
+  const keys = new Map<string, Redacted.Redacted<string> | undefined>()
   return (stream, fields) => {
-    const key = eventKey(speakerOf(fields))
+    const speaker = speakerOf(fields)
+    if (!keys.has(speaker)) keys.set(speaker, eventKey(speaker))
+    const key = keys.get(speaker)
     if (key === undefined) return undefined
     return createHmac("sha256", Redacted.value(key))
       .update(Streams.signatureInput(stream, fields))

@@ -1,13 +1,11 @@
 /** The work of `Registrar`: registering, and keeping the key that the platform answers once. */
-import { Clock, Effect, Redacted, Schedule, Schema } from "effect"
+import { Clock, Effect, Redacted, Schedule } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import * as AgentFolder from "../internal/AgentFolder.ts"
 import { PlatformKeys } from "../PlatformKeys.ts"
 import { Registrar, type RegistrarState, RegistrationTurns } from "../Registrar.ts"
 import { Settings } from "../Settings.ts"
-
-/** The platform answers the key once: with a folder the next start has it, too. */
-const KeptKey = Schema.Struct({ eventKey: Schema.NonEmptyString })
+import { KeptKey } from "./EventKeys.ts"
 
 const again = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")])
 
@@ -18,7 +16,7 @@ export const make = Effect.gen(function* () {
   const keys = yield* PlatformKeys
   const { registration } = settings
   let state: RegistrarState = { registered: false, lastSeenAt: null, problem: null }
-  const file = Registrar.fileOf(settings, settings.agentId)
+  const file = AgentFolder.eventKeyFile(settings, settings.agentId)
   const kept = yield* AgentFolder.load(file, KeptKey)
   let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
 

@@ -6,6 +6,7 @@ import { settingsOptions } from "../internal/KnownOptions.ts"
 import type { Rule } from "../internal/OptionRules.ts"
 
 import { SettingsInvalid, type SettingsOptions, type SettingsShape } from "../Settings.ts"
+import { defaultDirectory, platformDirectory } from "../WriteAheadFolder.ts"
 
 const invalid = (setting: string, problem: string) => Effect.fail(new SettingsInvalid({ setting, problem }))
 
@@ -30,19 +31,25 @@ const shapeOf = (options: SettingsOptions): Effect.Effect<SettingsShape, Setting
     return invalid("governance", "cannot be switched off in production; remove `ENABLE_GOVERNANCE=false`")
   if (production && options.signingKey == null)
     return invalid("signingKey", "is required in production; take it from `GET /api/v1/signing-keys`")
-  const { apiKey } = options
+  const { apiKey, directory } = options
+  const organizationId = OrganizationId.make(options.organizationId ?? "default")
+  const gatewayUrl = new URL(options.gatewayUrl).href.replace(/\/+$/, "").replace(/\/api\/v1$/, "")
   return Effect.succeed({
     agentId: ActorId.make(options.agentId),
     actorType: options.actorType ?? "agent",
-    organizationId: OrganizationId.make(options.organizationId ?? "default"),
-    gatewayUrl: new URL(options.gatewayUrl).href.replace(/\/+$/, "").replace(/\/api\/v1$/, ""),
+    organizationId,
+    gatewayUrl,
     apiKey: apiKey == null ? null : typeof apiKey === "string" ? Redacted.make(apiKey) : apiKey,
     production,
     enforcement: options.enforcement ?? "enforce",
     governance: options.governance ?? true,
     registration: options.registration ?? {},
     signingKey: options.signingKey ?? null,
-    directory: options.directory ?? null,
+    directory: directory === false ? null : (directory ?? null),
+    eventDirectory:
+      directory === false
+        ? null
+        : platformDirectory(directory ?? defaultDirectory(), gatewayUrl, organizationId),
     names: Streams.streamNames(options.streamPrefix ?? "")
   })
 }
