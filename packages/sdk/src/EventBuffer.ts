@@ -16,7 +16,7 @@
  * A batch is sent every 5 s, when 100 events wait, or by `flush`; order is kept for each stream. While the
  * platform is away the same batch is tried again with growing, jittered pauses.
  *
- * **Gotchas**: an event must not be changed after it was published. After the scope has closed `publish` fails with
+ * **Gotchas**: an event says what it said when it was published, however it is changed then. After the scope has closed `publish` fails with
  * `AgentClosed`, and `publishUnsafe` drops. `"dropped"` means that there was no room in
  * memory while the file was away; the count is told as an audit line `events_dropped`. Closing the scope waits for
  * at most `shutdownDeadline`.

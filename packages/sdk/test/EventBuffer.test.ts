@@ -578,6 +578,57 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect("an event is told as it was when it was published, whatever the program does with it then", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      const turns: Array<number> = []
+      const event = { ...interaction(1), metadata: { turns } }
+      for (const n of [0, 1, 2]) {
+        event.userPrompt = `prompt ${n}`
+        turns.push(n)
+        events.publishUnsafe("llmInteraction", event)
+      }
+      yield* events.flush()
+      assert.deepStrictEqual(platform.field("user_prompt"), ["prompt 0", "prompt 1", "prompt 2"])
+      assert.deepStrictEqual(platform.field("metadata"), [
+        '{"turns":[0]}',
+        '{"turns":[0,1]}',
+        '{"turns":[0,1,2]}'
+      ])
+    })
+  )
+
+  it.effect("a graph with very many paths is published within a bound", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      const nodes = Array.from({ length: 40 }, (): Record<string, Schema.Json> => ({}))
+      // Every getter that is read counts: there are 40! paths through the cyclic one, and 2^40 through the other.
+      let reads = 0
+      for (const node of nodes)
+        for (const [i, other] of nodes.entries())
+          Object.defineProperty(node, `k${i}`, {
+            enumerable: true,
+            get: () => {
+              reads += 1
+              return other
+            }
+          })
+      let shared: Schema.Json = {}
+      for (let i = 0; i < 40; i++) shared = { a: shared, b: shared }
+      for (const metadata of [{ graph: nodes[0] ?? null }, { graph: shared }]) {
+        events.publishUnsafe("llmInteraction", { ...interaction(1), metadata })
+        events.publishUnsafe("trust", { ...trust(1), context: metadata })
+      }
+      yield* events.flush()
+      assert.isBelow(reads, 5_000_000)
+      assert.strictEqual(platform.events.length, 4)
+      for (const { fields } of platform.events)
+        assert.isBelow((fields["metadata"] ?? fields["context"] ?? "").length, 1_048_576)
+    })
+  )
+
   it.effect("the sequence of a start has no gaps, its producer outlives it, its epoch does not", () =>
     Effect.gen(function* () {
       const files = new MemoryFiles()

@@ -36,7 +36,7 @@ export interface OutboxOptions {
   readonly epoch: string
 }
 
-/** An event of the buffered class before it is encoded. */
+/** An event of the buffered class as it was published, before it is encoded. */
 interface Raw {
   readonly raw: true
   readonly kind: Event.StreamKind
@@ -58,16 +58,6 @@ export interface EventBatch {
 
 /** The part of the disk that telemetry may use. */
 const telemetryShare = 0.5
-
-/** A rough size of an event that nobody has encoded yet: texts, and a guess for the rest. */
-const roughSize = (value: unknown, depth: number): number => {
-  if (typeof value === "string") return value.length
-  if (typeof value !== "object" || value === null || depth > 8) return 8
-  let size = 16
-  for (const key in value)
-    size += key.length + 8 + roughSize((value as Record<string, unknown>)[key], depth + 1)
-  return size
-}
 
 const tooLarge = "it is too large"
 
@@ -269,9 +259,10 @@ export class Outbox {
     return this.store.appendOne(lane.number, body, 1, true)
   }
 
-  private buffer(kind: Event.StreamKind, event: Event.EventHead): Published {
-    const at = event.timestamp ?? this.options.now()
-    const bytes = roughSize(event, 0)
+  private buffer(kind: Event.StreamKind, given: Event.EventHead): Published {
+    const at = given.timestamp ?? this.options.now()
+    // The program may go on with the event, which is encoded when its batch is.
+    const { bytes, event } = Event.snapshot(given)
     const lane = this.telemetry
     if (lane.isInLog || lane.bytes + bytes > this.options.memoryBytes)
       return this.bufferUnderPressure(kind, event, at, bytes)
