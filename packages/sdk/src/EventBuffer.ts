@@ -14,12 +14,13 @@
  * is given once, and a repetition is known by it.
  *
  * A batch is sent every 5 s, when 100 events wait, or by `flush`; order is kept for each stream. While the
- * platform is away the same batch is tried again with growing, jittered pauses.
+ * platform is away the same batch is tried again with growing, jittered pauses, of at most half a minute; a
+ * `Retry-After` is heeded for a minute at most.
  *
- * **Gotchas**: an event says what it said when it was published, however it is changed then. After the scope has closed `publish` fails with
- * `AgentClosed`, and `publishUnsafe` drops. `"dropped"` means that there was no room in
- * memory while the file was away; the count is told as an audit line `events_dropped`. Closing the scope waits for
- * at most `shutdownDeadline`.
+ * **Gotchas**: an event says what it said when it was published, however the program changes it then. After the
+ * scope has closed `publish` fails with `AgentClosed`, and `publishUnsafe` drops. `"dropped"` means that there was no
+ * room in memory while the file was away; the count is told as an audit line `events_dropped`. Closing the scope
+ * waits for at most `shutdownDeadline`.
  */
 import { Context, type Duration, Effect, Layer, type Redacted, type Stream } from "effect"
 import type { AgentClosed } from "./AgentClosed.ts"

@@ -120,6 +120,23 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect("EVENT-3 a platform that asks for a day is asked again within a minute, and no sooner", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      platform.retryAfterMs = 86_400_000
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      events.publishUnsafe("trust", trust(1))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(platform.attempts, 1)
+      platform.mode = "up"
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(platform.attempts, 1)
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 1))
+    })
+  )
+
   it.effect("EVENT-5 an answer that gets lost duplicates nothing: the same ids are sent again", () =>
     Effect.gen(function* () {
       const platform = new FakePlatform()

@@ -21,6 +21,8 @@ export class FakePlatform {
   readonly refuses = new Set<string>()
   signatures: Array<string> = []
   attempts = 0
+  /** What it says while it is `down`: not before that many milliseconds. */
+  retryAfterMs: number | undefined
   /** The process at the other end is dead: what it still seems to say is not heard. */
   dead = false
   private known = new Set<string>()
@@ -36,7 +38,9 @@ export class FakePlatform {
   private answer<A>(work: () => A): Effect.Effect<A, DeliveryFailed> {
     return Effect.suspend(() => {
       this.attempts += 1
-      const away = new DeliveryFailed({ to: "fake", reason: `it is ${this.mode}` })
+      const { mode, retryAfterMs } = this
+      const asked = retryAfterMs === undefined ? {} : { retryAfterMs }
+      const away = new DeliveryFailed({ to: "fake", reason: `it is ${mode}`, ...asked })
       if (this.mode === "down" || this.dead) return Effect.fail(away)
       if (this.mode === "deaf") return Effect.never
       const result = work()

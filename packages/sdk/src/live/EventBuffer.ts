@@ -50,6 +50,8 @@ const maxReports = 100
 const sendTimeout = "30 seconds"
 const takeOverEveryMillis = 60_000
 const tellEveryMillis = 5_000
+/** The longest that a platform's `Retry-After` is heeded: it is asked again, however long it said it would be. */
+const longestAskedMillis = 60_000
 
 /** The buffer over the two transports. */
 export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
@@ -306,7 +308,7 @@ const drain = Effect.fnUntraced(function* (link: Link, announce: Effect.Effect<v
     if (Exit.isSuccess(exit) && !exit.value) return
     yield* announce
     if (error === undefined) continue
-    const asked = error instanceof DeliveryFailed ? (error.retryAfterMs ?? 0) : 0
+    const asked = error instanceof DeliveryFailed ? Math.min(longestAskedMillis, error.retryAfterMs ?? 0) : 0
     const pause = Math.max(asked, yield* pauseMillis(link.attempt))
     yield* Effect.raceFirst(link.nudge.await, Effect.sleep(Duration.millis(pause)))
     if (link.nudge.closeUnsafe()) link.attempt = 0
