@@ -4,10 +4,11 @@
  *
  * **Gotchas**: who restores a platform to older policies removes these files from its agents.
  */
-import { readFile, rename, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Signed } from "@agion/domain"
 import { Effect, Option, Schema } from "effect"
+import { replace } from "./internal/AgentFolder.ts"
 import type { SettingsShape } from "./Settings.ts"
 
 /** What was in force last. */
@@ -42,18 +43,13 @@ export const load = (file: string): Effect.Effect<KeptPolicies> =>
     }))
   )
 
-const write = async (file: string, text: string): Promise<void> => {
-  await writeFile(`${file}.new`, text, { mode: 0o600 })
-  await rename(`${file}.new`, file)
-}
-
 /** Keeps a bundle; a folder that cannot be written to is no reason to stop. */
 export const keep = (file: string, signed: Signed, mark: Mark): Effect.Effect<void> =>
   Effect.promise(async () => {
     try {
-      await write(file, Schema.encodeSync(SignedText)(signed))
+      await replace(file, Schema.encodeSync(SignedText)(signed))
       // Last: between the two the bundle is newer than its mark, which is well.
-      await write(markOf(file), Schema.encodeSync(MarkText)(mark))
+      await replace(markOf(file), Schema.encodeSync(MarkText)(mark))
     } catch {
       // Kept in memory all the same.
     }

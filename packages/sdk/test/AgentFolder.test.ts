@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { GovernanceHttp, PlatformKeys, Registrar, Settings } from "../src/index.ts"
+import * as AgentFolder from "../src/internal/AgentFolder.ts"
 import { AgionTest, TestPlatform } from "../src/testing/index.ts"
 
 const folder = Effect.acquireRelease(
@@ -63,6 +64,24 @@ describe("what an agent keeps for its next start", () => {
         yield* keys.pin
         assert.strictEqual(keys.stateUnsafe().pinned, "test-key-1")
       }).pipe(Effect.provide(start(directory)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("the policies, whole, while several processes keep theirs", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const file = join(directory, "policies.json")
+      const texts = [400_000, 10].map((size) => "x".repeat(size))
+      const read = new Set<number>()
+      yield* Effect.promise(async () => {
+        for (let turn = 0; turn < 20; turn++) {
+          await Promise.all([...texts, ...texts].map((text) => AgentFolder.replace(file, text)))
+          read.add((await readFile(file, "utf8")).length)
+        }
+      })
+      for (const size of read) assert.include([400_000, 10], size)
+      assert.deepEqual(yield* Effect.promise(() => readdir(directory)), ["policies.json"])
+      assert.deepEqual(yield* modes(directory), [0o600])
     }).pipe(Effect.scoped)
   )
 

@@ -1,5 +1,6 @@
 /** What an agent keeps in its folder for its next start: one small file a value, readable by its owner alone. */
-import { chmod, readFile, rename, writeFile } from "node:fs/promises"
+import { randomUUID } from "node:crypto"
+import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import type { SettingsShape } from "../Settings.ts"
@@ -35,6 +36,18 @@ export const load = <A>(
         )
       )
 
+/** Puts a text into a file, whole or not at all; two processes that do so at once do not mix theirs. */
+export const replace = async (file: string, text: string): Promise<void> => {
+  const draft = `${file}.${randomUUID()}.new`
+  try {
+    await writeFile(draft, text, { mode: 0o600, flag: "wx" })
+    await rename(draft, file)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+}
+
 /** Keeps a value in the place of the last one; a folder that cannot be written to is no reason to stop. */
 export const keep = <A>(
   file: string | null,
@@ -47,9 +60,6 @@ export const keep = <A>(
         Effect.tryPromise(async () => {
           const text = Schema.encodeSync(Schema.fromJsonString(schema))(value)
           makeFolder(dirname(file))
-          await writeFile(`${file}.new`, text, { mode: 0o600 })
-          // A file that was left there keeps its mode.
-          await chmod(`${file}.new`, 0o600)
-          await rename(`${file}.new`, file)
+          await replace(file, text)
         })
       )
