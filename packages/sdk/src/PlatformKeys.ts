@@ -25,10 +25,13 @@ export class SignatureRefused extends Schema.TaggedError<SignatureRefused>()("Si
     "other organization",
     "expired"
   ]),
-  keyId: Schema.String
+  keyId: Schema.String,
+  /** What to do where the platform is the right one. */
+  remedy: Schema.optional(Schema.String)
 }) {
   override get message() {
-    return `a signature by key \`${this.keyId}\` is refused: ${this.reason}`
+    const refused = `a signature by key \`${this.keyId}\` is refused: ${this.reason}`
+    return this.remedy === undefined ? refused : `${refused}; ${this.remedy}`
   }
 }
 

@@ -51,6 +51,8 @@ describe("what an agent keeps for its next start", () => {
         const signed = { payload: "", keyId: "somebody-else", signature: "" }
         const refused = yield* Effect.flip(keys.open(signed))
         assert.strictEqual(refused.reason, "unknown key")
+        assert.include(refused.message, `remove \`${join(directory, "platform-keys-default.json")}\``)
+        assert.include(refused.message, "set `signingKey`")
       }).pipe(Effect.provide(start(directory)))
     }).pipe(Effect.scoped)
   )

@@ -72,6 +72,15 @@ const KeptKeys = Schema.Struct({
   keys: Schema.Array(Schema.Struct({ keyId: Schema.String, publicKey: Schema.String }))
 })
 
+/** What to do when the pinned key is no longer the platform's: only its operator knows whether that may be. */
+const remedyFor = (pinned: string | null, file: string | null): string => {
+  const isNew = `\`${pinned}\` is pinned; if the platform was set up anew, and only then,`
+  const pin = "set `signingKey` to its key (`GET /api/v1/signing-keys`)"
+  return file === null
+    ? `${isNew} ${pin}, or restart the agent where none is set`
+    : `${isNew} remove \`${file}\` and restart the agent, or ${pin}`
+}
+
 /** The ring of an agent. */
 export const make = Effect.gen(function* () {
   const settings = yield* Settings
@@ -92,7 +101,8 @@ export const make = Effect.gen(function* () {
 
   const refuse = (reason: SignatureRefused["reason"], keyId: string) => {
     refused++
-    return new SignatureRefused({ reason, keyId })
+    const remedy = reason === "unknown key" ? { remedy: remedyFor(ring.pinned, file) } : {}
+    return new SignatureRefused({ reason, keyId, ...remedy })
   }
   const verified = (signed: Signed, isKept: boolean): SignedPayload | SignatureRefused => {
     const key = ring.keys.get(signed.keyId)
