@@ -779,6 +779,21 @@ describe("EventBuffer.forAgent", () => {
     const { events } = yield* start(platform, { files: new MemoryFiles(), eventKey })
     return { platform, events: events.forAgent("agent-1") }
   })
+  it.effect("EVENT-3 its flush tells of its own events, not of another agent's", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      const [one, other] = [events.forAgent("agent-1"), events.forAgent("agent-2")]
+      platform.mode = "down"
+      other.publishUnsafe("trust", trust(2))
+      assert.deepStrictEqual(yield* one.flush(), { sent: 0, pending: 0 })
+      platform.mode = "up"
+      assert.deepStrictEqual(yield* other.flush(), { sent: 1, pending: 0 })
+      one.publishUnsafe("trust", trust(1))
+      assert.deepStrictEqual(yield* one.flush(), { sent: 1, pending: 0 })
+    })
+  )
+
   type Given = Parameters<EventBuffer["Service"]["publishAllUnsafe"]>[0][number]
   const given = (kind: Given["kind"], event: object) => [{ kind, event } as Given]
 

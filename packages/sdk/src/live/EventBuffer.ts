@@ -112,7 +112,7 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
         agentId,
         buffer,
         outbox,
-        (until) => makeFlush(outbox, links, work, until),
+        (own) => makeFlush(outbox, links, work, own),
         () => isAgentClosed() || isClosed()
       )
   }
@@ -131,7 +131,7 @@ const ofAgent = (
   agentId: string,
   buffer: EventBuffer["Service"],
   outbox: Outbox,
-  flushUntil: (until: ReadonlyArray<number>) => EventBuffer["Service"]["flush"],
+  flushOf: (own: OwnPart) => EventBuffer["Service"]["flush"],
   isClosed: () => boolean
 ): EventBuffer["Service"] => {
   const lanes = [outbox.events, outbox.reports, outbox.telemetry]
@@ -154,6 +154,7 @@ const ofAgent = (
   const publishUnsafe: EventBuffer["Service"]["publishUnsafe"] = (kind, event) =>
     publishAllUnsafe([{ kind, event } as Publication])
   const waits = () => lanes.reduce((sum, lane, i) => sum + Math.max(0, (until[i] ?? 0) - lane.settled), 0)
+  const pending = () => Math.min(outbox.pending, published, waits())
   return {
     ...buffer,
     publishUnsafe,
@@ -166,12 +167,12 @@ const ofAgent = (
     },
     publish: (kind, event) => unlessClosed(isClosed, () => publishUnsafe(kind, event)),
     publishAll: (publications) => unlessClosed(isClosed, () => publishAllUnsafe(publications)),
-    flush: (options) => Effect.suspend(() => flushUntil(until)(options)),
+    flush: (options) => Effect.suspend(() => flushOf({ until, pending })(options)),
     statistics: Effect.map(buffer.statistics, (all) => ({
       ...all,
       published,
       dropped,
-      pending: Math.min(all.pending, published, waits())
+      pending: pending()
     }))
   }
 }
@@ -392,26 +393,33 @@ const makeAnnounce = (
   })
 }
 
-/** Without `given` it waits for all that was published, by earlier starts too. */
+/** What of the buffer is one agent's. */
+interface OwnPart {
+  /** What it published last, for each lane. */
+  readonly until: ReadonlyArray<number>
+  /** How many of its events wait. */
+  readonly pending: () => number
+}
+
+/** Without an `own` part it waits for all that was published, by earlier starts too. */
 const makeFlush =
   (
     outbox: Outbox,
     links: ReadonlyArray<Link>,
     work: Latch.Latch,
-    given?: ReadonlyArray<number>
+    own?: OwnPart
   ): EventBuffer["Service"]["flush"] =>
   (options) =>
     Effect.suspend(() => {
       const before = outbox.sent + outbox.duplicates
+      const waited = own?.pending() ?? 0
       const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane, i) => ({
         lane,
-        until: given?.[i] ?? lane.pushed
+        until: own?.until[i] ?? lane.pushed
       }))
       const done = Deferred.makeUnsafe<void>()
       const check = () => {
-        if (
-          targets.every(({ lane, until }) => lane.settled >= until && (given !== undefined || !lane.hasLeft))
-        )
+        if (targets.every(({ lane, until }) => lane.settled >= until && (own !== undefined || !lane.hasLeft)))
           Deferred.doneUnsafe(done, Effect.void)
       }
       check()
@@ -422,7 +430,12 @@ const makeFlush =
       work.openUnsafe()
       return Deferred.await(done).pipe(
         Effect.timeoutOption(options?.deadline ?? "5 seconds"),
-        Effect.map(() => ({ sent: outbox.sent + outbox.duplicates - before, pending: outbox.pending })),
+        Effect.map(() => {
+          const sent = outbox.sent + outbox.duplicates - before
+          if (own === undefined) return { sent, pending: outbox.pending }
+          const pending = own.pending()
+          return { sent: Math.max(0, Math.min(sent, waited - pending)), pending }
+        }),
         Effect.ensuring(
           Effect.sync(() => {
             for (const link of links) link.waiters.delete(check)
