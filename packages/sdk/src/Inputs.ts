@@ -206,15 +206,30 @@ export const eventKind: Rule = oneOf(Object.keys(kinds))
 /** An event. */
 export const event: Rule = view
 
+const isA = (kind: string, value: unknown): boolean =>
+  Object.prototype.toString.call(value) === `[object ${kind}]`
+
 /** Functions by their tools' names. */
 export const functions: Rule = (value, at) => {
   if (!isRecord(value)) return wrong(at, "an object of functions by their tools' names", value)
   for (const key of Object.keys(value)) {
-    const fault = callable(value[key], `${at}.${key}`)
+    const setting = `${at}.${key}`
+    const fault = callable(value[key], setting)
     if (fault !== undefined) return fault
+    if (isA("GeneratorFunction", value[key]))
+      return { setting, problem: "would run after its call has ended; make it an `async function*`" }
   }
   return undefined
 }
+
+/** A function that has done its work when it answers. */
+export const wrapped: Rule = (value, at) =>
+  isA("AsyncGeneratorFunction", value) || isA("GeneratorFunction", value)
+    ? {
+        setting: at,
+        problem: "would run after its call has ended; govern what it yields with `agion.stream`"
+      }
+    : callable(value, at)
 
 /** A function of the program's. */
 export const work: Rule = callable

@@ -1,9 +1,13 @@
+import { createSecretKey } from "node:crypto"
+import { Readable } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import {
   Agion,
   ApprovalRequired,
+  ArgumentUnreadable,
   CallTimedOut,
+  InputInvalid,
   PermissionDenied,
   PolicyViolation
 } from "../src/promise/index.ts"
@@ -137,7 +141,15 @@ describe("the tools of a framework", () => {
       "beside a signal": [{ note: card, signal: new AbortController().signal }],
       "beside a signal in a second argument": [{}, { note: card, signal: new AbortController().signal }],
       "in a hidden property": [Object.defineProperty({}, "note", { value: card })],
-      "under a symbol": [{ [Symbol("note")]: card }]
+      "under a symbol": [{ [Symbol("note")]: card }],
+      "beside a date": [Object.assign(new Date(0), { note: card })],
+      "beside an address": [Object.assign(new URL("http://example.org"), { note: card })],
+      "beside a pattern": [Object.assign(/a/, { note: card })],
+      "beside a boxed text": [Object.assign(new String("a"), { note: card })],
+      "beside a buffer": [{ body: Object.assign(Buffer.from("a"), { note: card }) }],
+      "beside an array buffer": [Object.assign(new ArrayBuffer(1), { note: card })],
+      "beside a function": [{ done: Object.assign(() => {}, { note: card }) }],
+      "hung on a signal": ["A", { signal: Object.assign(new AbortController().signal, { note: card }) }]
     }
     for (const [place, args] of Object.entries(places))
       for (const front of ["tools", "wrap"] as const)
@@ -184,6 +196,106 @@ describe("the tools of a framework", () => {
     await agion.flush()
     assert.strictEqual(platform.actor(agent).score, 40)
     assert.lengthOf(platform.events, 0)
+  })
+
+  describe("DLP-1 what is used up by reading it, or of no known kind, is refused", () => {
+    class Later extends Promise<string> {
+      override get [Symbol.toStringTag]() {
+        return "Thing"
+      }
+    }
+    const settles = "then"
+    const things: { readonly [thing: string]: () => unknown } = {
+      "an iterator of a list": () => ["a"].values(),
+      "an iterator of a map": () => new Map([["a", 1]]).values(),
+      "an iterator of a text": () => "a"[Symbol.iterator](),
+      "an iterator helper": () => Reflect.apply(Reflect.get(["a"].values(), "take"), ["a"].values(), [1]),
+      "a weak reference": () => new WeakRef({ a: 1 }),
+      "a stream of Node's": () => Readable.from(["a"]),
+      "a promise under another name": () => Later.resolve("a"),
+      "a promise of the program's": () => Object.defineProperty({}, settles, { value: () => {} }),
+      "a key of Node's": () => createSecretKey(Buffer.from("a")),
+      "an iterable of the program's": () => ({ *[Symbol.iterator]() {} }),
+      "an async iterable of the program's": () => ({ async *[Symbol.asyncIterator]() {} }),
+      "a proxy": () => new Proxy({}, {}),
+      "a module's memory": () => new WebAssembly.Memory({ initial: 1 })
+    }
+    for (const [thing, make] of Object.entries(things))
+      for (const front of ["tools", "wrap"] as const)
+        it(`${thing}, by \`${front}\``, async () => {
+          const { agion, platform } = await connect()
+          await using _ = agion
+          let ran = false
+          const pay = async (_input: unknown) => {
+            ran = true
+          }
+          const paying =
+            front === "wrap"
+              ? agion.wrap({ action: "pay", resource: orders }, pay)
+              : agion.tools(orders, { pay }, { denied: "throw" }).pay
+          for (const input of [make(), { deep: [make()] }]) {
+            const error = await paying(input).catch((thrown: unknown) => thrown)
+            assert.instanceOf(error, ArgumentUnreadable)
+          }
+          assert.isFalse(ran)
+          await agion.flush()
+          assert.lengthOf(platform.events, 0)
+        })
+  })
+
+  describe("DLP-1 what is judged is what runs", () => {
+    const card = "4111 1111 1111 1111"
+    for (const front of ["tools", "wrap"] as const) {
+      const governedBy = <A>(agion: Agion, work: (input: A) => unknown) =>
+        front === "wrap"
+          ? agion.wrap({ action: "send", resource: orders }, async (input: A) => work(input))
+          : agion.tools(orders, { send: async (input: A) => work(input) }, { denied: "throw" }).send
+
+      it(`by \`${front}\`, also where the program changes it while the permission is asked`, async () => {
+        const { agion } = await connect()
+        await using _ = agion
+        const input = {
+          messages: ["hi"],
+          tags: new Set(["a"]),
+          notes: new Map([["a", ["b"]]]),
+          body: Buffer.from("0123456789012345678"),
+          done: () => "done"
+        }
+        const sent = governedBy(agion, (given: typeof input) => given)(input)
+        input.messages.push(card)
+        input.tags.add(card)
+        input.notes.get("a")?.push(card)
+        input.body.write(card)
+        const given = await sent
+        assert.deepInclude(given, {
+          messages: ["hi"],
+          tags: new Set(["a"]),
+          notes: new Map([["a", ["b"]]]),
+          body: Buffer.from("0123456789012345678"),
+          done: input.done
+        })
+      })
+
+      it(`by \`${front}\`, where a getter says something else each time`, async () => {
+        const { agion } = await connect()
+        await using _ = agion
+        let times = 0
+        const input = {
+          get note() {
+            return ++times > 1 ? card : "clean"
+          }
+        }
+        const sent = governedBy(agion, (given: typeof input) => `${given.note} ${given.note}`)
+        assert.strictEqual(await sent(input), "clean clean")
+      })
+
+      it(`by \`${front}\`, and is the very object where nothing changed it`, async () => {
+        const { agion } = await connect()
+        await using _ = agion
+        const input = { messages: ["hi"], when: new Date(0) }
+        assert.strictEqual(await governedBy(agion, (given: typeof input) => given)(input), input)
+      })
+    }
   })
 
   it("DLP-2 only the argument that is redacted is replaced, and policies see a second one as `$2`", async () => {
@@ -270,6 +382,20 @@ describe("the tools of a framework", () => {
     assert.deepStrictEqual(all, [{ at: 1 }, { at: 2 }, "done"])
     await agion.flush()
     assert.strictEqual(platform.events[0]?.["event_type"], "task_completed")
+  })
+
+  it("GOVERN-4 a generator whose elements would come after the call is refused", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const list = async function* () {
+      yield "a"
+    }
+    const count = function* () {
+      yield 1
+    }
+    const wrapping = () => agion.wrap({ action: "list", resource: orders }, list)
+    assert.throws(wrapping, InputInvalid, "`agion.stream`")
+    assert.throws(() => agion.tools(orders, { count }), InputInvalid, "`functions.count`")
   })
 
   it("GOVERN-3 a denied generator yields the denial", async () => {

@@ -12,13 +12,14 @@
  * `recursionLimit`, `runId`, `requestId` or `sessionId`. A signal, as `signal`, `abortSignal` or itself, stops the call; in its place the
  * function is given the call's own, which a time-out aborts, too.
  *
- * **Gotchas**: a generator function is governed as a stream whose elements are not scanned, and keeps the
- * framework's signal.
+ * **Gotchas**: an `async function*` is governed as a stream whose elements are not scanned, and keeps the
+ * framework's signal. A `function*` is refused: it would run after its call has ended.
  */
 import { type DenialValue, denialValue, isDenied } from "../Denials.ts"
 import type { GovernedCall, GovernedOptions } from "../Governance.ts"
-import { ArgumentUnreadable, isPlain, seenOfTool } from "./Arguments.ts"
+import { isPlain, seenOfTool } from "./Arguments.ts"
 import type { Agion, CallSpec } from "./index.ts"
+import { ArgumentUnreadable } from "./Reader.ts"
 
 /** How tools are governed: as any call, and what becomes of a denial. */
 export interface ToolOptions extends Omit<GovernedOptions, "arguments" | "tool" | "usage" | "executionId"> {
@@ -97,8 +98,8 @@ const specOf = (name: string, resource: string, options: ToolOptions, args: Read
     arguments: seen.arguments,
     ...(signal === undefined ? {} : { signal })
   }
-  /** The arguments as they may go on: redacted where DLP says so. */
-  const now = (call: GovernedCall): ReadonlyArray<unknown> => seen.redacted(call.arguments)
+  /** The arguments as they were judged: redacted where DLP says so. */
+  const now = (call: GovernedCall): ReadonlyArray<unknown> => seen.handedOn(call.arguments)
   return { spec, now }
 }
 

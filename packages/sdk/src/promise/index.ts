@@ -73,8 +73,8 @@ export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
 export { SettingsInvalid } from "../Settings.ts"
 export type { TrustChange, TrustView } from "../TrustTracker.ts"
-export { ArgumentUnreadable } from "./Arguments.ts"
 export type { Host } from "./Host.ts"
+export { ArgumentUnreadable } from "./Reader.ts"
 export type { Functions, Tool, ToolOptions } from "./Tools.ts"
 
 /** A governed call, and what stops it. */
@@ -215,13 +215,13 @@ export class Agion implements AsyncDisposable {
   /**
    * A function that is governed each time it is called, with the same arguments. Policies see them as
    * `request.arguments`: a single object as it is, others as `args`; one that cannot be read refuses the call. An
-   * `AbortSignal` among them stops the call.
+   * `AbortSignal` among them stops the call. A generator is refused: `stream` governs what it yields.
    */
   wrap<Args extends ReadonlyArray<unknown>, A>(
     spec: CallSpec<A> | ((...args: Args) => CallSpec<A>),
     work: (...args: Args) => PromiseLike<A> | A
   ): (...args: Args) => Promise<A> {
-    Inputs.demand(Inputs.work, work, "work")
+    Inputs.demand(Inputs.wrapped, work, "work")
     return async (...args) => {
       const given = typeof spec === "function" ? spec(...args) : spec
       if (typeof given !== "object" || given === null) Inputs.demand(Inputs.callSpec, given)
@@ -230,7 +230,7 @@ export class Agion implements AsyncDisposable {
       if (given.arguments !== undefined) return this.governed({ ...given, ...stopping }, () => work(...args))
       const seen = seenOf(args)
       return this.governed({ ...given, arguments: seen.arguments, ...stopping }, (call) =>
-        work(...seen.redacted(call.arguments))
+        work(...seen.handedOn(call.arguments))
       )
     }
   }
