@@ -43,9 +43,12 @@ const slow = AgionSdk.layerOver({
 
 const ready = Effect.gen(function* () {
   const platform = yield* TestPlatform
+  // As it was before this agent listened.
+  platform.pushing = false
   platform.resource({ id: model })
   platform.resource({ id: database, riskLevel: "critical", resourceType: "database" })
   platform.grant(agent, model)
+  platform.pushing = true
   // The first push tells the agent where the organization's epoch stands.
   platform.heartbeat()
   return { platform, cache: yield* PermissionCache }
@@ -436,6 +439,83 @@ describe("outages", () => {
         allowed: false,
         reason: "Resource not found"
       })
+    }).pipe(fresh())
+  )
+
+  for (const failure of [FailurePolicy.trustAware(), FailurePolicy.failOpen]) {
+    const under = Effect.provide(AgionTest.layer().pipe(Layer.provide(FailurePolicy.layer(failure))))
+
+    it.effect(
+      `OUTAGE-2 FRESH-3 a suspension that was told stands on every resource, under ${failure.name}`,
+      () =>
+        Effect.gen(function* () {
+          const { cache, platform } = yield* ready
+          platform.trust(agent, 90)
+          platform.resource({ id: testUuid(3) })
+          yield* cache.holdResources([testUuid(3), model])
+          platform.suspend(agent)
+          assert.isFalse((yield* cache.check({ resourceId: testUuid(9) })).allowed)
+          platform.fault = { _tag: "Refuse" }
+          platform.line(false)
+          const decision = yield* checked(cache, { resourceId: model })
+          assert.deepInclude(decision, { allowed: false, rule: "known_denial", reason: "Agent is suspended" })
+          assert.deepInclude(decision.denial, { step: "agent", remedy: "operator" })
+        }).pipe(under)
+    )
+
+    it.effect(`OUTAGE-2 FRESH-3 a suspension that was pushed stands unasked, under ${failure.name}`, () =>
+      Effect.gen(function* () {
+        const { cache, platform } = yield* ready
+        platform.trust(agent, 90)
+        yield* cache.check({ resourceId: testUuid(9) })
+        yield* cache.holdResources([model])
+        platform.fault = { _tag: "Refuse" }
+        platform.suspend(agent)
+        platform.line(false)
+        assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: false, rule: "changed" })
+      }).pipe(under)
+    )
+
+    it.effect(
+      `OUTAGE-2 FRESH-3 a revocation that was pushed stands where nothing was asked, under ${failure.name}`,
+      () =>
+        Effect.gen(function* () {
+          const { cache, platform } = yield* ready
+          platform.trust(agent, 90)
+          yield* cache.check({ resourceId: testUuid(9) })
+          yield* cache.holdResources([model])
+          platform.fault = { _tag: "Refuse" }
+          platform.revoke(agent, model)
+          platform.line(false)
+          assert.deepInclude(yield* checked(cache, { resourceId: model }), {
+            allowed: false,
+            rule: "changed"
+          })
+        }).pipe(under)
+    )
+  }
+
+  it.effect("OUTAGE-2 an answer lifts what was heard of an agent, and what was granted is asked for", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const [granted, untouched] = [testUuid(3), testUuid(4)]
+      platform.resource({ id: granted })
+      platform.resource({ id: untouched })
+      platform.trust(agent, 90)
+      yield* cache.holdResources([granted, untouched])
+      platform.suspend(agent)
+      yield* cache.check({ resourceId: database })
+      platform.suspend(agent, false)
+      yield* cache.check({ resourceId: database })
+      platform.grant(agent, granted)
+      yield* TestClock.adjust("1 second")
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.deepInclude(yield* checked(cache, { resourceId: untouched }), {
+        allowed: true,
+        mode: "degraded"
+      })
+      assert.deepInclude(yield* checked(cache, { resourceId: granted }), { allowed: true, mode: "stale" })
     }).pipe(fresh())
   )
 

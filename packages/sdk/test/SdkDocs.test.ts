@@ -401,10 +401,13 @@ describe("docs/sdk.md, while the platform is away", () => {
   /** The snippet has run, all three resources are approved, and the platform goes away. */
   const away = Effect.gen(function* () {
     const platform = yield* TestPlatform
+    // As it was before the agent listened.
+    platform.pushing = false
     for (const id of [model, notes, other]) {
       platform.resource({ id })
       platform.grant(agentId, id)
     }
+    platform.pushing = true
     platform.trust(agentId, 72)
     const agion = yield* agionOfTest
     yield* Effect.promise(() => agion.policies.sync())

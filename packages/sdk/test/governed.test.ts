@@ -738,12 +738,14 @@ describe("policies", () => {
         )
         const cache = yield* PermissionCache
         platform.trust(agent, 72)
+        const unasked = testUuid(7)
+        platform.resource({ id: unasked })
         yield* cache.check({ resourceId: testUuid(8) })
-        yield* cache.holdResources([model])
+        yield* cache.holdResources([unasked])
         platform.fault = { _tag: "Refuse" }
         platform.line(false)
         const calling = yield* Effect.forkChild(
-          governed("chat", model)(({ decision }) => Effect.succeed(decision.mode))
+          governed("chat", unasked)(({ decision }) => Effect.succeed(decision.mode))
         )
         for (let i = 0; i < 40 && calling.pollUnsafe() === undefined; i++)
           yield* TestClock.adjust("250 millis")

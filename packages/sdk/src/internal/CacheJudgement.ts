@@ -128,6 +128,11 @@ export const takeAnswer = (
   if (about.confirms && epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
     forgetAll(state, key.organizationId, isFirst)
   const actor = actorOf(parts, key)
+  const { denial } = decision.observed ?? decision
+  const suspension = denial?.step === "agent" ? { reason: result.reason, denial } : null
+  // What was signed a while ago lifts no suspension.
+  if (about.confirms || suspension !== null)
+    state.heard.told(key.organizationId, key.actorId, epoch, suspension)
   if (key.organizationId === parts.settings.organizationId)
     parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed)
   else actor.score = result.metadata.trustScore

@@ -11,8 +11,32 @@ import { degradedOf, noteDegraded, organizationOf } from "./CacheState.ts"
 const onlyPlatform = "Platform unavailable: only it can judge this call"
 
 /** A denial during an outage. */
-const denied = (rule: string, reason: string, held: Partial<Decision>): Decision =>
-  without({ allowed: false, reason, mode: "normal", source: "outage", rule }, held)
+const denied = (
+  rule: string,
+  reason: string,
+  held: Partial<Decision>,
+  denial: Decision["denial"] = null
+): Decision => without({ allowed: false, reason, mode: "normal", source: "outage", rule, denial }, held)
+
+/** What pushes and answers have said against a call, under every failure policy; undefined: nothing. */
+const known = (parts: Parts, input: CheckInput, entry: CacheEntry | undefined): Decision | undefined => {
+  const { heard } = parts.state
+  const { actorId, organizationId, resourceId } = keyOf(parts, input)
+  const held: Partial<Decision> = entry?.decision ?? {}
+  const status = heard.statusOf(organizationId, actorId)
+  if (typeof status === "object") return denied("known_denial", status.reason, held, status.denial)
+  if (status === "changed")
+    return denied(
+      "changed",
+      "Platform unavailable: the agent has changed since it was last asked about",
+      held
+    )
+  const hasMoved =
+    entry === undefined ? heard.hasMoved(organizationId, actorId, resourceId) : entry.standing === "suspect"
+  return hasMoved
+    ? denied("changed", "Platform unavailable: the permission has changed since", held)
+    : undefined
+}
 
 /** How many degraded calls an actor has in five minutes (OUTAGE-3). */
 const budgetOf = ({ signed }: ActorTrust): number => signed?.degradedCalls ?? 20
@@ -56,8 +80,8 @@ export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decisi
   const now = parts.now()
   const entry = find(parts, input)
   const held: Partial<Decision> = entry?.decision ?? {}
-  if (entry?.standing === "suspect")
-    return observed(parts, denied("changed", "Platform unavailable: the permission has changed since", held))
+  const against = known(parts, input, entry)
+  if (against !== undefined) return observed(parts, against)
   if (entry !== undefined && entry.facts !== null && entry.decision.allowed) {
     const local = redecide(parts, entry, entry.facts, input, judged)
     if (local === "context") return observed(parts, denied("platform_facts", onlyPlatform, held))

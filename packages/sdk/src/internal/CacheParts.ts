@@ -79,6 +79,10 @@ export const observed = (parts: Parts, decision: Decision): Decision => {
 
 export const noMetadata: PermissionCheck.View = {}
 
+/** The agent's own use of whatever resource. */
+export const ownUse = ({ agentId, actorType, organizationId }: SettingsShape) =>
+  ({ organizationId, actorId: agentId, actorType, permissionType: "use" }) as const
+
 /** An actor in one text. */
 export const actorNameOf = (key: EntryKey): string =>
   JSON.stringify([key.organizationId, key.actorType, key.actorId])

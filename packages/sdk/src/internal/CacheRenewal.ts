@@ -3,19 +3,20 @@ import { ResourceId, type SharedResource } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { nameOf, type Parts } from "./CacheParts.ts"
-import type { CacheState, Flight } from "./CacheState.ts"
+import { nameOf, ownUse, type Parts } from "./CacheParts.ts"
+import { type CacheState, type Flight, isUnasked } from "./CacheState.ts"
+import type { EntryKey } from "./EntryTable.ts"
 import { HeldResource, resourceView } from "./HeldFacts.ts"
 
 /** Asks again for what was dropped or is about to expire; an outage leaves things as they are. */
-export const renew = (parts: Parts, entries: ReadonlyArray<CacheEntry>): Effect.Effect<void> =>
+export const renew = (parts: Parts, keys: ReadonlyArray<EntryKey>): Effect.Effect<void> =>
   Effect.forEach(
-    entries,
-    (entry) => {
-      const flying = parts.flying.get(nameOf(entry))
+    keys,
+    (key) => {
+      const flying = parts.flying.get(nameOf(key))
       if (flying !== undefined && !flying.flight.tainted) return Effect.void
       parts.state.counters.refreshed++
-      return Effect.asVoid(fly(parts, entry, undefined))
+      return Effect.asVoid(fly(parts, key, undefined))
     },
     { discard: true }
   )
@@ -64,7 +65,8 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
         if (flight.tainted) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
         early.delete(id)
         resources.set(id, new HeldResource(resourceView(resource, id), ancestorStatus))
-        return Effect.void
+        const key = { ...ownUse(parts.settings), resourceId: id }
+        return isUnasked(parts.state, key) ? renew(parts, [key]) : Effect.void
       }),
       Effect.tapError((error) => {
         // It was deleted: it is asked for no more.

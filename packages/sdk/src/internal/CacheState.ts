@@ -3,7 +3,8 @@ import type { EpochMessage } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
 import type { ActorTrust } from "../TrustTracker.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { EntryTable } from "./EntryTable.ts"
+import { Heard } from "./CacheHeard.ts"
+import { type EntryKey, EntryTable } from "./EntryTable.ts"
 import { type OrganizationEpoch, onLost, onPush, unknownEpoch } from "./Epochs.ts"
 import { SharedFacts } from "./HeldFacts.ts"
 
@@ -57,13 +58,17 @@ export interface CacheState {
   /** Called when records that are to be held are missing or early. */
   onRecordsDue: () => void
   readonly flights: Set<Flight>
+  readonly heard: Heard
   /** What entries have in common. */
   readonly shared: SharedFacts
   readonly counters: Counters
 }
 
-/** An empty cache. */
-export const makeState = (capacity: number): CacheState => {
+/** An empty cache of an agent. */
+export const makeState = (
+  capacity: number,
+  own: { readonly organizationId: string; readonly agentId: string }
+): CacheState => {
   const counters: Counters = {
     hits: 0,
     misses: 0,
@@ -89,6 +94,7 @@ export const makeState = (capacity: number): CacheState => {
     early: new Set(),
     onRecordsDue: () => {},
     flights: new Set(),
+    heard: new Heard(own.organizationId, own.agentId),
     shared: new SharedFacts(),
     counters
   }
@@ -161,6 +167,7 @@ const dropNamed = (state: CacheState, organizationId: string, message: EpochMess
       // [permission, actor, resource] for each.
       for (let i = 0; i + 2 < ids.length; i += 3) {
         const [actorId, resourceId] = [ids[i + 1] ?? "", ids[i + 2] ?? ""]
+        state.heard.moved(organizationId, actorId, resourceId)
         taint(state, (flight) => flight.actorId === actorId && flight.resourceId === resourceId)
         suspect(state, organizationId, actorId, (entry) => entry.resourceId === resourceId, dropped)
       }
@@ -174,6 +181,7 @@ const dropNamed = (state: CacheState, organizationId: string, message: EpochMess
     }
     case "agent":
       for (const actorId of ids) {
+        state.heard.changed(organizationId, actorId, message.epoch)
         taint(state, (flight) => flight.actorId === actorId)
         suspect(state, organizationId, actorId, () => true, dropped)
       }
@@ -223,6 +231,37 @@ export const takePush = (
   forgetAll(state, organizationId, isFirst)
   // What this push itself names is known to have changed.
   return dropNamed(state, organizationId, message)
+}
+
+/** True where a call could go on by what is held, had no push named its permission: to be asked about. */
+export const isUnasked = (state: CacheState, key: EntryKey): boolean => {
+  const { actorId, actorType, organizationId, permissionType, resourceId } = key
+  return (
+    state.resources.has(resourceId) &&
+    state.heard.hasMoved(organizationId, actorId, resourceId) &&
+    state.table.find(organizationId, actorId, actorType, resourceId, permissionType) === undefined
+  )
+}
+
+/**
+ * A question about what a push has changed for the agent itself, where no entry is asked again for: about a
+ * permission, or, to hear how the agent stands, about any resource. Undefined: nothing could go on without it.
+ */
+export const unaskedOf = (
+  state: CacheState,
+  own: Omit<EntryKey, "resourceId">,
+  { ids, kind }: EpochMessage
+): EntryKey | undefined => {
+  if (kind === "agent" && ids.includes(own.actorId)) {
+    const resourceId = state.resources.keys().next().value
+    return resourceId === undefined ? undefined : { ...own, resourceId }
+  }
+  if (kind !== "permission") return undefined
+  for (let i = 0; i + 2 < ids.length; i += 3) {
+    const key = { ...own, resourceId: ids[i + 2] ?? "" }
+    if (ids[i + 1] === own.actorId && isUnasked(state, key)) return key
+  }
+  return undefined
 }
 
 /** The line is down. */

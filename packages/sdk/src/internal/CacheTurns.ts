@@ -3,9 +3,9 @@
  * expire. Fibers are there only while something is asked.
  */
 import { Cause, Context, Effect, Schedule, type Scope } from "effect"
-import type { CacheEntry } from "./CacheEntry.ts"
 import type { Parts } from "./CacheParts.ts"
 import { expiring, isMissing, refetch, renew } from "./CacheRenewal.ts"
+import type { EntryKey } from "./EntryTable.ts"
 
 /** The seconds of all caches of a host, counted by one fiber; null: a cache counts its own. */
 export const CacheTurns = Context.Reference<Turns | null>("@agion/sdk/CacheTurns", {
@@ -49,23 +49,23 @@ export const makeTurns: Effect.Effect<Turns, never, Scope.Scope> = Effect.gen(fu
 /** The most pushes that wait for their entries to be asked for; the oldest goes first. */
 const waitingAtMost = 64
 
-/** Keeps a cache current; answers what to call with the entries that a push dropped. */
+/** Keeps a cache current; answers what to call with what a push dropped. */
 export const keepCurrent = Effect.fnUntraced(function* (parts: Parts) {
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const start = (work: Effect.Effect<void>) => {
     fork(Effect.forkIn(work, parts.scope))
   }
-  const asked = (entries: ReadonlyArray<CacheEntry>) =>
+  const asked = (keys: ReadonlyArray<EntryKey>) =>
     // What could not be fetched when it was dropped is due, too.
     Effect.andThen(
-      renew(parts, entries),
+      renew(parts, keys),
       Effect.suspend(() => refetch(parts))
     )
 
-  let waiting: Array<ReadonlyArray<CacheEntry>> | undefined
+  let waiting: Array<ReadonlyArray<EntryKey>> | undefined
   const dropped: Effect.Effect<void> = Effect.suspend(() => {
-    const entries = waiting?.shift()
-    if (entries !== undefined) return Effect.andThen(asked(entries), dropped)
+    const keys = waiting?.shift()
+    if (keys !== undefined) return Effect.andThen(asked(keys), dropped)
     waiting = undefined
     return Effect.void
   })
@@ -82,12 +82,12 @@ export const keepCurrent = Effect.fnUntraced(function* (parts: Parts) {
   }
   const turns = (yield* CacheTurns) ?? (yield* makeTurns)
   yield* turns.join(turn)
-  return (entries: ReadonlyArray<CacheEntry>): void => {
+  return (keys: ReadonlyArray<EntryKey>): void => {
     if (waiting !== undefined) {
-      if (waiting.push(entries) > waitingAtMost) waiting.shift()
+      if (waiting.push(keys) > waitingAtMost) waiting.shift()
       return
     }
-    waiting = [entries]
+    waiting = [keys]
     start(dropped)
   }
 })

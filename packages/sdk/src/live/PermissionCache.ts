@@ -5,10 +5,10 @@ import { EventBuffer } from "../EventBuffer.ts"
 import { FailurePolicy } from "../FailurePolicy.ts"
 import { GovernanceHttp, type PlatformRefused } from "../GovernanceHttp.ts"
 import { decide, hitJudged } from "../internal/CacheAsking.ts"
-import { addSpend, type CacheEntry } from "../internal/CacheEntry.ts"
+import { addSpend } from "../internal/CacheEntry.ts"
 import { takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
-import { find, keyOf, type Parts } from "../internal/CacheParts.ts"
+import { find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
 import {
   type CacheState,
@@ -17,9 +17,11 @@ import {
   makeState,
   organizationOf,
   takeLost,
-  takePush
+  takePush,
+  unaskedOf
 } from "../internal/CacheState.ts"
 import { keepCurrent } from "../internal/CacheTurns.ts"
+import type { EntryKey } from "../internal/EntryTable.ts"
 import { monotonic } from "../internal/Monotonic.ts"
 import {
   type CacheStatistics,
@@ -57,7 +59,7 @@ const statisticsOf = (state: CacheState): CacheStatistics => {
 }
 
 /** Hands what pushes dropped to what asks again. */
-const follow = (parts: Parts, askAgain: (entries: ReadonlyArray<CacheEntry>) => void) =>
+const follow = (parts: Parts, askAgain: (keys: ReadonlyArray<EntryKey>) => void) =>
   Effect.gen(function* () {
     const pushes = yield* Pushes
     const own = parts.settings.organizationId
@@ -66,16 +68,20 @@ const follow = (parts: Parts, askAgain: (entries: ReadonlyArray<CacheEntry>) => 
       if (push._tag === "Lost") takeLost(parts.state, own)
       if (push._tag !== "Epoch") return
       const dropped = takePush(parts.state, push.organizationId, push.message, parts.now())
-      const used = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
+      const used: Array<EntryKey> = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
+      const unasked =
+        used.length > 0 ? undefined : unaskedOf(parts.state, ownUse(parts.settings), push.message)
+      if (unasked !== undefined) used.push(unasked)
       if (used.length > 0 || isMissing(parts.state)) askAgain(used)
     })
   })
 
 const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) {
   const clock = yield* Effect.clockWith(Effect.succeed)
+  const settings = yield* Settings
   const parts: Parts = {
-    state: makeState(options.capacity ?? 10_000),
-    settings: yield* Settings,
+    state: makeState(options.capacity ?? 10_000, settings),
+    settings,
     http: yield* GovernanceHttp,
     engine: yield* PolicyEngine,
     trust: yield* TrustTracker,

@@ -1,0 +1,43 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Heard } from "../src/internal/CacheHeard.ts"
+
+const suspension = {
+  reason: "Agent is suspended",
+  denial: {
+    step: "agent",
+    seen: "suspended",
+    needed: "active",
+    retryAfterMs: null,
+    remedy: "operator",
+    subjects: []
+  }
+} as const
+
+describe("what was heard of actors", () => {
+  it("OUTAGE-2 an answer of an earlier epoch lifts nothing", () => {
+    const heard = new Heard("acme", "me")
+    heard.changed("acme", "me", 7)
+    heard.told("acme", "me", 6, null)
+    assert.strictEqual(heard.statusOf("acme", "me"), "changed")
+    heard.told("acme", "me", 7, suspension)
+    assert.strictEqual(heard.statusOf("acme", "me"), suspension)
+    heard.told("acme", "me", 8, null)
+    assert.strictEqual(heard.statusOf("acme", "me"), "active")
+    assert.strictEqual(heard.statusOf("another", "me"), "active")
+  })
+
+  it("OUTAGE-2 of whom something was forgotten nothing is taken for unchanged, and the agent's own stays", () => {
+    const heard = new Heard("acme", "me")
+    heard.moved("acme", "me", "r1")
+    heard.changed("acme", "first", 1)
+    for (let i = 0; i < 1000; i++) heard.moved("acme", `other-${i}`, "r1")
+    assert.strictEqual(heard.statusOf("acme", "first"), "changed")
+    assert.isTrue(heard.hasMoved("acme", "first", "r2"))
+    assert.isTrue(heard.hasMoved("acme", "me", "r1"))
+    assert.isFalse(heard.hasMoved("acme", "me", "r2"))
+    heard.told("acme", "first", 2, null)
+    assert.strictEqual(heard.statusOf("acme", "first"), "active")
+    for (let i = 0; i <= 10_000; i++) heard.moved("acme", "me", `r${i}`)
+    assert.isTrue(heard.hasMoved("acme", "me", "another"))
+  })
+})
