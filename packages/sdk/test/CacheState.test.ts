@@ -27,7 +27,7 @@ const held = (id: string, organizationId: string) =>
   )
 
 const stateOf = (...records: ReadonlyArray<HeldResource>) => {
-  const state = makeState(10)
+  const state = makeState(10, { organizationId: "a", agentId: "agent-1" })
   for (const record of records) {
     state.resources.set(record.id, record)
     state.wanted.add(record.id)
@@ -64,7 +64,7 @@ it.prop(
   "OUTAGE-3 of degraded calls as many are remembered as the budget has, and what is left is the same",
   [Calls, Budget],
   ([pauses, budget]) => {
-    const state = makeState(10)
+    const state = makeState(10, { organizationId: "a", agentId: "agent-1" })
     const all: Array<number> = []
     let now = 0
     for (const pause of pauses) {
