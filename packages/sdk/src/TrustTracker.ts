@@ -61,6 +61,8 @@ export interface ActorTrust {
   readonly actorId: string
   readonly actorType: string
   score: number
+  /** The organization's epoch that named the score: what was said before it is refused. */
+  epoch: number
   known: boolean
   signed: SignedScore | null
   /** What the score will be once the platform has seen what this process reported. */
@@ -84,8 +86,16 @@ export interface TrustTrackerShape {
   readonly changes: Stream.Stream<TrustChange>
   /** The live record of an actor of this organization. */
   readonly actorUnsafe: (actorId: string, actorType: string) => ActorTrust
-  /** An answer of the platform has named a score. */
-  readonly sawUnsafe: (actor: ActorTrust, score: number, signed: Signed | undefined) => void
+  /**
+   * An answer of the platform has named a score as of an epoch; null: none was said. One that is older than the
+   * score that is known is passed over.
+   */
+  readonly sawUnsafe: (
+    actor: ActorTrust,
+    score: number,
+    signed: Signed | undefined,
+    epoch: number | null
+  ) => void
   /** This agent has reported an event of the trust stream. */
   readonly reportedUnsafe: (type: Trust.TrustEventType, context: { readonly [key: string]: unknown }) => void
   /** The same scores, as another agent of the organization has its own. */

@@ -51,6 +51,7 @@ const actor: ActorTrust = {
   actorId: "agent-1",
   actorType: "agent",
   score: 72,
+  epoch: 0,
   known: true,
   signed: null,
   expected: 72

@@ -2,7 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { AgionSdk, EventBuffer, FailurePolicy, PermissionCache, PolicySync } from "../src/index.ts"
+import {
+  AgionSdk,
+  EventBuffer,
+  FailurePolicy,
+  PermissionCache,
+  PolicySync,
+  TrustTracker
+} from "../src/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
@@ -229,6 +236,72 @@ describe("freshness", () => {
       platform.trust(agent, 54)
       const decision = yield* cache.check({ resourceId: model })
       assert.deepInclude(decision, { allowed: false, reason: "Trust score too low: 54 < 55" })
+    }).pipe(fresh())
+  )
+
+  /** A check whose answer is on its way while the score goes from 64 to another of the same tier. */
+  const asked = (score: number) =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      const cache = yield* PermissionCache
+      platform.resource({ id: model, trustTierRequired: 62 })
+      platform.grant(agent, model)
+      platform.trust(agent, 64)
+      platform.heartbeat()
+      const asking = yield* Effect.forkChild(cache.check({ resourceId: model }), { startImmediately: true })
+      yield* TestClock.adjust("500 millis")
+      platform.trust(agent, score)
+      for (let i = 0; i < 8 && asking.pollUnsafe() === undefined; i++) yield* TestClock.adjust("500 millis")
+      const decision = yield* Fiber.join(asking)
+      return { cache, decision, platform, trust: yield* TrustTracker }
+    })
+
+  it.effect("TRUST-9 FRESH-3 an answer that a lower score has overtaken is asked for again", () =>
+    Effect.gen(function* () {
+      const { decision, platform, trust } = yield* asked(61)
+      assert.deepInclude(decision, { allowed: false, reason: "Trust score too low: 61 < 62" })
+      assert.strictEqual(trust.actorUnsafe(agent, "agent").score, 61)
+      assert.strictEqual(trust.actorUnsafe(agent, "agent").signed?.score, 61)
+      assert.strictEqual(checks(platform), 2)
+    }).pipe(Effect.provide(slow))
+  )
+
+  it.effect(
+    "TRUST-9 an answer that a higher score has overtaken is held, and the score stays the pushed one",
+    () =>
+      Effect.gen(function* () {
+        const { cache, decision, platform, trust } = yield* asked(66)
+        assert.isTrue(decision.allowed)
+        assert.strictEqual(trust.actorUnsafe(agent, "agent").score, 66)
+        assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+        assert.strictEqual(checks(platform), 1)
+      }).pipe(Effect.provide(slow))
+  )
+
+  it.effect("TRUST-9 a refresh that a push has overtaken changes nothing", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      const trust = yield* TrustTracker
+      platform.trust(agent, 72)
+      const refreshing = yield* Effect.forkChild(trust.refresh, { startImmediately: true })
+      yield* TestClock.adjust("500 millis")
+      platform.trust(agent, 61)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* Fiber.join(refreshing)).score, 61)
+      assert.strictEqual(trust.actorUnsafe(agent, "agent").signed?.score, 61)
+    }).pipe(Effect.provide(slow))
+  )
+
+  it.effect("scores are taken from a platform whose data went back", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const trust = yield* TrustTracker
+      platform.trust(agent, 72)
+      platform.epoch = 1
+      platform.actor(agent).score = 50
+      for (let i = 0; i < 3; i++) platform.heartbeat()
+      yield* cache.check({ resourceId: model })
+      assert.strictEqual(trust.actorUnsafe(agent, "agent").score, 50)
     }).pipe(fresh())
   )
 

@@ -5,7 +5,7 @@ import type { Decision } from "../Decision.ts"
 import { type PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
+import { isOvertaken, redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
 import { outage, unjudgeable } from "./CacheOutage.ts"
 import { type Flying, find, keyOf, nameOf, observed, type Parts } from "./CacheParts.ts"
 import { fromShared, mayBeShared } from "./CacheShared.ts"
@@ -88,7 +88,8 @@ const ask = (
       }),
       (answer) => {
         parts.tally.checks.record(parts.now() - askedAt)
-        const { tainted } = flight
+        // TRUST-9: a score that fell meanwhile makes it worthless; one that rose leaves it as it is.
+        const tainted = flight.tainted || isOvertaken(parts, key, answer)
         const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined, confirms: true }
         const decision = takeAnswer(parts, key, answer, about)
         if (!tainted || again === 0) return Effect.succeed(decision)

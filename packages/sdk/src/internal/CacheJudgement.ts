@@ -102,6 +102,17 @@ const inScope = (parts: Parts, key: EntryKey, actor: CacheEntry["actor"]) => (fa
   return local.verdict.evaluated + local.deferred.length > 0
 }
 
+/** The facts decide of which epoch an answer is: a header may name one that came after them. */
+const epochOf = ({ epoch, result }: CheckAnswer): number | null => result.metadata.epoch ?? epoch
+
+/** True when a push has lowered the actor's score since an answer was made: it may allow what is not any more. */
+export const isOvertaken = (parts: Parts, key: EntryKey, answer: CheckAnswer): boolean => {
+  const epoch = epochOf(answer)
+  if (epoch === null || !answer.result.allowed) return false
+  const actor = actorOf(parts, key)
+  return epoch < actor.epoch && answer.result.metadata.trustScore > actor.score
+}
+
 /** Takes in an answer: what it says of the epoch, of trust and of the key; answers the decision. */
 export const takeAnswer = (
   parts: Parts,
@@ -119,8 +130,7 @@ export const takeAnswer = (
   const { state } = parts
   const { result } = answer
   const organization = organizationOf(state, key.organizationId)
-  // The facts decide: a header may name an epoch that came after them.
-  const epoch = result.metadata.epoch ?? answer.epoch
+  const epoch = epochOf(answer)
   const decision = observed(parts, ofResult(result, "platform"))
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
@@ -134,7 +144,7 @@ export const takeAnswer = (
   if (about.confirms || suspension !== null)
     state.heard.told(key.organizationId, key.actorId, epoch, suspension)
   if (key.organizationId === parts.settings.organizationId)
-    parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed)
+    parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed, epoch)
   else actor.score = result.metadata.trustScore
   const degraded = state.degraded.get(actor)
   if (degraded !== undefined) degraded.open = false

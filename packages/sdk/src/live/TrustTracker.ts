@@ -2,6 +2,7 @@
 import { ActorId, type PushedTrust, type Signed, SignedTrust, Trust, tierOf } from "@agion/domain"
 import { Effect, Option, PubSub, Queue, Schema, Stream } from "effect"
 import { asRefusal, GovernanceHttp } from "../GovernanceHttp.ts"
+import { onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { type Monotonic, monotonic } from "../internal/Monotonic.ts"
 import { PlatformKeys, SignatureRefused } from "../PlatformKeys.ts"
 import { Pushes } from "../Pushes.ts"
@@ -17,6 +18,14 @@ import {
 } from "../TrustTracker.ts"
 
 const decodeTrust = Schema.decodeUnknownOption(SignedTrust)
+
+const noTrust: ReadonlyArray<PushedTrust> = []
+
+/** From now on any epoch may name scores. */
+const forgetEpochs = (actors: ReadonlyMap<string, ReadonlyMap<string, ActorTrust>>): void => {
+  for (const ofType of actors.values())
+    for (const actor of ofType.values()) actor.epoch = Number.NEGATIVE_INFINITY
+}
 
 const viewOf = (actor: ActorTrust): TrustView => ({
   actorId: actor.actorId,
@@ -66,14 +75,14 @@ export const newActor = (actorId: string, actorType: string): ActorTrust => ({
   actorId,
   actorType,
   score: Trust.initialScore,
+  epoch: Number.NEGATIVE_INFINITY,
   known: false,
   signed: null,
   expected: Trust.initialScore
 })
 
 /** Actors by type and id. */
-const registryOf = () => {
-  const actors = new Map<string, Map<string, ActorTrust>>()
+const registryOf = (actors: Map<string, Map<string, ActorTrust>>) => {
   return (actorId: string, actorType: string): ActorTrust => {
     let ofType = actors.get(actorType)
     if (ofType === undefined) {
@@ -121,10 +130,13 @@ export const make = Effect.gen(function* () {
   const now = monotonic(yield* Effect.clockWith(Effect.succeed))
   const changes = yield* PubSub.sliding<TrustChange>(1024)
   const unopened = yield* Queue.sliding<readonly [ActorTrust, Signed]>(64)
-  const actorUnsafe = registryOf()
+  const actors = new Map<string, Map<string, ActorTrust>>()
+  const actorUnsafe = registryOf(actors)
 
   const takeIn = takeSigned(keys, now, (actor, signed) => Queue.offerUnsafe(unopened, [actor, signed]))
-  const sawUnsafe = (actor: ActorTrust, score: number, signed: Signed | undefined): void => {
+  const sawUnsafe: TrustTracker["Service"]["sawUnsafe"] = (actor, score, signed, epoch) => {
+    if (epoch !== null && epoch < actor.epoch) return
+    actor.epoch = epoch ?? actor.epoch
     actor.expected = score
     if (!actor.known || actor.score !== score) {
       const change = changeOf(actor, score)
@@ -135,11 +147,16 @@ export const make = Effect.gen(function* () {
     }
     takeIn(actor, signed)
   }
+  const organization = unknownEpoch()
   yield* pushes.listen((push) => {
-    if (push._tag !== "Epoch" || push.message.trust === undefined) return
-    for (const { actorId, actorType, score, signed } of push.message
-      .trust satisfies ReadonlyArray<PushedTrust>)
-      sawUnsafe(actorUnsafe(actorId, actorType), score, signed)
+    if (push._tag !== "Epoch") return
+    const { message } = push
+    // The platform's data went back, and so did its epochs.
+    const held = organization.epoch ?? message.epoch
+    onPush(organization, message, now())
+    if ((organization.epoch ?? held) < held) forgetEpochs(actors)
+    for (const { actorId, actorType, score, signed } of message.trust ?? noTrust)
+      sawUnsafe(actorUnsafe(actorId, actorType), score, signed, message.epoch)
   })
   yield* Queue.take(unopened).pipe(
     Effect.flatMap(([actor, signed]) =>
@@ -152,7 +169,7 @@ export const make = Effect.gen(function* () {
     Effect.forkScoped
   )
 
-  const asked = (agent: SettingsShape, self: ActorTrust) =>
+  const asked = (agent: SettingsShape, self: ActorTrust, { epoch } = self) =>
     http
       .ask((api) =>
         api.trust.score({
@@ -162,7 +179,8 @@ export const make = Effect.gen(function* () {
       )
       .pipe(
         Effect.map(({ data }) => {
-          sawUnsafe(self, data.score, data.signed ?? undefined)
+          // What was said of the score meanwhile may be newer than this.
+          if (self.epoch === epoch) sawUnsafe(self, data.score, data.signed ?? undefined, null)
           return viewOf(self)
         }),
         Effect.catchTag("NotFound", () => Effect.succeed(viewOf(self))),
@@ -174,8 +192,8 @@ export const make = Effect.gen(function* () {
   const refresh = (agent: SettingsShape, self: ActorTrust) =>
     Effect.flatMap(shared.trust(agent.agentId, agent.actorType), (found) => {
       if (found === undefined) return asked(agent, self)
-      // A signature that is held already lives longer.
-      sawUnsafe(self, found.score, self.signed?.score === found.score ? undefined : found.signed)
+      // It is of the epoch that is confirmed now. A signature that is held already lives longer.
+      sawUnsafe(self, found.score, self.signed?.score === found.score ? undefined : found.signed, null)
       return Effect.succeed(viewOf(self))
     })
   const forAgent: TrustTracker["Service"]["forAgent"] = (agent) => {
