@@ -305,6 +305,22 @@ describe("freshness", () => {
     }).pipe(fresh())
   )
 
+  it.effect("FRESH-2 an id in capitals is the same resource, asked about once and revoked at once", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const id = "abcdef00-0000-4000-8000-00000000000a"
+      const inputs = [id, id.toUpperCase()].map((resourceId) => ({ resourceId }))
+      platform.resource({ id })
+      platform.grant(agent, id)
+      for (const input of inputs) assert.isTrue((yield* cache.check(input)).allowed)
+      assert.strictEqual(checks(platform), 1)
+      platform.revoke(agent, id)
+      for (const input of inputs) assert.isFalse((yield* cache.check(input)).allowed)
+      yield* cache.holdResources([id.toUpperCase()])
+      assert.strictEqual(cache.recordUnsafe(id)?.id, id)
+    }).pipe(fresh())
+  )
+
   it.effect("a suspended agent is denied at once", () =>
     Effect.gen(function* () {
       const { cache, platform } = yield* ready

@@ -42,20 +42,33 @@ export interface Flying {
   readonly answer: Deferred.Deferred<Decision, PlatformUnavailable | PlatformRefused>
 }
 
+/** A UUID as pushes and answers spell it: a program may write it in capitals. */
+export const canonicalId = (resourceId: string): string =>
+  typeof resourceId === "string" ? resourceId.toLowerCase() : resourceId
+
 export const keyOf = (parts: Parts, input: CheckInput): EntryKey => ({
   organizationId: input.organizationId ?? parts.settings.organizationId,
   actorId: input.actorId ?? parts.settings.agentId,
   actorType: input.actorType ?? parts.settings.actorType,
-  resourceId: input.resourceId,
+  resourceId: canonicalId(input.resourceId),
   permissionType: input.permissionType ?? "use"
 })
 
-export const find = (parts: Parts, input: CheckInput): CacheEntry | undefined =>
+/** The entry of a question; what is spelt as entries are costs one look-up. */
+export const find = (parts: Parts, input: CheckInput): CacheEntry | undefined => {
+  const { resourceId } = input
+  const entry = findBy(parts, input, resourceId)
+  if (entry !== undefined) return entry
+  const other = canonicalId(resourceId)
+  return other === resourceId ? undefined : findBy(parts, input, other)
+}
+
+const findBy = (parts: Parts, input: CheckInput, resourceId: string): CacheEntry | undefined =>
   parts.state.table.find(
     input.organizationId ?? parts.settings.organizationId,
     input.actorId ?? parts.settings.agentId,
     input.actorType ?? parts.settings.actorType,
-    input.resourceId,
+    resourceId,
     input.permissionType ?? "use"
   )
 

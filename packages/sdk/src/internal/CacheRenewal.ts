@@ -3,7 +3,7 @@ import { ResourceId, type SharedResource } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { nameOf, ownUse, type Parts } from "./CacheParts.ts"
+import { canonicalId, nameOf, ownUse, type Parts } from "./CacheParts.ts"
 import { type CacheState, type Flight, isUnasked } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { HeldResource, resourceView } from "./HeldFacts.ts"
@@ -42,7 +42,7 @@ export const expiring = (parts: Parts): ReadonlyArray<CacheEntry> => {
 /** The records of resources, for degraded mode; those that cannot be had are left out. */
 export const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.Effect<void> =>
   Effect.forEach(
-    ids.filter((id) => isResourceId(id)),
+    ids.filter((id) => isResourceId(id)).map(canonicalId),
     (id) => Effect.ignore(holdResource(parts, id, 1)),
     { concurrency: 8, discard: true }
   )

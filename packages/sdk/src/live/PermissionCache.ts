@@ -8,7 +8,7 @@ import { decide, hitJudged } from "../internal/CacheAsking.ts"
 import { addSpend } from "../internal/CacheEntry.ts"
 import { takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
-import { find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
+import { canonicalId, find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
 import {
   type CacheState,
@@ -170,7 +170,7 @@ export const make: (
       for (const organizationId of state.organizations.keys()) forgetAll(state, organizationId)
     }),
     heldUnsafe: (input) => find(parts, input),
-    recordUnsafe: (resourceId) => state.resources.get(resourceId) ?? null,
+    recordUnsafe: (resourceId) => state.resources.get(canonicalId(resourceId)) ?? null,
     spentUnsafe: (input, amounts) => {
       const entry = find(parts, input)
       if (entry !== undefined) addSpend(entry, amounts, now())
