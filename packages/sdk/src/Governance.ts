@@ -97,6 +97,8 @@ export class Governance extends Context.Service<
 
 /** A call that is under way. */
 export interface OpenCall extends GovernedCall {
+  /** Here is only observed: what would block is redacted and goes on (POLICY-8). */
+  readonly observing: boolean
   /** Its work has begun. */
   readonly start: () => void
   /** Its work has ended so; a second call does nothing. */

@@ -39,7 +39,7 @@ export const governedStream =
           return typeof work === "function" ? work(call) : work
         })
         const about = { action, resource, decisionId: call.decision.decisionId }
-        const watch = given.scan === false ? undefined : engine.dlpFor(call.obligations).stream()
+        const watch = given.scan === false ? undefined : watchOf(engine, call)
         const seen = watch === undefined ? stream : scanned(stream, watch, about)
         return ending(given.timeout === undefined ? seen : timed(seen, call, about, given.timeout), call)
       })
@@ -113,26 +113,70 @@ const blocked = (about: About, findings: ReadonlyArray<Dlp.Finding>): PolicyViol
   })
 }
 
-/** Holds text back until it is known to be clean; other elements pass when no text is held. */
+/** What would block is redacted where here is only observed (POLICY-8). */
+const watchOf = (engine: PolicyEngine["Service"], call: OpenCall): Dlp.DlpStream =>
+  engine.dlpFor(call.obligations).stream(call.observing ? { onBlock: "redact" } : {})
+
+/** The most elements that wait for the text before them; of more the first goes ahead of it. */
+const waitingAtMost = 1000
+
+/** Text and what came between, in the order in which it came, as far as the text is known to be clean. */
+const inOrder = <A>(watch: Dlp.DlpStream) => {
+  const waiting: Array<{ readonly at: number; readonly element: A }> = []
+  let pushed = 0
+  // Only text is rebuilt, and text is what came in: the element type stays what it was.
+  const text = (piece: string): ReadonlyArray<A> => (piece === "" ? [] : [piece as A])
+  const released = (emit: string, before: number): ReadonlyArray<A> => {
+    const after = watch.released()
+    const out: Array<A> = []
+    // A redacted text has no places of its own: what came within it follows it.
+    const isWhole = emit.length === after - before
+    let cut = 0
+    for (let next = waiting[0]; next !== undefined && next.at <= after; next = waiting[0]) {
+      const upTo = isWhole ? next.at - before : emit.length
+      out.push(...text(emit.slice(cut, upTo)), next.element)
+      cut = upTo
+      waiting.shift()
+    }
+    out.push(...text(emit.slice(cut)))
+    return out
+  }
+  return {
+    element: (element: A): ReadonlyArray<A> => {
+      if (waiting.length === 0 && pushed === watch.released()) return [element]
+      waiting.push({ at: pushed, element })
+      const first = waiting.length > waitingAtMost ? waiting.shift() : undefined
+      return first === undefined ? [] : [first.element]
+    },
+    step: (chunk: string | null): { readonly made: Dlp.StreamStep; readonly out: () => ReadonlyArray<A> } => {
+      const before = watch.released()
+      if (chunk !== null) pushed += chunk.length
+      const made = chunk === null ? watch.end() : watch.push(chunk)
+      return { made, out: () => released(made.emit, before) }
+    }
+  }
+}
+
+/** Holds text back until it is known to be clean, and what follows it behind it. */
 const scanned = <A, E, R>(
   stream: Stream.Stream<A, E, R>,
   watch: Dlp.DlpStream,
   about: About
 ): Stream.Stream<A, E | PolicyViolation, R> => {
-  // Only text is rebuilt, and text is what came in: the element type stays what it was.
-  const text = (emit: string): ReadonlyArray<A> => (emit === "" ? [] : [emit as A])
+  const order = inOrder<A>(watch)
   const seen: Array<Dlp.Finding> = []
-  const step = (made: Dlp.StreamStep): Effect.Effect<ReadonlyArray<A>, PolicyViolation> => {
+  const step = (chunk: string | null): Effect.Effect<ReadonlyArray<A>, PolicyViolation> => {
+    const { made, out } = order.step(chunk)
     seen.push(...made.findings)
-    return made.blocked ? Effect.fail(blocked(about, seen)) : Effect.succeed(text(made.emit))
+    return made.blocked ? Effect.fail(blocked(about, seen)) : Effect.succeed(out())
   }
   return stream.pipe(
     Stream.mapEffect((element) =>
       typeof element === "string"
-        ? Effect.suspend(() => step(watch.push(element)))
-        : Effect.succeed<ReadonlyArray<A>>([element])
+        ? Effect.suspend(() => step(element))
+        : Effect.sync(() => order.element(element))
     ),
-    Stream.concat(Stream.fromEffect(Effect.suspend(() => step(watch.end())))),
+    Stream.concat(Stream.fromEffect(Effect.suspend(() => step(null)))),
     Stream.flattenIterable
   )
 }

@@ -1,6 +1,6 @@
 import type { Policy } from "@agion/domain"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   CallTimedOut,
@@ -61,6 +61,7 @@ const score = Effect.map(TestPlatform, (platform) => platform.actor(agent).score
 const fresh = () => Effect.provide(AgionTest.layer())
 
 // A key in the shape of a provider's; put together so that no file holds one.
+const email = "ada.lovelace@example.com"
 const secret = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-")
 
 // @ts-expect-error: content under a name that there is none of would not be scanned.
@@ -881,6 +882,61 @@ describe("streams", () => {
       )
       assert.strictEqual(error._tag, "PolicyViolation")
       assert.notInclude(out.join(""), secret.slice(0, half))
+    }).pipe(fresh())
+  )
+
+  it.effect.prop(
+    "GOVERN-4 what is no text keeps its place between the text",
+    [Schema.Array(Schema.Union([Schema.Literals(["word ", "a. ", "line\n"]), Schema.Int]))],
+    ([elements]) =>
+      Effect.gen(function* () {
+        yield* ready()
+        const out = yield* Stream.runCollect(governedStream("chat", model)(Stream.fromIterable(elements)))
+        const flat = (all: ReadonlyArray<string | number>) =>
+          all.flatMap((one): ReadonlyArray<string | number> => (typeof one === "string" ? [...one] : [one]))
+        assert.deepStrictEqual(flat([...out]), flat(elements))
+      }).pipe(fresh()),
+    { arbitrary: { runs: 20 } }
+  )
+
+  it.effect("GOVERN-4 what follows a long text comes after it, and what is redacted keeps it behind", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const long = "word ".repeat(2000)
+      const stream = governedStream(
+        "chat",
+        model
+      )(Stream.make<Array<string | number>>(long, 1, `${email} `, 2))
+      const out = [...(yield* Stream.runCollect(stream))]
+      assert.deepStrictEqual(
+        out.filter((one) => typeof one === "number"),
+        [1, 2]
+      )
+      const before = (n: number) => out.slice(0, out.indexOf(n)).filter((one) => typeof one === "string")
+      assert.strictEqual(before(1).join("").slice(0, long.length), long)
+      assert.include(before(2).join(""), "[email")
+      assert.notInclude(out.join(""), email)
+    }).pipe(fresh())
+  )
+
+  it.effect("POLICY-8 a secret in a stream is redacted where here is only observed, and costs nothing", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready()
+      platform.enforcement = "observe"
+      const text = yield* Stream.runCollect(governedStream("chat", model)(chunks("the key: ", secret, " ok")))
+      assert.notInclude(text.join(""), secret)
+      assert.include(text.join(""), " ok")
+      assert.include(yield* told, "task_completed")
+    }).pipe(fresh())
+  )
+
+  it.effect("GOVERN-4 a scanned stream that is left early has told nothing of what was held back", () =>
+    Effect.gen(function* () {
+      yield* ready()
+      const out = yield* Stream.runCollect(
+        Stream.take(governedStream("chat", model)(Stream.make<Array<string | number>>(1, secret, 2)), 1)
+      )
+      assert.deepStrictEqual(out, [1])
     }).pipe(fresh())
   )
 })

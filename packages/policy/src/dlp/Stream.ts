@@ -28,6 +28,8 @@ export interface DlpStream {
   readonly push: (chunk: string) => StreamStep
   /** Takes the end: what was held back goes on, or is found. */
   readonly end: () => StreamStep
+  /** How many characters of what was pushed have gone on, redacted or not. */
+  readonly released: () => number
 }
 
 /** How much of what has left is kept to read what follows it in context. */
@@ -74,6 +76,11 @@ class Held {
 
   get waiting(): number {
     return this.text.length - this.left
+  }
+
+  /** How many characters of the stream have left or are swallowed. */
+  get released(): number {
+    return this.origin + this.left
   }
 
   take(more: string, last: boolean): StreamStep {
@@ -157,6 +164,7 @@ export const stream = (scan: Scan, hide: Hide, options: StreamOptions = {}): Dlp
       length += chunk.length
       return length >= STRIDE && held.waiting + length >= holdBack + STRIDE ? step(false) : nothing
     },
-    end: () => (blocked ? ended : step(true))
+    end: () => (blocked ? ended : step(true)),
+    released: () => held.released
   }
 }

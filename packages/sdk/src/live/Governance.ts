@@ -428,6 +428,11 @@ const warn = (context: Context.Context<never>) => (message: string) => {
 
 const noOptions: GovernedOptions<unknown> = {}
 
+/** As the agent says, or its organization, of which the first entry tells. */
+const isObserving = (parts: Parts, { input }: Call): boolean =>
+  parts.settings.enforcement === "observe" ||
+  parts.cache.heldUnsafe(input)?.facts?.actor.enforcement === "observe"
+
 /** Most calls say no more than their action. */
 const faultOf = (action: string, options: GovernedOptions<never>) =>
   typeof action === "string" && action !== "" && options.timeout === undefined
@@ -502,6 +507,7 @@ export const make = Effect.gen(function* () {
       ).pipe(
         Effect.map((granted) => ({
           ...callOf(parts, granted),
+          observing: isObserving(parts, granted.call),
           start: () => {
             granted.started = true
           },
