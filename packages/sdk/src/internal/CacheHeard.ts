@@ -19,13 +19,15 @@ interface Actor {
   status: "active" | "changed" | Suspension
   /** The epoch that said so: an earlier answer says nothing against it. */
   epoch: number
-  /** Resources on which a push has named its permissions; null: more than are kept. */
-  resources: Set<string> | null
+  /** Permissions that a push has named and no answer has shown since, by resource; null: more than are kept. */
+  resources: Map<string, Set<string>> | null
 }
 
 /** The most actors beside the agent's own, and the most resources of one. */
 const actorsAtMost = 1000
 const resourcesAtMost = 10_000
+/** The most permissions of one actor on one resource: a few for each type of permission. */
+const permissionsAtMost = 100
 
 const nameOf = (organizationId: string, actorId: string): string => JSON.stringify([organizationId, actorId])
 
@@ -55,7 +57,7 @@ export class Heard {
     return {
       status: isForgotten ? "changed" : "active",
       epoch: Number.NEGATIVE_INFINITY,
-      resources: isForgotten ? null : new Set()
+      resources: isForgotten ? null : new Map()
     }
   }
 
@@ -76,10 +78,19 @@ export class Heard {
   }
 
   /** A push has named a permission of an actor on a resource. */
-  moved(organizationId: string, actorId: string, resourceId: string): void {
+  moved(organizationId: string, actorId: string, resourceId: string, permissionId: string): void {
     const actor = this.#actor(organizationId, actorId)
-    actor.resources?.add(resourceId)
-    if (actor.resources !== null && actor.resources.size > resourcesAtMost) actor.resources = null
+    if (actor.resources === null) return
+    const named = actor.resources.get(resourceId) ?? new Set()
+    actor.resources.set(resourceId, named.add(permissionId))
+    if (actor.resources.size > resourcesAtMost || named.size > permissionsAtMost) actor.resources = null
+  }
+
+  /** An answer has shown a permission as it is: others of the actor on the resource may be other than they were. */
+  shown(organizationId: string, actorId: string, resourceId: string, permissionId: string): void {
+    const resources = this.#actors.get(nameOf(organizationId, actorId))?.resources
+    const named = resources?.get(resourceId)
+    if (named?.delete(permissionId) === true && named.size === 0) resources?.delete(resourceId)
   }
 
   /** An answer of the platform has said whether an actor is suspended. */
@@ -98,7 +109,7 @@ export class Heard {
     return (this.#actors.get(name) ?? this.#absent(name)).status
   }
 
-  /** True when a push has named such a permission, or may have: who holds a later answer knows better. */
+  /** True when a push has named such a permission, or may have, that no answer has shown since. */
   hasMoved(organizationId: string, actorId: string, resourceId: string): boolean {
     const name = nameOf(organizationId, actorId)
     const { resources } = this.#actors.get(name) ?? this.#absent(name)

@@ -143,6 +143,8 @@ export const takeAnswer = (
   // What was signed a while ago lifts no suspension.
   if (about.confirms || suspension !== null)
     state.heard.told(key.organizationId, key.actorId, epoch, suspension)
+  if (about.confirms && result.permission !== null)
+    state.heard.shown(key.organizationId, key.actorId, key.resourceId, result.permission.id)
   if (key.organizationId === parts.settings.organizationId)
     parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed, epoch)
   else actor.score = result.metadata.trustScore

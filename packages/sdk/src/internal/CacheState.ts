@@ -167,7 +167,7 @@ const dropNamed = (state: CacheState, organizationId: string, message: EpochMess
       // [permission, actor, resource] for each.
       for (let i = 0; i + 2 < ids.length; i += 3) {
         const [actorId, resourceId] = [ids[i + 1] ?? "", ids[i + 2] ?? ""]
-        state.heard.moved(organizationId, actorId, resourceId)
+        state.heard.moved(organizationId, actorId, resourceId, ids[i] ?? "")
         taint(state, (flight) => flight.actorId === actorId && flight.resourceId === resourceId)
         suspect(state, organizationId, actorId, (entry) => entry.resourceId === resourceId, dropped)
       }
