@@ -42,9 +42,11 @@ export interface Flying {
   readonly answer: Deferred.Deferred<Decision, PlatformUnavailable | PlatformRefused>
 }
 
+const capitals = /[A-F]/
+
 /** A UUID as pushes and answers spell it: a program may write it in capitals. */
 export const canonicalId = (resourceId: string): string =>
-  typeof resourceId === "string" ? resourceId.toLowerCase() : resourceId
+  typeof resourceId === "string" && capitals.test(resourceId) ? resourceId.toLowerCase() : resourceId
 
 export const keyOf = (parts: Parts, input: CheckInput): EntryKey => ({
   organizationId: input.organizationId ?? parts.settings.organizationId,
