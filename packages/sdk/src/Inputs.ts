@@ -242,9 +242,20 @@ export const asked: Rule = must(
 /** Parts of an agent or of a host. */
 export const layer: Rule = must("a layer", Layer.isLayer)
 
+/** What is scanned stands in options of its own: in `context` policies would see it, and DLP would not. */
+const scannedFault = (context: unknown): Fault | undefined => {
+  if (!isRecord(context)) return undefined
+  const found = ["content", "arguments"].find((key) => context[key] !== undefined)
+  return found === undefined
+    ? undefined
+    : { setting: `context.${found}`, problem: `is not scanned; give it as \`${found}\` beside \`context\`` }
+}
+
 /** What a call could neither be judged nor told by, of any front; what only a miss looks at is left to `missFault`. */
-export const callFault = (action: string, { timeout }: GovernedOptions<never>): Fault | undefined =>
-  name(action, "action") ?? (timeout === undefined ? undefined : duration(timeout, "timeout"))
+export const callFault = (action: string, { context, timeout }: GovernedOptions<never>): Fault | undefined =>
+  scannedFault(context) ??
+  name(action, "action") ??
+  (timeout === undefined ? undefined : duration(timeout, "timeout"))
 
 /** What a call that memory knows cannot have wrong. */
 export const missFault = (resource: string, { permission }: GovernedOptions<never>): Fault | undefined =>

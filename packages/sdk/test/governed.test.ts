@@ -105,7 +105,14 @@ describe("the ends of a governed call", () => {
       const platform = yield* ready()
       yield* Effect.void.pipe(governed("chat", model))
       let ran = 0
-      for (const context of [{ content: [secret] }, { request_tokens: "9" }, { arguments: secret }]) {
+      for (const context of [{ content: [secret] }, { content: secret }, { arguments: { key: secret } }]) {
+        const exit = yield* Effect.exit(
+          Effect.suspend(() => Effect.sync(() => ran++).pipe(governed("chat", model, { context })))
+        )
+        assert.isTrue(Exit.isFailure(exit))
+        if (Exit.isFailure(exit)) assert.deepInclude(Cause.squash(exit.cause), { code: "input_invalid" })
+      }
+      for (const context of [{ request_tokens: "9" }]) {
         const refused = yield* Effect.sync(() => ran++).pipe(
           governed("chat", model, { context }),
           Effect.flip

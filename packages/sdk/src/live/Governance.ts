@@ -435,7 +435,10 @@ const isObserving = (parts: Parts, { input }: Call): boolean =>
 
 /** Most calls say no more than their action. */
 const faultOf = (action: string, options: GovernedOptions<never>) =>
-  typeof action === "string" && action !== "" && options.timeout === undefined
+  typeof action === "string" &&
+  action !== "" &&
+  options.timeout === undefined &&
+  options.context === undefined
     ? undefined
     : callFault(action, options)
 
