@@ -56,23 +56,21 @@ export const keyOf = (parts: Parts, input: CheckInput): EntryKey => ({
   permissionType: input.permissionType ?? "use"
 })
 
-/** The entry of a question; what is spelt as entries are costs one look-up. */
-export const find = (parts: Parts, input: CheckInput): CacheEntry | undefined => {
-  const { resourceId } = input
-  const entry = findBy(parts, input, resourceId)
-  if (entry !== undefined) return entry
-  const other = canonicalId(resourceId)
-  return other === resourceId ? undefined : findBy(parts, input, other)
-}
-
-const findBy = (parts: Parts, input: CheckInput, resourceId: string): CacheEntry | undefined =>
+/** The entry of a question. On the way of every hit: what is spelt as entries are is one look-up in one function. */
+export const find = (parts: Parts, input: CheckInput): CacheEntry | undefined =>
   parts.state.table.find(
     input.organizationId ?? parts.settings.organizationId,
     input.actorId ?? parts.settings.agentId,
     input.actorType ?? parts.settings.actorType,
-    resourceId,
+    input.resourceId,
     input.permissionType ?? "use"
-  )
+  ) ?? findCanonical(parts, input)
+
+const findCanonical = (parts: Parts, input: CheckInput): CacheEntry | undefined => {
+  if (canonicalId(input.resourceId) === input.resourceId) return undefined
+  const { actorId, actorType, organizationId, permissionType, resourceId } = keyOf(parts, input)
+  return parts.state.table.find(organizationId, actorId, actorType, resourceId, permissionType)
+}
 
 export const nameOf = (key: EntryKey): string =>
   JSON.stringify([key.organizationId, key.actorId, key.actorType, key.resourceId, key.permissionType])

@@ -64,21 +64,24 @@ export interface CacheState {
   readonly counters: Counters
 }
 
+/** Nothing was counted. */
+export const noCounts = (): Counters => ({
+  hits: 0,
+  misses: 0,
+  stale: 0,
+  degraded: 0,
+  evicted: 0,
+  invalidated: 0,
+  refreshed: 0,
+  reasons: { absent: 0, expired: 0, unconfirmed: 0, dropped: 0, limits: 0, context: 0, trust: 0 }
+})
+
 /** An empty cache of an agent. */
 export const makeState = (
   capacity: number,
   own: { readonly organizationId: string; readonly agentId: string }
 ): CacheState => {
-  const counters: Counters = {
-    hits: 0,
-    misses: 0,
-    stale: 0,
-    degraded: 0,
-    evicted: 0,
-    invalidated: 0,
-    refreshed: 0,
-    reasons: { absent: 0, expired: 0, unconfirmed: 0, dropped: 0, limits: 0, context: 0, trust: 0 }
-  }
+  const counters = noCounts()
   const resources: CacheState["resources"] = new Map()
   const wanted: CacheState["wanted"] = new Set()
   return {

@@ -1,7 +1,7 @@
 /** The permission caches of a host's agents, counted as one: what those that have closed counted stays. */
 import { Effect, type Scope } from "effect"
 import type { CacheStatistics, PermissionCache } from "../PermissionCache.ts"
-import type { MissReason } from "./CacheState.ts"
+import { type MissReason, noCounts } from "./CacheState.ts"
 
 /** What caches have counted, and what they hold now. */
 export type CacheTotals = Omit<CacheStatistics, "hitRate">
@@ -42,27 +42,7 @@ export const makeCaches = (): HostedCaches => {
   }
 }
 
-const noReasons: CacheTotals["reasons"] = {
-  absent: 0,
-  expired: 0,
-  unconfirmed: 0,
-  dropped: 0,
-  limits: 0,
-  context: 0,
-  trust: 0
-}
-
-const none: CacheTotals = {
-  size: 0,
-  hits: 0,
-  misses: 0,
-  stale: 0,
-  degraded: 0,
-  evicted: 0,
-  invalidated: 0,
-  refreshed: 0,
-  reasons: noReasons
-}
+const none: CacheTotals = { size: 0, ...noCounts() }
 
 const sum = (a: CacheTotals, b: CacheTotals): CacheTotals => ({
   size: a.size + b.size,

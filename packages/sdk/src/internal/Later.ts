@@ -4,5 +4,5 @@ import { Effect } from "effect"
 /** The work of all layers. */
 export const live = Effect.promise(() => import("../live/index.ts"))
 
-/** Streams, queues, and what tells them of changes. */
+/** Streams, and what feeds them. */
 export const streams = Effect.promise(() => import("./Streams.ts"))

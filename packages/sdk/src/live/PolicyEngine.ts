@@ -1,6 +1,6 @@
 /** The work of `PolicyEngine`: one set of policies and its detectors, for every agent of an organization. */
 import { createHmac, randomBytes } from "node:crypto"
-import { Dlp, type PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
+import { Dlp, PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
 import { Clock, Effect, Exit, PubSub, Stream } from "effect"
 import {
   type ActiveSet,
@@ -100,15 +100,7 @@ const factsOf = (
   },
   resource: null,
   permission: null,
-  usage: {
-    windowRequests: 0,
-    dayRequests: 0,
-    dayTokens: 0,
-    dayCostMicroUsd: 0,
-    actorRequestsToday: 0,
-    actorTokensToday: 0,
-    actorCostUsdToday: 0
-  },
+  usage: PermissionCheck.noUsage,
   call: {
     permissionType: query.action,
     requests: 1,
