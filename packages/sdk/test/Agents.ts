@@ -1,10 +1,11 @@
 /** Agents in processes of their own, on a folder that they share. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
+import { promisify } from "node:util"
 import { Effect, Layer } from "effect"
 import { EventBuffer, type EventBufferOptions } from "../src/EventBuffer.ts"
 import { FakePlatform } from "./FakePlatform.ts"
@@ -54,6 +55,15 @@ export const reads = (child: ChildProcess, enough: (line: string, durable: numbe
       if (enough(line, durable.length)) break
     }
     return durable
+  })
+
+/** What the next start on a folder sent, in a process of its own that is started with these flags of node's. */
+export const replay = (directory: string, flags: ReadonlyArray<string>) =>
+  Effect.promise(async (signal): Promise<{ readonly books: unknown; readonly bytes: number }> => {
+    const program = [join(fixtures, "replayer.ts"), directory]
+    const args = [...flags, "--conditions=@agion/source", ...program]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { signal })
+    return JSON.parse(stdout)
   })
 
 /** Starts on the folder and answers what the platform got. */
