@@ -171,6 +171,40 @@ describe("freshness", () => {
     }).pipe(fresh())
   )
 
+  it.effect("FRESH-3 a check that was made before is looked up each time that it is run", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      const check = cache.check({ resourceId: model })
+      assert.isTrue((yield* check).allowed)
+      const mapped = Effect.map(check, ({ allowed }) => allowed)
+      assert.deepInclude(yield* check, { allowed: true, source: "cache" })
+      assert.isTrue(yield* mapped)
+      platform.revoke(agent, model)
+      assert.isFalse((yield* check).allowed)
+      assert.isFalse(yield* mapped)
+    }).pipe(fresh())
+  )
+
+  it.effect("a loop of hits lets others run and can be interrupted", () =>
+    Effect.gen(function* () {
+      const { cache } = yield* ready
+      const check = cache.check({ resourceId: model })
+      yield* check
+      let hits = 0
+      const loop = yield* Effect.forkChild(
+        Effect.gen(function* () {
+          while (true) {
+            yield* check
+            hits += 1
+          }
+        }),
+        { startImmediately: true }
+      )
+      yield* Fiber.interrupt(loop)
+      assert.isAbove(hits, 1000)
+    }).pipe(fresh())
+  )
+
   it.effect("FRESH-2 other entries stay valid", () =>
     Effect.gen(function* () {
       const { cache, platform } = yield* ready

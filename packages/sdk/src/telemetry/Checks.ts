@@ -1,5 +1,5 @@
 /** Spans of checks and what they tell of a decision. */
-import { Effect, Effectable, Exit, type Fiber } from "effect"
+import { Effect, Effectable, Exit, Fiber } from "effect"
 import type { Decision } from "../Decision.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { Attributes } from "./Names.ts"
@@ -21,6 +21,8 @@ const taken: Sampling = { ratio: 1, random: () => 0 }
 interface Looking<E> {
   readonly sampling: Sampling
   readonly check: (input: CheckInput) => Effect.Effect<Decision, E>
+  /** Hits that took no step. */
+  inRow: number
 }
 
 /** A check that is looked up as it is run: one small object, since a hit costs little more than making it. */
@@ -39,27 +41,55 @@ class Check<E> extends Effectable.Class<Decision, E> {
   }
 }
 
+/** What `yield*` gets of a decision that is there: an iterator that ends with it. */
+class Answered {
+  readonly done = true
+  readonly value: Decision
+
+  constructor(value: Decision) {
+    this.value = value
+  }
+
+  next(): this {
+    return this
+  }
+}
+
 /** In a span where its fiber is traced; elsewhere nothing is made for it. */
 const look = <E>({ input, looking }: Check<E>, fiber: Fiber.Fiber<unknown, unknown>) =>
   wanted(looking.sampling, fiber) === undefined ? looking.check(input) : spannedCheck(input, looking.check)
 
+const evaluated = Effectable.Prototype<Check<unknown>>({
+  label: "PermissionCache.check",
+  evaluate(fiber) {
+    return look(this, fiber)
+  }
+})
+const asStep = evaluated[Symbol.iterator]
+
+/**
+ * `yield*` in a running fiber looks up where it stands: a hit takes no step of the run loop, which costs more than the
+ * look-up. One in 32 does, so that a loop of hits can be interrupted and lets others run.
+ */
+function atOnce(this: Check<unknown>): Effect.EffectIterator<Effect.Effect<Decision, unknown>> {
+  const fiber = Fiber.getCurrent()
+  if (fiber === undefined || (++this.looking.inRow & 31) === 0) return asStep.call(this)
+  const found = look(this, fiber)
+  return isDecision(found) ? new Answered(found.value) : found[Symbol.iterator]()
+}
+
+const isDecision = <E>(found: Effect.Effect<Decision, E>): found is Exit.Success<Decision, E> =>
+  "_tag" in found && found._tag === "Success"
+
 // Evaluated with the fiber at hand, and so without a step of its own.
-Object.assign(
-  Check.prototype,
-  Effectable.Prototype<Check<unknown>>({
-    label: "PermissionCache.check",
-    evaluate(fiber) {
-      return look(this, fiber)
-    }
-  })
-)
+Object.assign(Check.prototype, evaluated, { [Symbol.iterator]: atOnce })
 
 /** Looks checks up as they are run. */
 export const spannedChecks = <E>(
   sampling: Sampling,
   check: (input: CheckInput) => Effect.Effect<Decision, E>
 ): ((input: CheckInput) => Effect.Effect<Decision, E>) => {
-  const looking: Looking<E> = { sampling, check }
+  const looking: Looking<E> = { sampling, check, inRow: 0 }
   return (input) => new Check(looking, input)
 }
 
