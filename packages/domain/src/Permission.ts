@@ -142,7 +142,8 @@ export const Revoke = Wire.struct({ revokedBy: Wire.Name, reason: Wire.Text })
 export const ReportUsage = Wire.struct({
   /**
    * The `idempotencyKey` of a reservation whose answer was lost. Where it was made, it is settled by these amounts
-   * instead, or given back by a `requestCount` of 0.
+   * instead, or given back by a `requestCount` of 0. Where it was not, these amounts are charged, and a request that
+   * arrives later within an hour is answered 409 and takes nothing. What is told of a key again changes nothing.
    */
   reservationKey: Wire.optional(Wire.Name),
   requestCount: Wire.optional(Count),

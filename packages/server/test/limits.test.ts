@@ -191,6 +191,37 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
     })
   )
 
+  it.effect("LIMIT-3 of calls that arrive together those whose key was reported before take nothing", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const limits = Limits.make(sql)
+      const { id } = yield* permission
+      const asked = { requests: 1, tokens: 3, cost: 1, rateLimit: 2, tokenLimit: 3, costLimit: null }
+      const keyed = (idempotencyKey: string, enforce = true) => ({
+        ...callOf(id, asked, enforce),
+        idempotencyKey
+      })
+      const nothing = { eventId: null, requests: 0, tokens: 0, costMicroUsd: 0, occurredAt: null }
+      const giveBack = (reservationKey: string) =>
+        Effect.map(limits.charge(id, { ...nothing, reservationKey }, anybody), ({ _tag }) => _tag)
+      assert.strictEqual(yield* giveBack("over"), "Duplicate")
+      const outcomes = yield* limits.reserve([keyed("over"), keyed("goes on"), keyed("over", false)])
+      assert.deepStrictEqual(
+        outcomes.map(({ _tag }) => _tag),
+        ["KeyUsed", "Reserved", "KeyUsed"]
+      )
+      const counted = Effect.map(limits.read([id]), (read) => read.get(id)?.counted)
+      assert.deepInclude(yield* counted, { windowRequests: 1, dayRequests: 1, dayTokens: 3 })
+      assert.strictEqual(yield* giveBack("goes on"), "Charged")
+      assert.deepInclude(yield* counted, { windowRequests: 0, dayRequests: 0, dayTokens: 0 })
+      assert.strictEqual(yield* giveBack("goes on"), "Duplicate")
+      const stranger = { organizationId: "another", agentId: null }
+      const foreign = yield* limits.charge(id, { ...nothing, reservationKey: "theirs" }, stranger)
+      assert.strictEqual(foreign._tag, "Missing")
+      assert.strictEqual((yield* reserveOne(limits, keyed("theirs")))._tag, "Reserved")
+    })
+  )
+
   it.effect("LIMIT-4 the day begins anew at midnight of the organization's time zone; totals stay", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -198,7 +229,7 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       const { id, organization } = yield* permission
       yield* limits.charge(
         id,
-        { eventId: null, requests: 1, tokens: 5, costMicroUsd: 7, occurredAt: null },
+        { reservationKey: null, eventId: null, requests: 1, tokens: 5, costMicroUsd: 7, occurredAt: null },
         anybody
       )
       yield* reserveOne(limits, {
@@ -228,7 +259,14 @@ layer(database, { timeout: "60 seconds", excludeTestServices: true })("limits in
       const hold = (tokens: number) => ({
         ...callOf(id, { requests: 1, tokens, cost: 1, rateLimit: null, tokenLimit: 100, costLimit: null })
       })
-      const used = { requests: 1, tokens: 5, costMicroUsd: 7, eventId: null, occurredAt: null }
+      const used = {
+        reservationKey: null,
+        requests: 1,
+        tokens: 5,
+        costMicroUsd: 7,
+        eventId: null,
+        occurredAt: null
+      }
       yield* limits.charge(id, used, anybody)
       const [open, settled, released] = [
         yield* reserveOne(limits, hold(10)),

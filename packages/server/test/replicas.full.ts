@@ -135,6 +135,32 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())("replicas o
     }).pipe(Effect.scoped)
   )
 
+  it.live("LIMIT-3 a reservation at one and its give-back by key at the other leave nothing charged", () =>
+    Effect.gen(function* () {
+      const { all } = yield* replicas(2)
+      const [one, two] = all
+      if (one === undefined || two === undefined) return assert.fail("two replicas")
+      const s = yield* Effect.provideService(setting({ token_limit_per_day: 1000 }), Platform.Platform, one)
+      const answers = yield* Effect.forEach(
+        Array.from({ length: 300 }, (_, n) => ({ idempotency_key: `key ${n}`, amounts: { tokens: 3 } })),
+        (more, n) => {
+          const [here, there] = n % 2 === 0 ? [one, two] : [two, one]
+          const body = { ...question(s.organization, s.agent, s.id), ...more }
+          const used = { reservation_key: more.idempotency_key, request_count: 0 }
+          const reserve = Effect.map(here.post("/permissions/reserve", body), ({ status }) => status)
+          const giveBack = there.post(`/permissions/${s.permission}/usage`, used)
+          const pair = n % 3 === 0 ? [reserve, giveBack] : [giveBack, reserve]
+          return Effect.map(Effect.all(pair, { concurrency: 2 }), (done) => done[n % 3 === 0 ? 0 : 1])
+        },
+        { concurrency: 8 }
+      )
+      // Both orders were seen, or the test shows nothing.
+      assert.includeMembers(answers, [200, 409])
+      const { usage_tracking } = (yield* one.get(`/permissions/${s.permission}`)).body
+      assert.deepInclude(usage_tracking, { total_requests: 0, current_day_requests: 0, total_tokens: 0 })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a replica whose database is gone decides for a second at most, and again when it is back", () =>
     Effect.gen(function* () {
       const { all, postgres } = yield* replicas(1)

@@ -100,7 +100,7 @@ export class Platform {
   readonly arrived: Array<Arrived> = []
   /** Every reservation, by its id. */
   readonly reservations = new Map<string, Reserved>()
-  /** Reservations and what was answered, by permission and idempotency key. */
+  /** Reservations and what was answered, by permission and idempotency key; of reported keys those never made. */
   readonly reservedBy = new Map<string, { readonly reserved: Reserved; readonly body: unknown }>()
   /** Events that arrived, in order, as the wire spells them. */
   readonly events: Array<{ readonly [name: string]: unknown }> = []

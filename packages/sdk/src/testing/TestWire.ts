@@ -123,12 +123,16 @@ const release = (platform: Platform, id: string): Answer => {
   return none
 }
 
-/** What a call used; closes the reservation that was made by its key instead, if one was. */
+/** What a call used; closes the reservation that was made by its key instead, or keeps it from being made. */
 const used = (platform: Platform, permissionId: string, usage: ReportUsage): Answer => {
   const { costUsd, requestCount, reservationKey, tokenCount } = usage
-  const made = platform.reservedBy.get(JSON.stringify([permissionId, reservationKey]))?.reserved
+  const key = JSON.stringify([permissionId, reservationKey])
+  const made = platform.reservedBy.get(key)?.reserved
   if (made === undefined) {
-    platform.use(permissionId, requestCount ?? 1, tokenCount ?? 0, costUsd ?? 0)
+    if (reservationKey != null)
+      platform.reservedBy.set(key, { reserved: unmade(platform, permissionId), body: null })
+    if (reservationKey == null || requestCount !== 0)
+      platform.use(permissionId, requestCount ?? 1, tokenCount ?? 0, costUsd ?? 0)
     return none
   }
   if (made.state !== "held") return none
@@ -136,6 +140,16 @@ const used = (platform: Platform, permissionId: string, usage: ReportUsage): Ans
     ? release(platform, made.id)
     : settle(platform, made.id, { tokens: tokenCount ?? 0, cost_usd: costUsd ?? 0 })
 }
+
+/** Stands for the reservation of a key that was reported first. */
+const unmade = (platform: Platform, permissionId: string): Reserved => ({
+  id: platform.nextId(),
+  permissionId,
+  requests: 0,
+  tokens: 0,
+  costUsd: 0,
+  state: "released"
+})
 
 const toJson = Schema.decodeUnknownSync(Schema.Json)
 

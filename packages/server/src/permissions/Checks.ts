@@ -81,7 +81,7 @@ export class Checks extends Context.Service<
     ) => Effect.Effect<void, ApiError.NotFound | ApiError.Conflict>
     /**
      * Adds what a call used; the same event id counts once. Closes the reservation that was made by its
-     * `reservationKey` instead, if one was. Answers whose it was.
+     * `reservationKey` instead, if one was, and keeps a later request from making it. Answers whose it was.
      */
     readonly use: (
       caller: CallerInfo,
@@ -302,26 +302,6 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
     )
   }
 
-  /** Closes a reservation by a report of what it used; one that is closed already has been told of. */
-  const close = Effect.fnUntraced(function* (
-    caller: CallerInfo,
-    id: PermissionId,
-    reservation: string,
-    usage: ReportUsage
-  ) {
-    const outcome = yield* dying(
-      usage.requestCount === 0
-        ? limits.release(reservation, caller)
-        : limits.settle(
-            reservation,
-            { tokens: usage.tokenCount ?? 0, costMicroUsd: microOrNull(usage.costUsd) ?? 0 },
-            caller
-          )
-    )
-    if (outcome._tag === "Missing") return yield* noPermission(id)
-    return outcome._tag === "Closed" ? yield* counted(outcome) : undefined
-  })
-
   const closed =
     (id: ReservationId, intended: "settled" | "released") =>
     (outcome: Limits.Closed): Closing => {
@@ -351,14 +331,11 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
       ).pipe(Effect.flatMap(closed(id, "settled"))),
     release: (caller, id) => Effect.flatMap(dying(limits.release(id, caller)), closed(id, "released")),
     use: Effect.fnUntraced(function* (caller, id, usage) {
-      if (usage.reservationKey != null) {
-        const made = yield* dying(limits.madeBy(id, usage.reservationKey))
-        if (made !== undefined) return yield* close(caller, id, made, usage)
-      }
       const outcome = yield* dying(
         limits.charge(
           id,
           {
+            reservationKey: usage.reservationKey ?? null,
             eventId: usage.eventId ?? null,
             requests: usage.requestCount ?? 1,
             tokens: usage.tokenCount ?? 0,
@@ -368,14 +345,12 @@ const make = Effect.fnUntraced(function* ({ environment }: ChecksOptions) {
           caller
         )
       )
-      if (outcome._tag === "Missing") return yield* noPermission(id)
+      if (outcome._tag === "Missing")
+        return yield* new ApiError.NotFound({ message: `there is no permission \`${id}\`` })
       return outcome._tag === "Charged" ? yield* counted(outcome) : undefined
     })
   })
 })
-
-const noPermission = (id: PermissionId) =>
-  new ApiError.NotFound({ message: `there is no permission \`${id}\`` })
 
 /** Counts what was decided. */
 const tallying = (meter: Meters) => {
@@ -581,7 +556,7 @@ const withRemaining = (
 const keyUsed = ({ why, held }: Limits.KeyUsed): string => {
   switch (why) {
     case "closed":
-      return "the idempotency key belongs to a reservation that is settled or released; use a new key"
+      return "the idempotency key belongs to a reservation that is settled or released, or to a call that was reported before its reservation arrived; use a new key"
     case "expired":
       return `the idempotency key belongs to reservation \`${held.id}\`, which has expired and stays charged as estimated; settle or release it, and use a new key for another call`
     case "other":

@@ -48,6 +48,7 @@ export interface Counting {
 
 export type Charged =
   | ({ readonly _tag: "Charged" } & Counting)
+  /** The same was told before. */
   | { readonly _tag: "Duplicate" }
   | { readonly _tag: "Missing" }
 
@@ -61,7 +62,10 @@ export interface Held {
   readonly expiresAt: number
 }
 
-/** The key was used before: its reservation was settled or released, has expired, or is of other amounts. */
+/**
+ * The key was used before: its reservation was settled or released, has expired, or is of other amounts, or its call
+ * was reported before the reservation arrived.
+ */
 export interface KeyUsed {
   readonly _tag: "KeyUsed"
   readonly why: "closed" | "expired" | "other"
@@ -105,19 +109,24 @@ export interface ReserveCall {
 
 type Query<A> = Effect.Effect<A, SqlError.SqlError>
 
+/** What a call used. */
+export interface UsedByCall {
+  /** The key of a reservation whose answer was lost. */
+  readonly reservationKey: string | null
+  readonly eventId: string | null
+  readonly requests: number
+  readonly tokens: number
+  readonly costMicroUsd: number
+  readonly occurredAt: string | null
+}
+
 /** The statements. */
 export interface Limits {
-  readonly charge: (
-    permissionId: string,
-    usage: {
-      readonly eventId: string | null
-      readonly requests: number
-      readonly tokens: number
-      readonly costMicroUsd: number
-      readonly occurredAt: string | null
-    },
-    speaker: Speaker
-  ) => Query<Charged>
+  /**
+   * Counts what a call used, once for each event id. With the key of a reservation, once for each key: closes the
+   * reservation where it was made, and keeps a later request from making it where it was not.
+   */
+  readonly charge: (permissionId: string, usage: UsedByCall, speaker: Speaker) => Query<Charged>
   /** Decides calls that arrived together in their order, each as if alone; answered in order. */
   readonly reserve: (calls: ReadonlyArray<ReserveCall>) => Query<ReadonlyArray<Reserved>>
   /** Null amounts stay as estimated. */
@@ -127,8 +136,6 @@ export interface Limits {
     speaker: Speaker
   ) => Query<Closed>
   readonly release: (reservationId: string, speaker: Speaker) => Query<Closed>
-  /** The reservation of a permission that was made by a key; undefined: there is none. */
-  readonly madeBy: (permissionId: string, idempotencyKey: string) => Query<string | undefined>
   readonly read: (permissionIds: ReadonlyArray<string>) => Query<ReadonlyMap<string, ReadUsage>>
   /** What actors used today over all their permissions in an organization, in order. */
   readonly spends: (
@@ -217,6 +224,18 @@ const toCounting = ({ before, after, shown, who }: Answer): Counting => ({
   who: who === undefined ? undefined : { ...who, constraints: decodeConstraints(who.constraints) }
 })
 
+const toCharged = (answer: Answer): Charged => {
+  switch (answer.outcome) {
+    case "charged":
+    case "done":
+      return { _tag: "Charged", ...toCounting(answer) }
+    case "missing":
+      return { _tag: "Missing" }
+    default:
+      return { _tag: "Duplicate" }
+  }
+}
+
 const toClosed = (answer: Answer): Closed => {
   if (answer.outcome === "missing") return { _tag: "Missing" }
   if (answer.outcome !== "done") return { _tag: "Already", status: answer.outcome }
@@ -226,18 +245,23 @@ const toClosed = (answer: Answer): Closed => {
 export const make = (sql: SqlClient.SqlClient): Limits => {
   const answer = (rows: ReadonlyArray<{ readonly answer: Answer }>): Answer =>
     rows[0]?.answer ?? { outcome: "missing" }
+  const amounts = (
+    usage: UsedByCall,
+    speaker: Speaker
+  ) => sql`${usage.eventId}::text, ${usage.requests}::int8,
+    ${usage.tokens}::int8, ${usage.costMicroUsd}::int8, ${usage.occurredAt}::timestamptz,
+    ${speaker.organizationId}::text, ${speaker.agentId}::text`
 
   return {
     charge: (permissionId, usage, speaker) =>
       Effect.map(
-        sql<{ answer: Answer }>`SELECT agion_charge(${permissionId}::uuid, ${usage.eventId}::text,
-          ${usage.requests}::int8, ${usage.tokens}::int8, ${usage.costMicroUsd}::int8,
-          ${usage.occurredAt}::timestamptz, ${speaker.organizationId}::text, ${speaker.agentId}::text) AS answer`,
-        (rows): Charged => {
-          const charged = answer(rows)
-          if (charged.outcome === "charged") return { _tag: "Charged", ...toCounting(charged) }
-          return charged.outcome === "duplicate" ? { _tag: "Duplicate" } : { _tag: "Missing" }
-        }
+        usage.reservationKey === null
+          ? sql<{
+              answer: Answer
+            }>`SELECT agion_charge(${permissionId}::uuid, ${amounts(usage, speaker)}) AS answer`
+          : sql<{ answer: Answer }>`SELECT agion_report(${permissionId}::uuid, ${usage.reservationKey}::text,
+              ${amounts(usage, speaker)}) AS answer`,
+        (rows) => toCharged(answer(rows))
       ),
     reserve: (calls) =>
       Effect.map(
@@ -263,12 +287,6 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
         sql<{ answer: Answer }>`SELECT agion_release(${reservationId}::uuid, ${speaker.organizationId}::text,
           ${speaker.agentId}::text) AS answer`,
         (rows) => toClosed(answer(rows))
-      ),
-    madeBy: (permissionId, idempotencyKey) =>
-      Effect.map(
-        sql<{ id: string }>`SELECT id FROM reservations
-          WHERE permission_id = ${permissionId}::uuid AND idempotency_key = ${idempotencyKey}`,
-        (rows) => rows[0]?.id
       ),
     read: (permissionIds) =>
       Effect.map(

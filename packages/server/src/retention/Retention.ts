@@ -3,8 +3,9 @@
  * no event has to wait for.
  *
  * Ids of applied events are kept for 90 days: an event that comes again later than that counts again (EVENT-5), so
- * it is to be longer than any agent waits with its write-ahead files. Of what an organization sets a `retention`
- * for, rows older than its days go; of the rest nothing does.
+ * it is to be longer than any agent waits with its write-ahead files. Keys of reservations that were reported before
+ * their reservation arrived are kept for an hour: one that is on its way for longer is charged (LIMIT-3). Of what an
+ * organization sets a `retention` for, rows older than its days go; of the rest nothing does.
  */
 import type { RetentionKind } from "@agion/domain"
 import { Cause, Context, Duration, Effect, Layer } from "effect"
@@ -16,12 +17,14 @@ import * as Leases from "../sql/Leases.ts"
 export interface RetentionOptions {
   /** How long the ids of applied events are kept. Default: 90 days. */
   readonly eventIds?: Duration.Input
+  /** How long a key that was reported before its reservation arrived keeps it from being made. Default: 1 hour. */
+  readonly reservationKeys?: Duration.Input
   /** Rows that one statement deletes. Default: 5,000. */
   readonly batch?: number
 }
 
 /** How many rows went, by kind. */
-export type Pruned = { readonly [kind in RetentionKind | "event_ids"]: number }
+export type Pruned = { readonly [kind in RetentionKind | "event_ids" | "reservation_keys"]: number }
 
 export class Retention extends Context.Service<
   Retention,
@@ -45,6 +48,7 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
   const sql = yield* SqlClient.SqlClient
   const { origin } = yield* Changes
   const keptMillis = Duration.toMillis(options.eventIds ?? "90 days")
+  const keysMillis = Duration.toMillis(options.reservationKeys ?? "1 hour")
   const batch = options.batch ?? 5000
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
   const holdsLease = Effect.map(
@@ -71,6 +75,12 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
       WHERE processed_at < clock_timestamp() - ${keptMillis} * interval '1 millisecond' LIMIT ${batch}))
     RETURNING 1`
 
+  const oldKeys = sql`
+    DELETE FROM reservations WHERE ctid = ANY(ARRAY(
+      SELECT ctid FROM reservations WHERE status = 'unmade'
+        AND closed_at < clock_timestamp() - ${keysMillis} * interval '1 millisecond' LIMIT ${batch}))
+    RETURNING 1`
+
   const oldRows = (kind: RetentionKind) => {
     const table = sql(kind)
     return sql`
@@ -84,12 +94,13 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
 
   const pruneAll = Effect.gen(function* () {
     const event_ids = yield* drain(oldIds)
+    const reservation_keys = yield* drain(oldKeys)
     const [audit_events, llm_interactions, trust_history] = yield* Effect.all([
       drain(oldRows("audit_events")),
       drain(oldRows("llm_interactions")),
       drain(oldRows("trust_history"))
     ])
-    return { event_ids, audit_events, llm_interactions, trust_history } satisfies Pruned
+    return { event_ids, reservation_keys, audit_events, llm_interactions, trust_history } satisfies Pruned
   })
 
   const prune = Effect.flatMap(holdsLease, (held) => (held ? pruneAll : Effect.succeed(undefined)))

@@ -15,6 +15,7 @@ import { eventOwners } from "./migrations/0007_event_owners.ts"
 import { daysKept } from "./migrations/0008_days_kept.ts"
 import { tenantRoleTaken } from "./migrations/0009_tenant_role.ts"
 import { feedbackCounts } from "./migrations/0010_feedback_counts.ts"
+import { reportedKeys } from "./migrations/0011_reported_keys.ts"
 
 const migrations = {
   "0001_core": core,
@@ -26,7 +27,8 @@ const migrations = {
   "0007_event_owners": eventOwners,
   "0008_days_kept": daysKept,
   "0009_tenant_role": tenantRoleTaken,
-  "0010_feedback_counts": feedbackCounts
+  "0010_feedback_counts": feedbackCounts,
+  "0011_reported_keys": reportedKeys
 }
 
 /** The database has been brought further than this version can follow. */

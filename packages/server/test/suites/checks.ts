@@ -287,6 +287,58 @@ export const checks = (it: It) => {
     })
   )
 
+  it.effect("LIMIT-3 a report by key that comes before its reservation leaves it uncharged", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
+      const reserve = (idempotency_key: string) =>
+        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens: 100 }, idempotency_key }))
+      const report = (reservation_key: string, more: object) =>
+        platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key, ...more })
+      const used = Effect.map(
+        platform.get(`/permissions/${s.permission.id}`),
+        ({ body }) => body.usage_tracking
+      )
+      const left = Effect.map(
+        check(s.organization, s.agent, s.model.id),
+        ({ constraints }) => constraints.remaining_tokens_today
+      )
+      for (let n = 0; n < 2; n++)
+        assert.strictEqual((yield* report("given back", { request_count: 0 })).status, 204)
+      const late = yield* reserve("given back")
+      assertRefused(late, 409)
+      assert.include(late.body.message, "reported before its reservation arrived")
+      assert.deepInclude(yield* used, { total_requests: 0, total_tokens: 0, last_used_at: null })
+      assert.strictEqual(yield* left, 1000)
+
+      for (let n = 0; n < 2; n++) yield* report("used", { token_count: 7 })
+      assertRefused(yield* reserve("used"), 409)
+      assert.deepInclude(yield* used, { total_requests: 1, total_tokens: 7 })
+      assert.strictEqual(yield* left, 993)
+      assert.isTrue((yield* reserve("another")).body.allowed)
+    })
+  )
+
+  it.effect("LIMIT-3 a reservation and its give-back by key leave nothing charged, whichever is first", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
+      const pair = (n: number) => [
+        platform.post(
+          "/permissions/reserve",
+          reserveBody(s, { amounts: { tokens: 9 }, idempotency_key: `${n}` })
+        ),
+        platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key: `${n}`, request_count: 0 })
+      ]
+      const both = Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? pair(n) : pair(n).reverse()))
+      yield* Effect.all(both.flat(), { concurrency: 16 })
+      const { usage_tracking } = (yield* platform.get(`/permissions/${s.permission.id}`)).body
+      assert.deepInclude(usage_tracking, { total_requests: 0, current_day_requests: 0, total_tokens: 0 })
+      const { constraints } = yield* check(s.organization, s.agent, s.model.id)
+      assert.strictEqual(constraints.remaining_tokens_today, 1000)
+    })
+  )
+
   it.effect("LIMIT-3 64 concurrent reservers never get past a limit", () =>
     Effect.gen(function* () {
       const platform = yield* Platform.Platform

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Retention } from "../../src/retention/Retention.ts"
-import { assertRefused, type It, unique } from "./words.ts"
+import { assertRefused, grant, type It, resource, unique } from "./words.ts"
 
 export const retention = (it: It) => {
   it.effect("an organization says for how many days each kind is kept; another kind or number is 400", () =>
@@ -67,6 +67,36 @@ export const retention = (it: It) => {
       assert.deepStrictEqual(
         left.map(({ event_id }) => event_id),
         ids.slice(1).sort()
+      )
+    })
+  )
+
+  it.effect("LIMIT-3 a key that was reported before its reservation is remembered for an hour", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const sql = Context.get(platform.services, SqlClient.SqlClient)
+      const { prune } = Context.get(platform.services, Retention)
+      yield* sql`UPDATE leases SET expires_at = '-infinity' WHERE name = 'retention'`
+      const agent = unique("agent")
+      const { id } = yield* grant(agent, (yield* resource(unique("org"))).id)
+      const keys = ["young", "old", "made"]
+      for (const reservation_key of keys.slice(0, 2))
+        yield* platform.post(`/permissions/${id}/usage`, { reservation_key, request_count: 0 })
+      yield* sql`
+        INSERT INTO reservations (id, organization_id, permission_id, status, requests, tokens, cost_micro, day, second,
+          expires_at, idempotency_key, closed_at)
+        SELECT gen_random_uuid(), organization_id, permission_id, 'released', 1, 0, 0, day, second, expires_at, 'made',
+          closed_at FROM reservations WHERE permission_id = ${id} AND idempotency_key = 'old'`
+      yield* sql`UPDATE reservations SET closed_at = closed_at - interval '59 minutes' WHERE permission_id = ${id}`
+      assert.deepInclude(yield* prune, { reservation_keys: 0 })
+      yield* sql`UPDATE reservations SET closed_at = closed_at - interval '2 minutes'
+        WHERE permission_id = ${id} AND idempotency_key <> 'young'`
+      assert.deepInclude(yield* prune, { reservation_keys: 1 })
+      const left = yield* sql<{ key: string }>`
+        SELECT idempotency_key AS key FROM reservations WHERE permission_id = ${id} ORDER BY 1`
+      assert.deepStrictEqual(
+        left.map(({ key }) => key),
+        ["made", "young"]
       )
     })
   )
