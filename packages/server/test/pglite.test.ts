@@ -5,10 +5,11 @@ import { checks } from "./suites/checks.ts"
 import { fuzz } from "./suites/fuzz.ts"
 import { permissions } from "./suites/permissions.ts"
 import { policies } from "./suites/policies.ts"
+import { noting, prepared } from "./suites/prepared.ts"
 import { resources } from "./suites/resources.ts"
 import { routes } from "./suites/routes.ts"
 
-layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("on PGlite", (it) => {
+layer(noting(Platform.layer()), { timeout: "60 seconds", excludeTestServices: true })("on PGlite", (it) => {
   resources(it)
   permissions(it)
   checks(it)
@@ -16,4 +17,5 @@ layer(Platform.layer(), { timeout: "60 seconds", excludeTestServices: true })("o
   badInput(it)
   routes(it)
   fuzz(it, 400)
+  prepared(it)
 })

@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { agents } from "./suites/agents.ts"
 import { feedback } from "./suites/feedback.ts"
 import { missions } from "./suites/missions.ts"
+import { noting, prepared } from "./suites/prepared.ts"
 import { registry } from "./suites/registry.ts"
 import { retention } from "./suites/retention.ts"
 import { stream } from "./suites/stream.ts"
@@ -24,7 +25,10 @@ const suites = (it: It) => {
 
 const options = { timeout: "60 seconds", excludeTestServices: true } as const
 
-layer(Platform.layer(), options)("what agents tell, on PGlite", suites)
+layer(noting(Platform.layer()), options)("what agents tell, on PGlite", (it) => {
+  suites(it)
+  prepared(it)
+})
 
 const onPostgres = Layer.effect(
   Platform.Platform,

@@ -39,6 +39,10 @@ export interface AuditRow {
   readonly created_at: Date
 }
 
+const columns = `
+  id, organization_id, event_id, event_type, entity_id, entity_type, action, decision, reason, data,
+  occurred_at, created_at`
+
 /** Writes lines, each event id once in its organization; answers the new ones. */
 export const insertAudit = (events: ReadonlyArray<NewAuditEvent>): Sql<ReadonlyArray<AuditRow>> =>
   Effect.gen(function* () {
@@ -64,7 +68,7 @@ export const insertAudit = (events: ReadonlyArray<NewAuditEvent>): Sql<ReadonlyA
         data, occurred_at, n)
       ORDER BY n
       ON CONFLICT DO NOTHING
-      RETURNING *`
+      RETURNING ${sql.literal(columns)}`
   })
 
 /** Which lines are wanted. */
@@ -94,6 +98,7 @@ export const listAudit = (filter: AuditFilter, limit: number, offset: number): S
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     return yield* page<AuditRow>(sql, {
+      columns: sql.literal(columns),
       from: sql`audit_events`,
       where: conditions(sql, filter),
       order: sql`id`,
@@ -110,7 +115,8 @@ export const newestAudit = (
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<AuditRow>`
-      SELECT * FROM audit_events WHERE ${conditions(sql, filter)} ORDER BY occurred_at DESC, id DESC LIMIT ${limit}`
+      SELECT ${sql.literal(columns)} FROM audit_events WHERE ${conditions(sql, filter)}
+      ORDER BY occurred_at DESC, id DESC LIMIT ${limit}`
     return { rows }
   })
 
@@ -119,7 +125,8 @@ export const findAudit = (organizationId: string, eventId: string): Sql<AuditRow
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<AuditRow>`
-      SELECT * FROM audit_events WHERE organization_id = ${organizationId} AND event_id = ${eventId}`
+      SELECT ${sql.literal(columns)} FROM audit_events
+      WHERE organization_id = ${organizationId} AND event_id = ${eventId}`
     return rows[0]
   })
 

@@ -52,6 +52,11 @@ export interface FeedbackRow {
   readonly updated_at: Date
 }
 
+const columns = `
+  id, organization_id, response_id, conversation_id, agent_id, user_id, is_helpful, star_rating,
+  feedback_text, feedback_category, trust_impact, trust_event_id, applied_at, review_status, reviewed_by,
+  reviewed_at, review_notes, response_metadata, user_metadata, created_at, updated_at`
+
 /**
  * Stores feedback, once per user and response; undefined when there is some already. What does not count is heard
  * apart from what does, and takes no place of it.
@@ -69,7 +74,7 @@ export const insertFeedback = (feedback: NewFeedback): Sql<FeedbackRow | undefin
         ${feedback.trustEventId}, clock_timestamp(), ${json(feedback.responseMetadata)}::jsonb,
         ${json(feedback.userMetadata)}::jsonb, ${feedback.counts})
       ON CONFLICT ON CONSTRAINT feedback_once DO NOTHING
-      RETURNING *`
+      RETURNING ${sql.literal(columns)}`
     return rows[0]
   })
 
@@ -78,7 +83,7 @@ export const findFeedback = (id: string, organizationId: string | null): Sql<Fee
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<FeedbackRow>`
-      SELECT * FROM feedback
+      SELECT ${sql.literal(columns)} FROM feedback
       WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})`
     return rows[0]
   })
@@ -108,6 +113,7 @@ export const listFeedback = (filter: FeedbackFilter, limit: number, offset: numb
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     return yield* page<FeedbackRow>(sql, {
+      columns: sql.literal(columns),
       from: sql`feedback`,
       where: conditions(sql, filter),
       order: sql`seq`,
@@ -236,6 +242,9 @@ interface WaitingRow {
   readonly key_agent_id: string | null
 }
 
+const waitingColumns = `
+  id, organization_id, event_id, execution_id, stream, entry_id, fields, with_key, key_agent_id`
+
 const toWaiting = (row: WaitingRow): Waiting => ({
   organizationId: row.organization_id,
   bearer: row.with_key ? { organizationId: row.organization_id, agentId: row.key_agent_id } : null,
@@ -256,7 +265,7 @@ export const takeKnown = (limit: number): Sql<ReadonlyArray<Waiting>> =>
           SELECT FROM execution_agents e WHERE e.execution_id = p.execution_id
             AND (p.organization_id IS NULL OR p.organization_id = e.organization_id))
         ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-      RETURNING *`
+      RETURNING ${sql.literal(waitingColumns)}`
     return [...rows].sort((a, b) => a.id - b.id).map(toWaiting)
   })
 
@@ -269,7 +278,7 @@ export const takeExpired = (waitMillis: number, limit: number): Sql<ReadonlyArra
         SELECT id FROM pending_feedback
         WHERE received_at <= clock_timestamp() - ${waitMillis} * interval '1 millisecond'
         ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-      RETURNING *`
+      RETURNING ${sql.literal(waitingColumns)}`
     return [...rows].sort((a, b) => a.id - b.id).map(toWaiting)
   })
 

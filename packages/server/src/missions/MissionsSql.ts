@@ -42,6 +42,9 @@ export interface MessageRow {
   readonly created_at: Date
 }
 
+const messageColumns = `
+  sequence, mission_id, from_participant, to_participant, message_type, content, created_at`
+
 /** Creates a mission; false when there is one of that id. */
 export const insertMission = (key: MissionKey, name: string, metadata: unknown): Sql<boolean> =>
   Effect.gen(function* () {
@@ -146,7 +149,7 @@ export const appendMessage = (
     const last = locked[0]
     if (last === undefined) return undefined
     const known = yield* sql<MessageRow & { readonly is_same: boolean }>`
-      SELECT *, to_participant IS NOT DISTINCT FROM ${message.toParticipant}
+      SELECT ${sql.literal(messageColumns)}, to_participant IS NOT DISTINCT FROM ${message.toParticipant}
           AND message_type = ${message.messageType} AND content = ${json(message.content)}::jsonb AS is_same
       FROM mission_messages
       WHERE organization_id = ${organizationId} AND mission_id = ${missionId} AND event_id = ${eventId}
@@ -160,7 +163,7 @@ export const appendMessage = (
         to_participant, message_type, content)
       VALUES (${organizationId}, ${missionId}, ${last.last_sequence + 1}, ${eventId}, ${message.fromParticipant},
         ${message.toParticipant}, ${message.messageType}, ${json(message.content)}::jsonb)
-      RETURNING *`
+      RETURNING ${sql.literal(messageColumns)}`
     const row = rows[0]
     return row === undefined ? undefined : { row, fresh: true }
   })
@@ -175,8 +178,7 @@ export const messagesAfter = (
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     return yield* sql<MessageRow>`
-      SELECT sequence, mission_id, from_participant, to_participant, message_type, content, created_at
-      FROM mission_messages
+      SELECT ${sql.literal(messageColumns)} FROM mission_messages
       WHERE organization_id = ${key.organizationId} AND mission_id = ${key.missionId} AND sequence > ${after}::int8
         AND (${participantId}::text IS NULL OR to_participant IS NULL OR to_participant = ${participantId}
           OR from_participant = ${participantId})

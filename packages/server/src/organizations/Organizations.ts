@@ -42,6 +42,10 @@ interface OrganizationRow {
   readonly updated_at: Date
 }
 
+const columns = `
+  id, name, time_zone, trust_model, enforcement, event_signature, llm_content, budget_limit_micro,
+  retention, created_at, updated_at`
+
 const decodeModel = Schema.decodeUnknownSync(TrustModelSettings)
 const encodeModel = Schema.encodeSync(TrustModelSettings)
 
@@ -57,7 +61,12 @@ const make = Effect.gen(function* () {
 
   return Organizations.of({
     get: (id) =>
-      dying(Effect.flatMap(sql<OrganizationRow>`SELECT * FROM organizations WHERE id = ${id}`, one(id))),
+      dying(
+        Effect.flatMap(
+          sql<OrganizationRow>`SELECT ${sql.literal(columns)} FROM organizations WHERE id = ${id}`,
+          one(id)
+        )
+      ),
     update: (id, change) =>
       Effect.gen(function* () {
         if (change.timeZone != null) yield* withSql(TimeZones.ensureKnown(change.timeZone))
@@ -75,7 +84,7 @@ const make = Effect.gen(function* () {
             budget_limit_micro = CASE WHEN ${change.budgetLimit === undefined} THEN budget_limit_micro ELSE ${budget}::int8 END,
             retention = coalesce(${change.retention == null ? null : json(change.retention)}::jsonb, retention),
             updated_at = now()
-          WHERE id = ${id} RETURNING *`
+          WHERE id = ${id} RETURNING ${sql.literal(columns)}`
         return yield* one(id)(rows)
       }).pipe(sql.withTransaction, dying)
   })

@@ -17,6 +17,10 @@ interface LedgerRow {
   readonly recorded_at: Date
 }
 
+const columns = `
+  id, permission_id, kind, event_id, reservation_id, requests, tokens, cost_micro, occurred_at,
+  recorded_at`
+
 /** A page of it, oldest first. */
 export const list = (
   sql: SqlClient.SqlClient,
@@ -26,6 +30,7 @@ export const list = (
 ): Effect.Effect<typeof Ledger.Type, SqlError.SqlError> =>
   Effect.map(
     page<LedgerRow>(sql, {
+      columns: sql.literal(columns),
       from: sql.literal("usage_ledger"),
       where: sql`permission_id = ${permissionId}`,
       order: sql.literal("id"),

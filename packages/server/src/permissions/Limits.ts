@@ -265,7 +265,10 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
       ),
     reserve: (calls) =>
       Effect.map(
-        sql<ReservedRow>`SELECT * FROM agion_reserve_all(${calls.map((call) => call.permissionId)}::uuid[],
+        sql<ReservedRow>`
+          SELECT call, outcome, used_window, used_requests, used_tokens, used_cost, held_id, held_requests, held_tokens,
+            held_cost, held_until, state
+          FROM agion_reserve_all(${calls.map((call) => call.permissionId)}::uuid[],
           ${calls.map((call) => call.reservationId)}::uuid[],
           ${array(calls.map((call) => call.idempotencyKey))}::text[],
           ${calls.map((call) => call.requests)}::int8[], ${array(calls.map((call) => call.tokens))}::int8[],
@@ -291,13 +294,13 @@ export const make = (sql: SqlClient.SqlClient): Limits => {
     read: (permissionIds) =>
       Effect.map(
         sql<{ permission_id: string; facts: Counted; shown: UsageState }>`
-          SELECT * FROM agion_read_usage(${permissionIds}::uuid[])`,
+          SELECT permission_id, facts, shown FROM agion_read_usage(${permissionIds}::uuid[])`,
         (rows) => new Map(rows.map((row) => [row.permission_id, { counted: row.facts, state: row.shown }]))
       ),
     spends: (actors) =>
       Effect.map(
         sql<{ spent: ReadonlyArray<SpentBy>; day_ends: number; now: number }>`
-          SELECT * FROM agion_read_spends(${actors.map((one) => one.organizationId)}::text[],
+          SELECT spent, day_ends, now FROM agion_read_spends(${actors.map((one) => one.organizationId)}::text[],
             ${actors.map((one) => one.actorId)}::text[])`,
         (rows) =>
           rows.map((row) =>

@@ -50,6 +50,12 @@ export interface PermissionRow extends UsageRow {
   readonly updated_at: Date
 }
 
+const columns = `
+  total_requests, total_tokens, total_cost_micro, day_requests, day_tokens, day_cost_micro, day_start,
+  last_used_at, id, organization_id, actor_id, actor_type, resource_id, permission_type, status, purpose,
+  justification, constraints, requested_by, requested_at, approved_by, approved_at, approval_notes,
+  revoked_by, revoked_at, revocation_reason, created_at, updated_at`
+
 interface ActiveRow extends PermissionRow {
   readonly resource_name: string
   readonly resource_type: Resource["resourceType"]
@@ -186,13 +192,14 @@ export interface PermissionsSql {
 
 export const make = (sql: SqlClient.SqlClient): PermissionsSql => {
   const from = sql.literal(withUsage)
+  const row = sql.literal(columns)
   const owned = (rows: ReadonlyArray<PermissionRow>): Owned | undefined =>
     rows[0] === undefined
       ? undefined
       : { organizationId: rows[0].organization_id, permission: toPermission(rows[0]) }
   const inside = (organizationId: string | null) =>
     sql`(${organizationId}::text IS NULL OR organization_id = ${organizationId})`
-  const read = (where: Statement.Fragment) => sql<PermissionRow>`SELECT * FROM ${from} WHERE ${where}`
+  const read = (where: Statement.Fragment) => sql<PermissionRow>`SELECT ${row} FROM ${from} WHERE ${where}`
   const reread = (id: string) => Effect.map(read(sql`id = ${id}`), (rows) => owned(rows)?.permission)
 
   const lock = (where: Statement.Fragment) =>
@@ -252,6 +259,7 @@ export const make = (sql: SqlClient.SqlClient): PermissionsSql => {
   const list = (filter: PermissionFilter) =>
     Effect.map(
       page<PermissionRow>(sql, {
+        columns: row,
         from,
         where: all(sql, [
           filter.organizationId !== null && sql`organization_id = ${filter.organizationId}`,
@@ -281,12 +289,12 @@ export const make = (sql: SqlClient.SqlClient): PermissionsSql => {
     active: (actorId, actorType, organizationId) =>
       Effect.map(
         sql<ActiveRow>`
-          SELECT permission.*, r.name AS resource_name, r.resource_type, r.compliance_labels
-          FROM ${from} JOIN resources r ON r.id = permission.resource_id
+          SELECT ${row}, resource_name, resource_type, compliance_labels
+          FROM ${from} JOIN (SELECT id AS used_id, name AS resource_name, resource_type, compliance_labels FROM resources)
+            used ON used_id = resource_id
           WHERE actor_id = ${actorId} AND (${actorType}::text IS NULL OR actor_type = ${actorType})
-            AND (${organizationId}::text IS NULL OR permission.organization_id = ${organizationId})
-            AND permission.status = 'approved'
-          ORDER BY permission.seq`,
+            AND (${organizationId}::text IS NULL OR organization_id = ${organizationId}) AND status = 'approved'
+          ORDER BY seq`,
         (rows) => rows.map(toActive)
       ),
     lockApproved: (organizationId, actorId, actorType) =>

@@ -3,7 +3,7 @@ import type { Permission, Resource } from "@agion/domain"
 import { type PermissionCheck, PolicyFacts } from "@agion/policy"
 import { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import { type ResourceRow, toResource } from "../resources/ResourcesSql.ts"
+import { columns, type ResourceRow, toResource } from "../resources/ResourcesSql.ts"
 import * as PermissionsSql from "./PermissionsSql.ts"
 
 /** An organization's settings that decide. */
@@ -71,12 +71,11 @@ export const make = (sql: SqlClient.SqlClient): SnapshotSql => {
         SELECT chain.leaf, r.parent_resource_id, r.status, chain.depth + 1
         FROM chain JOIN resources r ON r.id = chain.parent
       ), blocked AS (
-        SELECT DISTINCT ON (leaf) leaf, status FROM chain WHERE depth > 0 AND status <> 'active'
+        SELECT DISTINCT ON (leaf) leaf, status AS ancestor_status FROM chain WHERE depth > 0 AND status <> 'active'
         ORDER BY leaf, depth
       )
-      SELECT r.*, blocked.status AS ancestor_status
-      FROM resources r LEFT JOIN blocked ON blocked.leaf = r.id
-      WHERE r.id = ANY(${ids}::uuid[]) AND r.organization_id = ${organizationId}`
+      SELECT ${sql.literal(columns)}, ancestor_status FROM resources LEFT JOIN blocked ON leaf = id
+      WHERE id = ANY(${ids}::uuid[]) AND organization_id = ${organizationId}`
     return new Map(
       rows.map((row): [string, KnownResource] => {
         const resource = toResource(row)

@@ -30,6 +30,11 @@ interface PolicyRow {
   readonly updated_at: Date
 }
 
+const rowColumns = `
+  id, organization_id, name, description, type, category, priority, status, policy_language, policy_expr,
+  rules, actions, tags, is_system_policy, enforcement, enforcement_level, scope, version, created_by,
+  updated_by, created_at, updated_at`
+
 const decodeScope = Schema.decodeUnknownSync(PolicyScope)
 const encodeScope = Schema.encodeSync(PolicyScope)
 
@@ -114,6 +119,7 @@ export interface PoliciesSql {
 
 export const make = (sql: SqlClient.SqlClient): PoliciesSql => {
   const from = sql.literal("policies")
+  const row = sql.literal(rowColumns)
   const one = (rows: ReadonlyArray<PolicyRow>) => (rows[0] === undefined ? undefined : toPolicy(rows[0]))
   const visible = (organizationId: string | null) =>
     sql`(${organizationId}::text IS NULL OR organization_id = ${organizationId} OR organization_id IS NULL)`
@@ -122,15 +128,19 @@ export const make = (sql: SqlClient.SqlClient): PoliciesSql => {
 
   return {
     find: (id, organizationId) =>
-      Effect.map(sql<PolicyRow>`SELECT * FROM policies WHERE id = ${id} AND ${visible(organizationId)}`, one),
+      Effect.map(
+        sql<PolicyRow>`SELECT ${row} FROM policies WHERE id = ${id} AND ${visible(organizationId)}`,
+        one
+      ),
     lock: (id, organizationId) =>
       Effect.map(
-        sql<PolicyRow>`SELECT * FROM policies WHERE id = ${id} AND ${visible(organizationId)} FOR UPDATE`,
+        sql<PolicyRow>`SELECT ${row} FROM policies WHERE id = ${id} AND ${visible(organizationId)} FOR UPDATE`,
         one
       ),
     list: (filter) =>
       Effect.map(
         page<PolicyRow>(sql, {
+          columns: row,
           from,
           where: all(sql, [
             visible(filter.organizationId),
@@ -150,7 +160,7 @@ export const make = (sql: SqlClient.SqlClient): PoliciesSql => {
           ...columns(fields),
           organization_id: organizationId,
           created_by: by
-        })} RETURNING *`,
+        })} RETURNING ${row}`,
         (rows) => {
           const made = one(rows)
           return made === undefined ? Effect.die(new Error("INSERT returned no row")) : Effect.succeed(made)
@@ -159,7 +169,7 @@ export const make = (sql: SqlClient.SqlClient): PoliciesSql => {
     update: (id, by, fields) =>
       Effect.map(
         sql<PolicyRow>`UPDATE policies SET ${sql.update(columns(fields))}, updated_by = coalesce(${by}, updated_by),
-          updated_at = now(), version = version + 1 WHERE id = ${id} RETURNING *`,
+          updated_at = now(), version = version + 1 WHERE id = ${id} RETURNING ${row}`,
         one
       ),
     remove: (id) => Effect.asVoid(sql`DELETE FROM policies WHERE id = ${id}`),
@@ -181,7 +191,7 @@ export const make = (sql: SqlClient.SqlClient): PoliciesSql => {
     active: (organizationId) =>
       Effect.map(
         sql<PolicyRow & { whole: number; epoch: number | null; policy: boolean | null }>`
-          SELECT counted.*, p.* FROM (
+          SELECT whole, epoch, policy, ${row} FROM (
             SELECT ${versionOf(organizationId)} AS whole,
               (SELECT epoch FROM organizations WHERE id = ${organizationId}) AS epoch
           ) counted LEFT JOIN (

@@ -197,6 +197,7 @@ export const listAgents = (filter: {
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     return yield* page<AgentRow>(sql, {
+      columns: columns(sql),
       from: sql`agents`,
       where: all(sql, [
         filter.scope !== null && sql`scope = ${filter.scope}`,

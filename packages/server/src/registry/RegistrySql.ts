@@ -51,6 +51,14 @@ export interface Rows {
   readonly resource_configs: ConfigRow
 }
 
+const common = "id, organization_id, name, metadata, created_at, updated_at"
+
+const columnsOf: { readonly [T in Table]: string } = {
+  prompts: `${common}, location, content, variables, version`,
+  models: `${common}, purpose, provider, model_name, parameters, secrets`,
+  resource_configs: `${common}, resource_type, config, secrets`
+}
+
 /** Column values; JSON goes as text. */
 export type Values = { readonly [column: string]: string | number | Uint8Array | null }
 
@@ -67,7 +75,7 @@ export const insertRow = <T extends Table>(table: T, values: Values): Sql<Rows[T
     const rows = yield* sql<Rows[T]>`
       INSERT INTO ${sql(table)} (${sql.csv(columns.map((column) => sql`${sql(column)}`))})
       VALUES (${sql.csv(columns.map((column) => value(sql, column, values[column] ?? null)))})
-      ON CONFLICT DO NOTHING RETURNING *`
+      ON CONFLICT DO NOTHING RETURNING ${sql.literal(columnsOf[table])}`
     return rows[0]
   })
 
@@ -87,7 +95,7 @@ export const updateRow = <T extends Table>(
     const rows = yield* sql<Rows[T]>`
       UPDATE ${sql(table)} SET ${sql.csv([...sets, ...version, sql`updated_at = clock_timestamp()`])}
       WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})
-      RETURNING *`
+      RETURNING ${sql.literal(columnsOf[table])}`
     return rows[0]
   })
 
@@ -129,7 +137,7 @@ export const findRow = <T extends Table>(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql<Rows[T]>`
-      SELECT * FROM ${sql(table)}
+      SELECT ${sql.literal(columnsOf[table])} FROM ${sql(table)}
       WHERE ${sql(lookUps[table])} = ${key}
         AND (${organizationId}::text IS NULL OR organization_id = ${organizationId})
       ORDER BY seq LIMIT 1`
@@ -145,6 +153,7 @@ export const listRows = <T extends Table>(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     return yield* page<Rows[T]>(sql, {
+      columns: sql.literal(columnsOf[table]),
       from: sql`${sql(table)}`,
       where: all(sql, [organizationId !== null && sql`organization_id = ${organizationId}`]),
       order: sql`seq`,

@@ -30,6 +30,12 @@ export interface ResourceRow {
   readonly updated_at: Date
 }
 
+/** Its columns. */
+export const columns = `
+  id, organization_id, resource_type, parent_resource_id, name, description, resource_data,
+  compliance_labels, data_residency, trust_tier_required, risk_level, status, health_status,
+  health_check_at, health_message, tags, metadata, created_by, updated_by, created_at, updated_at`
+
 /** What a list may be narrowed to; several labels or tags: all of them. */
 export interface ResourceFilter {
   readonly organizationId: string
@@ -88,6 +94,7 @@ export interface ResourcesSql {
 
 export const make = (sql: SqlClient.SqlClient): ResourcesSql => {
   const from = sql.literal("resources")
+  const row = sql.literal(columns)
   const order = sql.literal("seq")
   const one = (rows: ReadonlyArray<ResourceRow>) => (rows[0] === undefined ? undefined : toResource(rows[0]))
   const byId = (id: string, organizationId: string | null) =>
@@ -96,19 +103,23 @@ export const make = (sql: SqlClient.SqlClient): ResourcesSql => {
   return {
     insert: (resource) =>
       Effect.flatMap(
-        sql<ResourceRow>`INSERT INTO resources ${sql.insert(toRow(resource))} RETURNING *`,
+        sql<ResourceRow>`INSERT INTO resources ${sql.insert(toRow(resource))} RETURNING ${row}`,
         (rows) => {
           const made = one(rows)
           return made === undefined ? Effect.die(new Error("INSERT returned no row")) : Effect.succeed(made)
         }
       ),
     find: (id, organizationId) =>
-      Effect.map(sql<ResourceRow>`SELECT * FROM resources WHERE ${byId(id, organizationId)}`, one),
+      Effect.map(sql<ResourceRow>`SELECT ${row} FROM resources WHERE ${byId(id, organizationId)}`, one),
     lock: (id, organizationId) =>
-      Effect.map(sql<ResourceRow>`SELECT * FROM resources WHERE ${byId(id, organizationId)} FOR UPDATE`, one),
+      Effect.map(
+        sql<ResourceRow>`SELECT ${row} FROM resources WHERE ${byId(id, organizationId)} FOR UPDATE`,
+        one
+      ),
     list: (filter) =>
       Effect.map(
         page<ResourceRow>(sql, {
+          columns: row,
           from,
           where: all(sql, [
             sql`organization_id = ${filter.organizationId}`,
@@ -129,7 +140,7 @@ export const make = (sql: SqlClient.SqlClient): ResourcesSql => {
       ),
     children: (id) =>
       Effect.map(
-        sql<ResourceRow>`SELECT * FROM resources WHERE parent_resource_id = ${id} ORDER BY seq`,
+        sql<ResourceRow>`SELECT ${row} FROM resources WHERE parent_resource_id = ${id} ORDER BY seq`,
         (rows) => rows.map(toResource)
       ),
     update: (id, changes) =>
@@ -148,7 +159,7 @@ export const make = (sql: SqlClient.SqlClient): ResourcesSql => {
             tags = coalesce(${changes.tags ?? null}::text[], tags),
             updated_by = coalesce(${changes.updatedBy ?? null}, updated_by),
             updated_at = now()
-          WHERE id = ${id} RETURNING *`,
+          WHERE id = ${id} RETURNING ${row}`,
         one
       ),
     tree: (id) =>
@@ -158,7 +169,7 @@ export const make = (sql: SqlClient.SqlClient): ResourcesSql => {
             SELECT *, 0 AS depth FROM resources WHERE id = ${id}
             UNION ALL
             SELECT r.*, tree.depth + 1 FROM resources r JOIN tree ON r.parent_resource_id = tree.id
-          ) SELECT * FROM tree ORDER BY depth, seq`,
+          ) SELECT ${row} FROM tree ORDER BY depth, seq`,
         (rows) => rows.map(toResource)
       ),
     remove: (id) => Effect.asVoid(sql`DELETE FROM resources WHERE id = ${id}`)

@@ -2,9 +2,11 @@
  * The database: PostgreSQL, or PGlite inside this process. Both are spoken to by the same client over
  * PostgreSQL's wire protocol, so that there is one set of migrations and queries.
  *
- * Conventions of all stores: `sql` templates with parameters; `int8` is read as a number; times are read as
- * `Date` and made by the database's clock; JSON is written as text with a cast (`${json(value)}::jsonb`). A
- * store lets what it cannot handle die: the HTTP layer answers 503 when the database is away and 500 otherwise.
+ * Conventions of all stores: `sql` templates with parameters; what a statement answers is named column by column,
+ * since connections keep it prepared and a `*` fails once a later version has added a column; `int8` is read as a
+ * number; times are read as `Date` and made by the database's clock; JSON is written as text with a cast
+ * (`${json(value)}::jsonb`). A store lets what it cannot handle die: the HTTP layer answers 503 when the database is
+ * away and 500 otherwise.
  *
  * **Gotchas**: PGlite is one process and one session. A transaction holds that session, so nothing inside one
  * may wait for another fiber that needs the database.

@@ -10,11 +10,12 @@ export interface Page<Row> {
 
 /**
  * Reads a page in order of creation, so that rows which are added meanwhile come after the pages read so far.
- * The table has a column `order`, ascending and never null.
+ * The table has a column `order`, ascending and never null. `columns` are those of `Row`, named.
  */
 export const page = <Row extends object>(
   sql: SqlClient.SqlClient,
   query: {
+    readonly columns: Statement.Fragment
     readonly from: Statement.Fragment
     readonly where: Statement.Fragment
     readonly order: Statement.Fragment
@@ -24,7 +25,8 @@ export const page = <Row extends object>(
 ): Effect.Effect<Page<Row>, SqlError.SqlError> =>
   Effect.map(
     sql<Row & { total__: number; found__: boolean | null }>`
-      SELECT counted.total__, listed.* FROM (SELECT count(*) AS total__ FROM ${query.from} WHERE ${query.where}) counted
+      SELECT total__, found__, ${query.columns}
+      FROM (SELECT count(*) AS total__ FROM ${query.from} WHERE ${query.where}) counted
       LEFT JOIN (
         SELECT *, true AS found__ FROM ${query.from} WHERE ${query.where}
         ORDER BY ${query.order} LIMIT ${query.limit} OFFSET ${query.offset}
