@@ -33,14 +33,19 @@ export class Feed extends Context.Service<
     Layer.effect(Feed, make(options ?? {}))
 }
 
+/** A row of the outbox beside the horizon of its reading; without a new row the horizon stands alone. */
 interface Row {
-  readonly id: number
+  readonly horizon: string
+  readonly id: number | null
   readonly organization_id: string
   readonly payload: string
 }
 
 /** After so long without a reading, rows may have left the outbox unread. */
 const gapMillis = 300_000
+
+/** A connection that died may never answer. What takes that long no longer makes a replica fresh. */
+const patience = "2 seconds"
 
 const decodeMessage = Schema.decodeUnknownSync(EpochText)
 
@@ -64,16 +69,19 @@ const make = Effect.fnUntraced(function* (options: FeedOptions) {
     horizon = row?.horizon ?? "0"
   })
 
-  /** Rows of transactions that were not all visible at the last reading; those announced already are known by id. */
+  /**
+   * Rows of transactions that were not all visible at the last reading; those announced already are known by id. One
+   * statement, hence one round trip: where this process is busy each waits for all that is to be done, and a reading
+   * that takes a second is worth nothing.
+   */
   const read = Effect.gen(function* () {
     const began = clock.currentTimeMillisUnsafe()
-    const [[next], rows] = yield* sql.withTransaction(
-      Effect.all([
-        sql<{ horizon: string }>`SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon`,
-        sql<Row>`SELECT id, organization_id, payload FROM outbox
-          WHERE target = 'epoch' AND tx >= ${horizon}::xid8 AND origin <> ${changes.origin} ORDER BY id`
-      ])
-    )
+    const answer = yield* sql<Row>`
+      SELECT seen.horizon::text AS horizon, id, organization_id, payload
+      FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) seen
+      LEFT JOIN outbox ON target = 'epoch' AND tx >= ${horizon}::xid8 AND origin <> ${changes.origin}
+      ORDER BY id`
+    const rows = answer.flatMap((row) => (row.id === null ? [] : [{ ...row, id: row.id }]))
     if (began - readAt > gapMillis && readAt > 0) {
       changes.forget()
       for (const gap of gaps) gap()
@@ -83,7 +91,7 @@ const make = Effect.fnUntraced(function* (options: FeedOptions) {
       unread.map((row) => ({ organizationId: row.organization_id, message: decodeMessage(row.payload) }))
     )
     recent = new Set(rows.map((row) => row.id))
-    horizon = next?.horizon ?? horizon
+    horizon = answer[0]?.horizon ?? horizon
     readAt = began
     warned = false
   })
@@ -103,7 +111,7 @@ const make = Effect.fnUntraced(function* (options: FeedOptions) {
   yield* Effect.orDie(read)
   yield* Effect.forkScoped(
     Effect.forever(
-      Effect.andThen(Effect.sleep(interval), Effect.catchCause(Effect.timeout(read, "2 seconds"), missed))
+      Effect.andThen(Effect.sleep(interval), Effect.catchCause(Effect.timeout(read, patience), missed))
     )
   )
   return Feed.of({
