@@ -73,6 +73,23 @@ describe("the platform over HTTP", () => {
     }).pipe(fresh())
   )
 
+  it.effect("LIMIT-3 a reservation that arrives after its report takes nothing", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      const one = request(testUuid(1))
+      platform.resource({ id: testUuid(1) })
+      platform.grant("agent-1", testUuid(1), "use")
+      const id = platform.grantOf("agent-1", testUuid(1), "use")?.id ?? assert.fail("granted")
+      const report = { reservationKey: "late", requestCount: 0 }
+      yield* http.act((api) => api.permissions.usage({ params: { id }, payload: report }))
+      const reserve = (idempotencyKey: string) =>
+        Effect.exit(http.reserve({ ...one, amounts: { tokens: 5 }, idempotencyKey }))
+      assert.propertyVal(errorOf(yield* reserve("late")), "status", 409)
+      assert.strictEqual(platform.reservations.size, 0)
+      assert.isTrue(Exit.isSuccess(yield* reserve("another")))
+    }).pipe(fresh())
+  )
+
   it.effect("each check of a batch has an end of its own", () =>
     Effect.gen(function* () {
       const refused = "one of the batch"
