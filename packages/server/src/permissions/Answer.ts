@@ -5,9 +5,10 @@ import {
   type Permission,
   type Reservation,
   type Signed,
+  type UsageTracking,
   Wire
 } from "@agion/domain"
-import type { PermissionCheck } from "@agion/policy"
+import { PermissionCheck } from "@agion/policy"
 import type { Asked } from "./Checks.ts"
 import type { Held } from "./Limits.ts"
 import type { Known } from "./Snapshot.ts"
@@ -25,6 +26,33 @@ export interface Decided {
   /** With its usage as of now. */
   readonly permission: Permission | null
 }
+
+/** What was decided, with what is left as of a usage: a reservation that is answered again is in it. */
+export const withRemaining = (
+  decided: Decided,
+  permission: Permission,
+  usage: PermissionCheck.Usage
+): Decided => ({
+  ...decided,
+  decision: { ...decided.decision, remaining: PermissionCheck.remaining(permission.constraints, usage) }
+})
+
+/** Of each permission as it was shown last: while nothing is used the next answer is the same value. */
+const lastShown = new WeakMap<Permission, Permission>()
+
+const permissionWith = (permission: Permission, usageTracking: UsageTracking): Permission => {
+  const last = lastShown.get(permission)
+  if (last?.usageTracking === usageTracking) return last
+  const next = { ...permission, usageTracking }
+  lastShown.set(permission, next)
+  return next
+}
+
+/** With the usage that its permission shows. */
+export const withShown = (decided: Decided, shown: UsageTracking | undefined): Decided =>
+  shown === undefined || decided.permission === null
+    ? decided
+    : { ...decided, permission: permissionWith(decided.permission, shown) }
 
 /** The result of a check; `decision` leaves the permission out, `entry` adds what a cache needs. */
 export const checkResult = (decided: Decided, fields: "decision" | "full" | "entry"): CheckResult => {
