@@ -10,10 +10,11 @@
  * **Gotchas**: `record` locks the organization's row. Lock data rows first and call it last; with several
  * organizations in one transaction, in order of their ids.
  */
-import { type EpochMessage, EpochText, type PushedTrust, type Streams } from "@agion/domain"
-import { Cause, Clock, Context, Effect, Layer, Queue, Schema, type Scope } from "effect"
+import type { EpochMessage, PushedTrust, Streams } from "@agion/domain"
+import { Cause, Clock, Context, Effect, Layer, Queue, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Order from "./Order.ts"
+import * as Outbox from "./Outbox.ts"
 
 /** Something to publish: an entry of a stream or a message on a channel. */
 export type Outgoing =
@@ -99,12 +100,11 @@ const maxKnown = 100_000
 /** So many changes of one organization are told one by one; after more, everybody drops all of it. */
 const maxMissing = 1000
 
-const decodeMessage = Schema.decodeUnknownSync(EpochText)
-
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const clock = yield* Clock.Clock
   const origin = crypto.randomUUID()
+  const outbox = Outbox.make(sql, origin)
   const listeners = new Set<Order.Tell>()
   const signal = yield* Queue.sliding<void>(1)
   const used = new Map<string, number>()
@@ -118,15 +118,8 @@ const make = Effect.gen(function* () {
   const catchUp = (organizationIds: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const ids = [...new Set(organizationIds)]
-      const rows = yield* sql<{ id: string; payload: string }>`
-        SELECT t.id, o.payload
-        FROM unnest(${ids}::text[], ${ids.map((id) => order.applied(id) ?? 0)}::int8[]) AS t(id, after)
-        CROSS JOIN LATERAL (
-          SELECT epoch, payload FROM outbox
-          WHERE organization_id = t.id AND target = 'epoch' AND outbox.epoch > t.after
-          ORDER BY outbox.epoch LIMIT ${maxMissing}) o
-        ORDER BY t.id, o.epoch`
-      for (const { id, payload } of rows) takeOrJump({ organizationId: id, message: decodeMessage(payload) })
+      const told = ids.map((id) => ({ id, epoch: order.applied(id) ?? 0 }))
+      for (const announced of yield* outbox.after(told, maxMissing)) takeOrJump(announced)
     }).pipe(
       Effect.timeout("2 seconds"),
       Effect.catchCause((cause) =>
@@ -176,11 +169,7 @@ const make = Effect.gen(function* () {
     )
 
   const record = Effect.fnUntraced(function* (change: Change) {
-    const [row] = yield* sql<{ epoch: number }>`
-      INSERT INTO organizations (id, epoch) VALUES (${change.organizationId}, 1)
-      ON CONFLICT (id) DO UPDATE SET epoch = organizations.epoch + 1
-      RETURNING epoch`
-    const epoch = row?.epoch ?? 0
+    const epoch = yield* outbox.raise(change.organizationId)
     const trust =
       typeof change.trust === "function"
         ? yield* Effect.provideService(change.trust(epoch), SqlClient.SqlClient, sql)
@@ -193,55 +182,29 @@ const make = Effect.gen(function* () {
       timestamp: timestamp(),
       ...(trust === undefined || trust.length === 0 ? {} : { trust })
     }
-    yield* write(change.organizationId, epoch, message, change.entries ?? [])
+    yield* outbox.write(change.organizationId, epoch, message, change.entries ?? [])
     yield* committed([{ organizationId: change.organizationId, message }])
     return epoch
   })
 
   const recordAll = Effect.fnUntraced(function* (change: Omit<Change, "organizationId" | "trust">) {
-    // One UPDATE locks the rows in no order; two such changes wait for each other here.
-    yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.all'))`
-    yield* sql`SELECT id FROM organizations ORDER BY id FOR UPDATE`
-    const rows = yield* sql<{ id: string; epoch: number }>`
-      UPDATE organizations SET epoch = epoch + 1 RETURNING id, epoch`
+    const rows = yield* outbox.raiseAll
     const announced = rows.map(
       ({ id, epoch }): Order.Announced => ({
         organizationId: id,
         message: { previous: epoch - 1, epoch, kind: change.kind, ids: change.ids, timestamp: timestamp() }
       })
     )
-    yield* sql`
-      INSERT INTO outbox (organization_id, epoch, target, name, payload, origin)
-      SELECT t.id, t.epoch, 'epoch', '', t.payload, ${origin}
-      FROM unnest(${announced.map((one) => one.organizationId)}::text[],
-        ${announced.map((one) => one.message.epoch)}::int8[],
-        ${announced.map((one) => encodeMessage(one.message))}::text[]) AS t(id, epoch, payload)`
-    yield* write("*", 0, undefined, change.entries ?? [])
+    yield* outbox.writeAll(announced)
+    yield* outbox.write("*", 0, undefined, change.entries ?? [])
     yield* committed(announced)
   })
-
-  const write = (
-    organizationId: string,
-    epoch: number,
-    message: EpochMessage | undefined,
-    entries: ReadonlyArray<Outgoing>
-  ) => {
-    const rows: Array<OutboxRow> = message === undefined ? [] : [["epoch", "", encodeMessage(message)]]
-    for (const entry of entries) rows.push(outboxRow(entry))
-    if (rows.length === 0) return Effect.void
-    return Effect.asVoid(sql`
-      INSERT INTO outbox (organization_id, epoch, target, name, payload, origin)
-      SELECT ${organizationId}, ${epoch}::int8, t.target, t.name, t.payload, ${origin}
-      FROM unnest(${rows.map((row) => row[0])}::text[], ${rows.map((row) => row[1])}::text[],
-        ${rows.map((row) => row[2])}::text[]) WITH ORDINALITY AS t(target, name, payload, n)
-      ORDER BY t.n`)
-  }
 
   return Changes.of({
     record,
     recordAll,
     publish: (organizationId, entries) =>
-      Effect.andThen(write(organizationId, 0, undefined, entries), committed([])),
+      Effect.andThen(outbox.write(organizationId, 0, undefined, entries), committed([])),
     listen: (f) =>
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -273,30 +236,3 @@ const make = Effect.gen(function* () {
     origin
   })
 })
-
-type OutboxRow = readonly [target: string, name: string, payload: string]
-
-const outboxRow = (entry: Outgoing): OutboxRow =>
-  entry._tag === "Stream"
-    ? ["stream", entry.name, JSON.stringify(entry.fields)]
-    : ["channel", entry.name, entry.message]
-
-/** An epoch message as JSON; the schema's encoding, by hand since it is on the way of every change. */
-export const encodeMessage = (message: EpochMessage): string =>
-  JSON.stringify({
-    previous: message.previous,
-    epoch: message.epoch,
-    kind: message.kind,
-    ids: message.ids,
-    timestamp: message.timestamp,
-    trust: message.trust?.map((one) => ({
-      actor_id: one.actorId,
-      actor_type: one.actorType,
-      score: one.score,
-      tier_changed: one.tierChanged,
-      signed:
-        one.signed === undefined
-          ? undefined
-          : { payload: one.signed.payload, key_id: one.signed.keyId, signature: one.signed.signature }
-    }))
-  })

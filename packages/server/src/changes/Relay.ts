@@ -11,7 +11,8 @@ import { type Command, RedisClient, type RedisError, RedisStream } from "@agion/
 import { Cause, Clock, Context, Duration, Effect, Layer, Result } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Leases from "../sql/Leases.ts"
-import { Changes, encodeMessage } from "./Changes.ts"
+import { Changes } from "./Changes.ts"
+import { encodeMessage } from "./Outbox.ts"
 
 export interface RelayOptions {
   readonly names: Streams.StreamNames

@@ -1,6 +1,6 @@
 /** Events as `GET /stream` sends them: each made once, whatever the number of connections. Pure. */
 import type { EpochMessage } from "@agion/domain"
-import { encodeMessage } from "../changes/Changes.ts"
+import { encodeMessage } from "../changes/Outbox.ts"
 
 const encoder = new TextEncoder()
 
