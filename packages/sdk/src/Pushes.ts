@@ -4,7 +4,8 @@
  * `layerRedis` listens on the organization's channels, `layerHttp` on `GET /stream` (server-sent events), and
  * `layerNone` hears nothing: then a cached allow is asked again after three seconds. Whoever listens is told
  * `Lost` when the line goes down and `Up` when it is there (again): between the two, something was missed
- * (FRESH-4). A silent line counts as lost.
+ * (FRESH-4). A silent line counts as lost, and one that is late confirms as much less: a push speaks for the moment of
+ * its `timestamp`, by the platform's clock. Where that is no time, it speaks for the moment at which it is heard.
  *
  * **Gotchas**: listeners are plain functions that are called in order and must not throw or wait. The lines
  * themselves are imported when their layer is built, not with this module.
@@ -13,6 +14,7 @@ import type { EpochMessage } from "@agion/domain"
 import type { RedisPubSub } from "@agion/redis"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { HttpClient } from "effect/http"
+import { type PlatformClock, unknownClock } from "./internal/PlatformClock.ts"
 import type { Settings } from "./Settings.ts"
 
 /** What a listener is told. */
@@ -37,6 +39,8 @@ export class Pushes extends Context.Service<
     readonly lineUnsafe: () => PushLine
     /** Messages that could not be understood, since the start. */
     readonly refusedUnsafe: () => number
+    /** By what the platform's clock tells how late pushes are. */
+    readonly clock: PlatformClock
   }
 >()("@agion/sdk/Pushes") {
   /** Over Redis: the channel of the organization's epoch and those of policy updates. */
@@ -71,6 +75,7 @@ export interface Hub {
   readonly listen: Pushes["Service"]["listen"]
   readonly lineUnsafe: () => PushLine
   readonly refusedUnsafe: () => number
+  readonly clock: PlatformClock
   readonly tell: (push: Push) => void
   readonly refuse: () => void
 }
@@ -92,6 +97,7 @@ export const makeHub = (initial: PushLine): Hub => {
       ),
     lineUnsafe: () => line,
     refusedUnsafe: () => refused,
+    clock: unknownClock(),
     tell: (push) => {
       if (push._tag === "Up") line = "up"
       if (push._tag === "Lost") line = "lost"

@@ -6,6 +6,7 @@ import {
   AgionSdk,
   EventBuffer,
   FailurePolicy,
+  Health,
   PermissionCache,
   PolicySync,
   TrustTracker
@@ -226,6 +227,30 @@ describe("freshness", () => {
       assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
       yield* TestClock.adjust("3 seconds")
       assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 so does one over a line on which everything comes late", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.pushDelayMs = 10_000
+      yield* seconds(platform, 12)
+      assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
+      platform.revoke(agent, model)
+      yield* seconds(platform, 3)
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+      assert.include((yield* (yield* Health).now).problems.join(), "pushes are heard 10 s late")
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-2 over a line that is late by a second an allow is used", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.pushDelayMs = 1000
+      yield* cache.check({ resourceId: model })
+      yield* seconds(platform, 20)
+      assert.strictEqual((yield* cache.check({ resourceId: model })).source, "cache")
+      assert.strictEqual(checks(platform), 1)
     }).pipe(fresh())
   )
 

@@ -106,6 +106,23 @@ describe("reading what the platform signed", () => {
     )
   )
 
+  it.effect("FRESH-3 CACHE-3 nothing is read over a line on which everything comes late", () =>
+    within((redis) =>
+      Effect.gen(function* () {
+        const { cache, platform } = yield* ready
+        redis.texts.set(nameOf(), entryOf(platform))
+        platform.pushDelayMs = 10_000
+        for (let second = 0; second < 14; second++) {
+          yield* TestClock.adjust("1 second")
+          platform.heartbeat()
+        }
+        redis.readings.length = 0
+        assert.strictEqual((yield* cache.check({ resourceId: model })).source, "platform")
+        assert.lengthOf(redis.readings, 0)
+      })
+    )
+  )
+
   it.effect("CACHE-3 it lives from its signature on, not from its reading", () =>
     within((redis) =>
       Effect.gen(function* () {

@@ -11,6 +11,7 @@ import { forgetAll, type MissReason, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
 import type { HeldFacts } from "./HeldFacts.ts"
+import { onAnswered } from "./PlatformClock.ts"
 
 /** Why an entry may not be used as it stands; null when it may. */
 export const unusable = (entry: CacheEntry, now: number): MissReason | null => {
@@ -132,6 +133,8 @@ export const takeAnswer = (
   const organization = organizationOf(state, key.organizationId)
   const epoch = epochOf(answer)
   const decision = observed(parts, ofResult(result, "platform"))
+  const notBefore = about.confirms ? about.askedAt : Number.NEGATIVE_INFINITY
+  onAnswered(parts.clock, result.timestamp, notBefore, parts.now())
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
   const isFirst = organization.epoch === undefined

@@ -16,6 +16,7 @@ import type { CacheEntry } from "./CacheEntry.ts"
 import type { CacheState, Flight } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import type { Monotonic } from "./Monotonic.ts"
+import type { PlatformClock } from "./PlatformClock.ts"
 
 /** Everything that deciding needs, taken once. */
 export interface Parts {
@@ -28,6 +29,7 @@ export interface Parts {
   readonly shared: SharedCache["Service"]
   readonly failure: typeof FailurePolicy.Service
   readonly now: Monotonic
+  readonly clock: PlatformClock
   readonly wallNow: () => number
   readonly scope: Scope.Scope
   readonly tally: Tally

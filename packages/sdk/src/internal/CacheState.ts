@@ -219,16 +219,16 @@ const expireAll = (state: CacheState, organizationId: string): void => {
   }
 }
 
-/** Takes in a push; answers the entries that must be asked for again. */
+/** Takes in a push of what was so at a time of ours; answers the entries that must be asked for again. */
 export const takePush = (
   state: CacheState,
   organizationId: string,
   message: EpochMessage,
-  now: number
+  saidAt: number
 ): ReadonlyArray<CacheEntry> => {
   const organization = organizationOf(state, organizationId)
   const isFirst = organization.epoch === undefined
-  const effect = onPush(organization, message, now)
+  const effect = onPush(organization, message, saidAt)
   if (effect === "nothing") return []
   if (effect === "drop named") return dropNamed(state, organizationId, message)
   forgetAll(state, organizationId, isFirst)

@@ -59,9 +59,10 @@ export interface Push {
 }
 
 /**
- * A push or a heartbeat has arrived, in whatever order. A change that has not arrived before is never "nothing".
+ * A push or a heartbeat has arrived, in whatever order, of what was so at `saidAt`. A change that has not arrived before
+ * is never "nothing".
  */
-export const onPush = (state: OrganizationEpoch, push: Push, now: number): PushEffect => {
+export const onPush = (state: OrganizationEpoch, push: Push, saidAt: number): PushEffect => {
   const held = state.epoch
   const isChange = push.previous !== push.epoch || (push.kind ?? "heartbeat") !== "heartbeat"
   state.pushed = true
@@ -69,12 +70,12 @@ export const onPush = (state: OrganizationEpoch, push: Push, now: number): PushE
     // Heartbeats that keep naming an earlier epoch: the platform's data was set back.
     if (isChange || ++state.behind < wentBack)
       return isChange && !hasArrived(state, push) ? "drop named" : "nothing"
-    return jump(state, push.epoch, now)
+    return jump(state, push.epoch, saidAt)
   }
   state.behind = 0
-  if (held === undefined || push.previous > held) return jump(state, push.epoch, now)
+  if (held === undefined || push.previous > held) return jump(state, push.epoch, saidAt)
   state.epoch = push.epoch
-  confirm(state, now)
+  confirm(state, saidAt)
   return isChange ? "drop named" : "nothing"
 }
 

@@ -13,10 +13,20 @@ import { Settings } from "../Settings.ts"
 import { SharedCache } from "../SharedCache.ts"
 import { TrustTracker } from "../TrustTracker.ts"
 
-const problemsOf = (report: Omit<HealthReport, "status" | "problems" | "ready">): ReadonlyArray<string> => {
+/** From here on, milliseconds, heartbeats of every second do not keep an allow fresh. */
+const lateFrom = 2000
+
+const problemsOf = (
+  report: Omit<HealthReport, "status" | "problems" | "ready">,
+  lateness: number
+): ReadonlyArray<string> => {
   const problems: Array<string> = []
   if (report.platform !== "closed") problems.push("the platform does not answer")
   if (report.pushes === "lost") problems.push("pushes are not heard: cached allows are asked for again")
+  if (report.pushes === "up" && lateness >= lateFrom)
+    problems.push(
+      `pushes are heard ${Math.round(lateness / 1000)} s late: cached allows are asked for again; look at the line, and at the clocks of the platform's replicas`
+    )
   if (report.policies.problem !== null) problems.push(`policies: ${report.policies.problem}`)
   if (report.policies.isOld)
     problems.push(`policies were not confirmed for ${Math.round((report.policies.ageMs ?? 0) / 1000)} s`)
@@ -59,7 +69,7 @@ export const make = Effect.gen(function* () {
       shared: yield* shared.statistics,
       trust: yield* trust.score
     }
-    const problems = problemsOf(report)
+    const problems = problemsOf(report, pushes.clock.lateness)
     const ready = report.registration.registered && report.policies.version !== null
     return {
       ...report,

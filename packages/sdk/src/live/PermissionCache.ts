@@ -23,6 +23,7 @@ import {
 import { keepCurrent } from "../internal/CacheTurns.ts"
 import type { EntryKey } from "../internal/EntryTable.ts"
 import { monotonic } from "../internal/Monotonic.ts"
+import { onHeard } from "../internal/PlatformClock.ts"
 import {
   type CacheStatistics,
   type CheckInput,
@@ -67,7 +68,9 @@ const follow = (parts: Parts, askAgain: (keys: ReadonlyArray<EntryKey>) => void)
     yield* pushes.listen((push) => {
       if (push._tag === "Lost") takeLost(parts.state, own)
       if (push._tag !== "Epoch") return
-      const dropped = takePush(parts.state, push.organizationId, push.message, parts.now())
+      const now = parts.now()
+      const saidAt = now - onHeard(parts.clock, push.message.timestamp, now)
+      const dropped = takePush(parts.state, push.organizationId, push.message, saidAt)
       const used: Array<EntryKey> = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
       const unasked =
         used.length > 0 ? undefined : unaskedOf(parts.state, ownUse(parts.settings), push.message)
@@ -89,6 +92,7 @@ const makeParts = Effect.fnUntraced(function* (options: PermissionCacheOptions) 
     shared: yield* SharedCache,
     failure: yield* FailurePolicy,
     now: monotonic(clock),
+    clock: (yield* Pushes).clock,
     wallNow: () => clock.currentTimeMillisUnsafe(),
     scope: yield* Effect.scope,
     tally: (yield* Telemetry.orSilent).tally,

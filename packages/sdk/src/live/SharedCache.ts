@@ -4,6 +4,7 @@ import { Deferred, Duration, Effect, Option, Schema } from "effect"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { onLost, onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { monotonic } from "../internal/Monotonic.ts"
+import { onHeard } from "../internal/PlatformClock.ts"
 import { PlatformKeys, SignatureRefused } from "../PlatformKeys.ts"
 import { Pushes } from "../Pushes.ts"
 import { Settings } from "../Settings.ts"
@@ -85,7 +86,9 @@ const confirmedEpoch = Effect.gen(function* () {
   const state = unknownEpoch()
   yield* pushes.listen((push) => {
     if (push._tag === "Lost") onLost(state)
-    if (push._tag === "Epoch" && push.organizationId === organizationId) onPush(state, push.message, now())
+    if (push._tag !== "Epoch" || push.organizationId !== organizationId) return
+    const at = now()
+    onPush(state, push.message, at - onHeard(pushes.clock, push.message.timestamp, at))
   })
   return () => (now() < state.freshUntil ? state.epoch : undefined)
 })

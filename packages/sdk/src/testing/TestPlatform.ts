@@ -110,6 +110,8 @@ export class Platform {
   fault: Fault = { _tag: "None" }
   /** Pushes are sent; false: they are lost on the way. */
   pushing = true
+  /** For how long pushes are on their way, milliseconds. What is due arrives as the next is sent. */
+  pushDelayMs = 0
   /** `observe`: everything is decided and nothing blocked (POLICY-8). */
   enforcement: "enforce" | "observe" = "enforce"
   /** The organization's epoch; rises with every change. */
@@ -119,6 +121,7 @@ export class Platform {
   /** The version of the bundle; rises with `setPolicies`. */
   policyVersion = 0
   readonly #hub: Hub
+  readonly #onTheWay: Array<{ readonly message: EpochMessage; readonly dueAt: number }> = []
   readonly #grants = new Map<string, Grant>()
   readonly #actors = new Map<string, Actor>()
   readonly #seen = new Set<string>()
@@ -302,7 +305,14 @@ export class Platform {
   }
 
   #tell(message: EpochMessage): void {
-    if (this.pushing) this.#hub.tell({ _tag: "Epoch", organizationId: this.organizationId, message })
+    if (!this.pushing) return
+    const { organizationId } = this
+    const now = this.now()
+    this.#onTheWay.push({ message, dueAt: now + this.pushDelayMs })
+    while ((this.#onTheWay[0]?.dueAt ?? Number.POSITIVE_INFINITY) <= now) {
+      const first = this.#onTheWay.shift()
+      if (first !== undefined) this.#hub.tell({ _tag: "Epoch", organizationId, message: first.message })
+    }
   }
 
   /** Tells of a version of the policies, as the channel of policy updates does. */
