@@ -43,6 +43,14 @@ describe("PolicySet", () => {
     }
   })
 
+  it("POLICY-1 a scope that names a resource in capitals holds for it", () => {
+    const id = "abcdef00-0000-4000-8000-00000000000a"
+    for (const entry of [id.toUpperCase(), "ABCDEF00-*", id]) {
+      const scope = { resourceIds: [entry] }
+      assert.strictEqual(decide({ expr: "false", scope }, { resource: { id } }), "deny")
+    }
+  })
+
   it("POLICY-1 a scope is a conjunction of lists, with globs, and empty lists restrict nothing", () => {
     const scope = {
       agents: ["bot-*", "ci"],

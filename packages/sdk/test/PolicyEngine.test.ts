@@ -23,6 +23,16 @@ describe("the policy engine's layers", () => {
     }).pipe(Effect.provide(PolicyEngine.layerStatic([noRefunds]).pipe(Layer.provide(settings()))))
   )
 
+  it.effect("POLICY-1 a resource whose id is in capitals is the one that a scope names", () => {
+    const id = "abcdef00-0000-4000-8000-00000000000a"
+    const closed = { id: 1, name: "Closed", expr: "false", scope: { resourceIds: [id] } }
+    return Effect.gen(function* () {
+      const engine = yield* PolicyEngine
+      const judged = yield* engine.check({ action: "chat", resource: { id: id.toUpperCase() } })
+      assert.isFalse(judged.allowed)
+    }).pipe(Effect.provide(PolicyEngine.layerStatic([closed]).pipe(Layer.provide(settings()))))
+  })
+
   it.effect("POLICY-7 layerStatic refuses a set that does not compile", () =>
     Effect.gen(function* () {
       const broken = PolicyEngine.layerStatic([

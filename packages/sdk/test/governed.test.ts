@@ -70,6 +70,33 @@ const misspelt = governed("chat", "model", { contents: "a prompt", origin: "user
 describe("the ends of a governed call", () => {
   it("DLP-1 an option that there is none of does not compile", () => assert.isFunction(misspelt))
 
+  it.effect(
+    "GOVERN-1 LIMIT-6 an id in capitals is reserved, told of and judged as the resource that it names",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        const id = "abcdef00-0000-4000-8000-00000000000a"
+        platform.resource({ id })
+        platform.grant(agent, id, "use", { tokenLimitPerDay: 100 })
+        const call = (resource: string) =>
+          Effect.succeed(1).pipe(governed("chat", resource, { content: secret }), Effect.flip)
+        const first = yield* call(id.toUpperCase())
+        assert.deepInclude(first, { _tag: "PolicyViolation", resource: id })
+        yield* call(id)
+        assert.deepStrictEqual(yield* told, ["policy_violation", "deny", "deny"])
+        const work = governed("chat", id.toUpperCase(), { estimate: { tokens: 5 } })(Effect.succeed(1))
+        assert.strictEqual(yield* work, 1)
+        yield* flush
+        assert.deepStrictEqual(
+          [...platform.reservations.values()].map(({ state }) => state),
+          ["settled"]
+        )
+        const resources = platform.events.flatMap((event) => event["resource_id"] ?? [])
+        assert.isNotEmpty(resources)
+        assert.isTrue(resources.every((resource) => resource === id))
+      }).pipe(fresh())
+  )
+
   it.effect("TRUST-5 a success earns trust and is told once with its decision", () =>
     Effect.gen(function* () {
       yield* ready()

@@ -80,10 +80,17 @@ export const FACETS: Readonly<Record<Dimension, string>> = {
   tags: "resource.tags"
 }
 
+/** An id in capitals, or a part of one. */
+const capitals = /^[\dA-Fa-f*?-]*[A-F][\dA-Fa-f*?-]*$/
+
+/** Ids are compared as text, and the platform spells them in small letters: who wrote one in capitals means the same. */
+const spelled = (entries: ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined =>
+  entries?.flatMap((entry) => (capitals.test(entry) ? [entry, entry.toLowerCase()] : [entry]))
+
 /** The lists of a scope that restrict something. */
 export const restricting = (scope: Scope | undefined): ReadonlyArray<Left> =>
   ORDER.flatMap((dimension) => {
-    const entries = scope?.[dimension]
+    const entries = dimension === "resourceIds" ? spelled(scope?.resourceIds) : scope?.[dimension]
     return entries === undefined || entries.length === 0 || entries.includes("*")
       ? []
       : [{ dimension, entries }]

@@ -1,4 +1,5 @@
 /** What deciding from the cache needs, taken once, and the look-ups that every part of it does. */
+import { isUuid } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
 import type { Deferred, Scope } from "effect"
 import type { Decision } from "../Decision.ts"
@@ -48,7 +49,9 @@ const capitals = /[A-F]/
 
 /** A UUID as pushes and answers spell it: a program may write it in capitals. */
 export const canonicalId = (resourceId: string): string =>
-  typeof resourceId === "string" && capitals.test(resourceId) ? resourceId.toLowerCase() : resourceId
+  typeof resourceId === "string" && capitals.test(resourceId) && isUuid(resourceId)
+    ? resourceId.toLowerCase()
+    : resourceId
 
 export const keyOf = (parts: Parts, input: CheckInput): EntryKey => ({
   organizationId: input.organizationId ?? parts.settings.organizationId,

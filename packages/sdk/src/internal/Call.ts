@@ -21,6 +21,7 @@ import type { SettingsShape } from "../Settings.ts"
 import type { Telemetry } from "../Telemetry.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
 import { type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
+import { canonicalId } from "./CacheParts.ts"
 
 /** What a call used; what is left out was not said. */
 export interface Usage {
@@ -305,18 +306,20 @@ const violationsOf = (
   return violations
 }
 
-/** Judges a call by what is held here. */
+/** Judges a call by what is held here. Whatever is said of it names its resource as entries, pushes and policies do. */
 export const judge = (
   parts: CallParts,
   action: string,
-  resource: string,
+  resourceId: string,
   options: GovernedOptions<never>
 ): Call => {
   const { cache, engine, settings } = parts
   const begunAt = cache.nowUnsafe()
   const permission = options.permission ?? "use"
-  const input: CheckInput = { resourceId: resource, permissionType: permission }
-  const entry = cache.heldUnsafe(input)
+  const asked: CheckInput = { resourceId, permissionType: permission }
+  const entry = cache.heldUnsafe(asked)
+  const resource = entry?.resourceId ?? canonicalId(resourceId)
+  const input = resource === resourceId ? asked : { ...asked, resourceId: resource }
   const held = entry?.facts ?? null
   const record = held === null ? cache.recordUnsafe(resource) : held.resource
   const estimate = estimateOf(options.estimate)

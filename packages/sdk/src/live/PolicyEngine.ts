@@ -2,6 +2,7 @@
 import { createHmac, randomBytes } from "node:crypto"
 import { Dlp, PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
 import { Clock, Effect, Exit, PubSub, Stream } from "effect"
+import { canonicalId } from "../internal/CacheParts.ts"
 import {
   type ActiveSet,
   type LocalVerdict,
@@ -232,7 +233,13 @@ export const make = Effect.fnUntraced(function* (options: Dlp.Options) {
 const inputOf = (agent: SettingsShape, query: PolicyQuery, now: number): PolicySet.PolicyInput => {
   const facts = factsOf(query, agent.agentId, agent.actorType, now)
   const input = PolicyFacts.policyInput(facts, "", query.metadata ?? {})
-  return query.resource === undefined ? input : { ...input, resource: query.resource }
+  return query.resource === undefined ? input : { ...input, resource: named(query.resource) }
+}
+
+/** With its id as the platform spells it. */
+const named = (resource: PermissionCheck.View): PermissionCheck.View => {
+  const { id } = resource
+  return typeof id === "string" ? { ...resource, id: canonicalId(id) } : resource
 }
 
 /** What a span says of a judgement. */
