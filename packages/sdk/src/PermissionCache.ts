@@ -77,7 +77,7 @@ export interface Asked {
   /** By the clock of `nowUnsafe`. */
   readonly askedAt: number
   /** What pushes have said of it since. */
-  readonly flight: Readonly<Flight>
+  readonly flight: Flight
 }
 
 /** How large the cache is. */

@@ -121,9 +121,14 @@ describe("policies that have changed and are not here yet", () => {
 
 describe("what changes while the platform reserves", () => {
   /** A call whose reservation is made and whose answer is on the way, and how it ends once `change` has come first. */
-  const meanwhile = (change: (platform: Platform) => void, options = {}) =>
+  const meanwhile = (
+    change: (platform: Platform) => void,
+    options = {},
+    before: (platform: Platform) => void = () => {}
+  ) =>
     Effect.gen(function* () {
       const platform = yield* ready({ tokenLimitPerDay: 1000 })
+      before(platform)
       yield* (yield* PolicySync).sync
       yield* (yield* PermissionCache).preload([{ resourceId: model }])
       platform.fault = { _tag: "Lose" }
@@ -155,6 +160,21 @@ describe("what changes while the platform reserves", () => {
       const { ended, reserved } = yield* meanwhile((platform) => platform.trust(agent, 85))
       assert.strictEqual(ended, "ran")
       assert.deepStrictEqual(reserved, ["released", "settled"])
+    }).pipe(fresh())
+  )
+
+  it.effect("TRUST-9 FRESH-3 a call does not run on a score that fell meanwhile, within its tier", () =>
+    Effect.gen(function* () {
+      const { ended, reserved } = yield* meanwhile(
+        (platform) => platform.trust(agent, 61),
+        {},
+        (platform) => {
+          platform.resource({ id: model, trustTierRequired: 62 })
+          platform.trust(agent, 64)
+        }
+      )
+      assert.include(ended, "Trust score too low: 61 < 62")
+      assert.deepStrictEqual(reserved, ["released"])
     }).pipe(fresh())
   )
 

@@ -6,7 +6,7 @@ import { FailurePolicy } from "../FailurePolicy.ts"
 import { GovernanceHttp, type PlatformRefused } from "../GovernanceHttp.ts"
 import { decide, hitJudged } from "../internal/CacheAsking.ts"
 import { addSpend } from "../internal/CacheEntry.ts"
-import { takeAnswer } from "../internal/CacheJudgement.ts"
+import { isOvertaken, takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
 import { canonicalId, find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
@@ -157,6 +157,7 @@ export const make: (
       }),
     tookUnsafe: (input, answer, { askedAt, flight }) => {
       const key = keyOf(parts, input)
+      if (isOvertaken(parts, key, answer)) flight.tainted = true
       // A push that came meanwhile is newer than an answer of an earlier epoch.
       const heldEpoch = organizationOf(state, key.organizationId).epoch
       return takeAnswer(parts, key, answer, {
