@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Health, PolicyEngine, PolicySync } from "../src/index.ts"
-import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+import { AgionTest, type Platform, TestPlatform } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
 
 const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
@@ -77,6 +77,47 @@ describe("how an agent hears of policies", () => {
       platform.heartbeat()
       yield* TestClock.adjust("29 seconds")
       assert.strictEqual(asked(), before + 1)
+    }).pipe(fresh())
+  )
+
+  /** A change of the policies that the replica which answers has not followed yet; answers what makes it follow. */
+  const unfollowed = (platform: Platform) => {
+    const { epoch, policies, policyVersion } = platform
+    platform.setPolicies([noRefunds])
+    const followed = { epoch: platform.epoch, policies: platform.policies, policyVersion: 1 }
+    Object.assign(platform, { epoch, policies, policyVersion })
+    return () => Object.assign(platform, followed)
+  }
+
+  it.effect("FRESH-1 FRESH-3 an answer of a replica that is behind its push settles nothing", () =>
+    Effect.gen(function* () {
+      const { asked, engine, platform } = yield* started
+      platform.heartbeat()
+      yield* until(() => engine.isCurrentUnsafe())
+      const before = asked()
+      const follow = unfollowed(platform)
+      yield* until(() => asked() === before + 1)
+      yield* TestClock.adjust("500 millis")
+      assert.isFalse(engine.isCurrentUnsafe())
+      follow()
+      yield* TestClock.adjust("500 millis")
+      yield* until(() => engine.isCurrentUnsafe())
+      assert.strictEqual(yield* engine.version, 1)
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-4 nor does one that is behind the first heartbeat of a line that is back", () =>
+    Effect.gen(function* () {
+      const { asked, engine, platform } = yield* started
+      platform.heartbeat()
+      platform.line(false)
+      const follow = unfollowed(platform)
+      const before = asked()
+      platform.line(true)
+      yield* until(() => asked() === before + 1 && engine.isCurrentUnsafe())
+      follow()
+      const swapped = yield* swappedBy(() => platform.heartbeat())
+      assert.strictEqual(swapped._tag, "Some")
     }).pipe(fresh())
   )
 

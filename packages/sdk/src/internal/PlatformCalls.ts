@@ -200,7 +200,7 @@ const makeRepeat = (options: {
     })
 }
 
-const epochOf = (headers: Headers.Headers): number | null => {
+export const epochOf = (headers: Headers.Headers): number | null => {
   const text = headers[epochHeader]
   const epoch = text === undefined ? Number.NaN : Number(text)
   return Number.isSafeInteger(epoch) ? epoch : null

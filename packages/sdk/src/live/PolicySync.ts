@@ -3,6 +3,8 @@ import { Policy, type PolicyBundle, type Signed } from "@agion/domain"
 import { PolicySet, StoredPolicy } from "@agion/policy/judgement"
 import { Clock, Duration, Effect, Option, Queue, Schema, Semaphore } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
+import { onPush, unknownEpoch } from "../internal/Epochs.ts"
+import { epochOf } from "../internal/PlatformCalls.ts"
 import * as KeptPolicies from "../KeptPolicies.ts"
 import { PlatformKeys } from "../PlatformKeys.ts"
 import { PolicyEngine } from "../PolicyEngine.ts"
@@ -35,6 +37,10 @@ type State = { -readonly [K in keyof Omit<PolicySyncState, "ageMs" | "isOld">]: 
   reasons: number
   /** How many of them there were when the last answer that was taken in was asked for. */
   settled: number
+  /** The epoch that pushes have told of; undefined: none. */
+  heard: number | undefined
+  /** The epoch of the answer that settled them. */
+  answered: number
   wasOld: boolean
   /** The set in force; undefined: none. */
   set: PolicySet.PolicySet | undefined
@@ -72,9 +78,13 @@ const doubt = (state: State): void => {
 const waitOf = (state: State, pollMs: number): number =>
   isDoubted(state) ? Math.min(pollMs, 1000 * 2 ** Math.min(20, state.asked++)) : pollMs
 
-/** Whether a push is a reason to ask: new policies, a line that is back, or a change that was missed. */
+/**
+ * Whether a push is a reason to ask: new policies, a line that is back, or a change that was missed, on the line or, while
+ * it was down, by the answer that was to make up for it.
+ */
 const hears = (state: State, organizationId: string) => {
   let epoch: number | null = null
+  const organization = unknownEpoch()
   return (push: Push): boolean => {
     if (push._tag === "Lost") epoch = null
     if (push._tag === "Policies" && push.version !== null && push.version > (state.announced ?? -1)) {
@@ -82,8 +92,10 @@ const hears = (state: State, organizationId: string) => {
     }
     if (push._tag !== "Epoch") return push._tag !== "Lost"
     if (push.organizationId !== organizationId) return false
+    onPush(organization, push.message, 0)
+    state.heard = organization.epoch
     const { kind, previous } = push.message
-    const missed = epoch !== null && previous !== epoch
+    const missed = epoch === null ? previous > state.answered : previous !== epoch
     epoch = push.message.epoch
     return missed || kind === "policy" || kind === "organization"
   }
@@ -153,6 +165,8 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     asked: 0,
     reasons: 1,
     settled: 0,
+    heard: undefined,
+    answered: Number.POSITIVE_INFINITY,
     wasOld: false,
     set: undefined,
     mark: undefined
@@ -165,7 +179,7 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   let etag: string | undefined
 
   const fetched = Effect.gen(function* () {
-    const { reasons } = state
+    const { heard, reasons } = state
     const [bundle, response] = yield* http.ask((api) =>
       api.policies.bundle({
         query: { organizationId: settings.organizationId, agentId: settings.agentId },
@@ -179,9 +193,13 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
       if (file !== null && state.mark !== undefined)
         yield* Effect.uninterruptible(KeptPolicies.keep(file, signedOf(bundle), state.mark))
     }
+    state.problem = null
+    const answered = epochOf(response.headers) ?? Number.POSITIVE_INFINITY
+    // A replica that has not followed yet knows nothing of what the push told of (FRESH-1).
+    if (heard !== undefined && answered < heard) return
     state.syncedAt = yield* Clock.currentTimeMillis
     state.settled = reasons
-    state.problem = null
+    state.answered = answered
     state.fromDisk = false
   })
   const traced = within(sampling, "PolicySync.sync", fetched, {
