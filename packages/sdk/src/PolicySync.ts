@@ -1,8 +1,8 @@
 /**
  * Brings the organization's policies to `PolicyEngine`: fetched, verified, compiled beside, swapped at once.
  *
- * A push asks for the bundle, and so do a line that is back and a gap in the epochs; every 30 seconds it is asked
- * for anyway, with its ETag. A bundle counts only when the platform's pinned key signed it; one that is older than
+ * A push asks for the bundle, and so do a line that is back, a gap in the epochs and, while no push is heard, an answer
+ * of a later epoch (once a second at most); every 30 seconds it is asked for anyway, with its ETag. A bundle counts only when the platform's pinned key signed it; one that is older than
  * the set in force, or does not compile, is refused whole and the old set stays (POLICY-7). With a directory the
  * last good bundle is kept there and loaded at the start, so that an agent that starts during an outage has
  * policies; a kept bundle whose signature has run out is better than none, one that is older than what was in force

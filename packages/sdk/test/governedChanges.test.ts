@@ -119,6 +119,49 @@ describe("policies that have changed and are not here yet", () => {
   )
 })
 
+describe("policies that have changed while no push is heard", () => {
+  const other = testUuid(2)
+
+  /** An agent with warm approvals, a set in force and no line. */
+  const unheard = Effect.gen(function* () {
+    const platform = yield* ready()
+    platform.resource({ id: other })
+    platform.grant(agent, other)
+    yield* (yield* PolicySync).sync
+    for (let i = 0; i < 2; i++) assert.strictEqual(yield* outcome("DROP TABLE x"), "ran")
+    platform.line(false)
+    platform.setPolicies([noDrops])
+    return { platform, cache: yield* PermissionCache, engine: yield* PolicyEngine }
+  })
+
+  it.effect("FRESH-3 an answer of a later epoch leaves calls to the platform, content and all", () =>
+    Effect.gen(function* () {
+      const { cache, engine } = yield* unheard
+      yield* cache.check({ resourceId: other })
+      assert.isFalse(engine.isCurrentUnsafe())
+      for (let i = 0; i < 3; i++) assert.include(yield* outcome("DROP TABLE x"), "No drops")
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-3 and the bundle is asked for, once a second at most", () =>
+    Effect.gen(function* () {
+      const { cache, engine, platform } = yield* unheard
+      const bundles = () => platform.arrived.filter(({ path }) => path.startsWith("/policies/bundle")).length
+      const before = bundles()
+      for (let i = 0; i < 10; i++) {
+        platform.change("config", ["prompt", "x"])
+        yield* cache.check({ resourceId: testUuid(500 + i) })
+        yield* Effect.repeat(Effect.yieldNow, { times: 50 })
+      }
+      assert.strictEqual(bundles(), before)
+      yield* TestClock.adjust("1 second")
+      yield* until(() => engine.isCurrentUnsafe())
+      assert.strictEqual(bundles(), before + 1)
+      assert.strictEqual(yield* engine.version, 1)
+    }).pipe(fresh())
+  )
+})
+
 describe("what changes while the platform reserves", () => {
   /** A call whose reservation is made and whose answer is on the way, and how it ends once `change` has come first. */
   const meanwhile = (

@@ -135,6 +135,8 @@ export const takeAnswer = (
   const decision = observed(parts, ofResult(result, "platform"))
   const notBefore = about.confirms ? about.askedAt : Number.NEGATIVE_INFINITY
   onAnswered(parts.clock, result.timestamp, notBefore, parts.now())
+  if (about.confirms && epoch !== null && key.organizationId === parts.settings.organizationId)
+    parts.engine.answeredUnsafe(epoch)
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
   const isFirst = organization.epoch === undefined

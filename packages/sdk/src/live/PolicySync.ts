@@ -239,16 +239,31 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     }
   }
   const isNews = hears(state, settings.organizationId)
-  yield* pushes.listen((push) => {
-    if (!isNews(push)) return
+  const news = () => {
     doubt(state)
     engine.doubtUnsafe(true)
     Queue.offerUnsafe(wake, undefined)
+  }
+  let isPushed = false
+  yield* pushes.listen((push) => {
+    if (!isNews(push)) return
+    isPushed = true
+    news()
   })
-  // What was told before the platform is asked is answered by asking.
+  // Without a line only answers tell that something has changed (FRESH-3).
+  engine.onAnsweredUnsafe((epoch) => {
+    if (epoch > state.answered && pushes.lineUnsafe() !== "up") news()
+  })
+  const asked = Effect.suspend(() => {
+    isPushed = false
+    return sync
+  })
+  const pause = Effect.suspend(() => Effect.timeoutOption(Queue.take(wake), waitOf(state, pollMs)))
+  // What was told before the platform is asked is answered by asking. In a busy organization every answer tells of it.
   yield* Queue.clear(wake).pipe(
-    Effect.andThen(sync),
-    Effect.andThen(Effect.suspend(() => Effect.timeoutOption(Queue.take(wake), waitOf(state, pollMs)))),
+    Effect.andThen(asked),
+    Effect.andThen(pause),
+    Effect.flatMap((woken) => (Option.isSome(woken) && !isPushed ? Effect.sleep("1 second") : Effect.void)),
     Effect.forever,
     Effect.forkScoped
   )
