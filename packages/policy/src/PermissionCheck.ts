@@ -159,7 +159,7 @@ export interface Decision {
 /** The reason of an answer that allows. */
 export const allowedReason = "Allowed"
 
-interface Refusal {
+export interface Refusal {
   readonly reason: string
   readonly denial: Denial
 }
@@ -451,6 +451,12 @@ export const decide = (facts: Facts, judges: Judges): Decision => {
     violations: violationsOf(policies, content),
     redact: content.decision === "redact" || (observes && content.decision === "block")
   }
+}
+
+/** What policies and DLP hold against a call, whatever else is known of it; null: nothing. */
+export const objection = (facts: Facts, judges: Judges): Refusal | null => {
+  const early = malformed(facts) ?? (judges.policies === null ? null : ofPolicies(judges.policies(facts)))
+  return early ?? (judges.content === null ? null : ofContent(judges.content(facts)))
 }
 
 const noWarnings: ReadonlyArray<string> = []

@@ -4,6 +4,7 @@ import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import {
   AgionSdk,
+  type CheckInput,
   EventBuffer,
   FailurePolicy,
   Health,
@@ -466,7 +467,7 @@ describe("outages", () => {
       return { cache, platform }
     })
   // Retries pause: time moves on while a check is under way.
-  const checked = (cache: PermissionCache["Service"], input: { readonly resourceId: string }) =>
+  const checked = (cache: PermissionCache["Service"], input: CheckInput) =>
     Effect.gen(function* () {
       const asking = yield* Effect.forkChild(cache.check(input), { startImmediately: true })
       for (let i = 0; i < 40 && asking.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
@@ -547,6 +548,51 @@ describe("outages", () => {
       yield* Fiber.join(holding)
       assert.strictEqual(cache.recordUnsafe(model)?.riskLevel, "critical")
     }).pipe(Effect.provide(slow))
+  )
+
+  it.effect(
+    "OUTAGE-3 a record that may have changed unheard lets nothing through, also where an entry had it",
+    () =>
+      Effect.gen(function* () {
+        const { cache, platform } = yield* ready
+        platform.trust(agent, 72)
+        yield* cache.check({ resourceId: model })
+        platform.pushing = false
+        platform.resource({ id: model, riskLevel: "critical" })
+        platform.fault = { _tag: "Refuse" }
+        platform.pushing = true
+        platform.heartbeat()
+        assert.isFalse((yield* checked(cache, { resourceId: model })).allowed)
+      }).pipe(fresh())
+  )
+
+  it.effect("OUTAGE-2 local policies and DLP apply also to a check of which nothing is remembered", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      platform.trust(agent, 72)
+      platform.setPolicies([
+        policy({
+          name: "No drops",
+          expr: '!has(request.content) || !request.content.contains("DROP TABLE")'
+        }),
+        policy({ name: "No reading", expr: 'action != "read"' })
+      ])
+      yield* (yield* PolicySync).sync
+      yield* cache.holdResources([model])
+      yield* cache.check({ resourceId: testUuid(9) })
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.isTrue((yield* checked(cache, { resourceId: model })).allowed)
+      for (const asked of [
+        { resourceId: model, context: { content: "DROP TABLE x" } },
+        {
+          resourceId: model,
+          context: { content: ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-") }
+        },
+        { resourceId: model, permissionType: "read" as const }
+      ])
+        assert.isFalse((yield* checked(cache, asked)).allowed)
+    }).pipe(fresh())
   )
 
   it.effect("OUTAGE-4 without a warm approval an agent at 64 is refused", () =>

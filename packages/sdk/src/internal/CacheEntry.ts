@@ -7,10 +7,13 @@ import type { ActorType, CheckResult, PermissionType } from "@agion/domain"
 import { PermissionCheck } from "@agion/policy/judgement"
 import { Effect } from "effect"
 import { type Decision, ofResult } from "../Decision.ts"
+import type { Unheld } from "../PolicyEngine.ts"
 import type { ActorTrust } from "../TrustTracker.ts"
 import type { EntryKey, Held } from "./EntryTable.ts"
 import type { OrganizationEpoch } from "./Epochs.ts"
 import { type HeldFacts, recordOf, type SharedFacts } from "./HeldFacts.ts"
+
+const nothing: PermissionCheck.View = {}
 
 /** Approved entries live for so long (CACHE-1). */
 const approvedFor = 30_000
@@ -204,12 +207,42 @@ export const checkFacts = (
   call
 })
 
+/** Facts of a call on which no entry is held: what this process knows of the actor, and the resource's record if held. */
+export const bareFacts = (
+  actor: ActorTrust,
+  call: PermissionCheck.Call,
+  resource: PermissionCheck.ResourceFacts | null,
+  wallNow: number,
+  enforcement: "enforce" | "observe"
+): PermissionCheck.Facts => ({
+  now: wallNow,
+  timeZone: "UTC",
+  enforcement,
+  actor: {
+    id: actor.actorId,
+    type: actor.actorType,
+    suspended: false,
+    trustScore: actor.score,
+    view: nothing
+  },
+  resource,
+  permission: null,
+  usage: PermissionCheck.noUsage,
+  call
+})
+
+/** What such facts lack. */
+export const bareUnheld = (actor: ActorTrust, resource: PermissionCheck.ResourceFacts | null): Unheld => ({
+  actor: true,
+  resource: resource === null,
+  usage: true,
+  trust: !actor.known
+})
+
 const numberIn = (context: PermissionCheck.View, name: string): number | null => {
   const value = context[name]
   return typeof value === "number" ? value : null
 }
-
-const nothing: PermissionCheck.View = {}
 
 /** A call of one request with a context in the words of the wire. */
 export const callOf = (

@@ -4,9 +4,9 @@ import { Effect } from "effect"
 import { type Decision, ofCheck, ofResult } from "../Decision.ts"
 import type { CheckAnswer } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
-import { allHeld } from "../PolicyEngine.ts"
-import { type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
-import { actorNameOf, actorOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
+import { allHeld, type Unheld } from "../PolicyEngine.ts"
+import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
+import { actorNameOf, actorOf, keyOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
 import { forgetAll, type MissReason, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
@@ -45,7 +45,7 @@ export const redecide = (
   let deferred = 0
   const made = PermissionCheck.decide(
     held,
-    judged ? noJudges : judgesOf(parts, entry, (count) => (deferred += count))
+    judged ? noJudges : judgesOf(parts, entry.resourceId, heldBut(facts), (count) => (deferred += count))
   )
   if (deferred > 0) return "context"
   const step = (made.observed ?? made).denial?.step
@@ -55,19 +55,52 @@ export const redecide = (
   return ofCheck(made, { decisionId: entry.decision.decisionId, permissionId: facts.permissionId })
 }
 
+/**
+ * What local policies and DLP hold against a call on which no allow is held; null: nothing, "context": only the platform
+ * can say.
+ */
+export const objection = (
+  parts: Parts,
+  entry: CacheEntry | undefined,
+  input: CheckInput
+): PermissionCheck.Refusal | "context" | null => {
+  const { enforcement } = parts.settings
+  const key = keyOf(parts, input)
+  const actor = actorOf(parts, key)
+  const held = entry?.facts ?? null
+  const record = parts.state.resources.get(key.resourceId) ?? null
+  const call = callOf(key.permissionType, input.context)
+  const clocks = { now: parts.now(), wallNow: parts.wallNow() }
+  const facts =
+    entry === undefined || held === null
+      ? bareFacts(actor, call, record, clocks.wallNow, enforcement)
+      : checkFacts(entry, held, call, clocks, enforcement)
+  if (facts.enforcement === "observe") return null
+  let deferred = 0
+  const unheld = held === null ? bareUnheld(actor, record) : heldBut(held)
+  const judges = judgesOf(parts, key.resourceId, unheld, (count) => (deferred += count))
+  const refusal = PermissionCheck.objection(facts, judges)
+  return refusal === null && deferred > 0 ? "context" : refusal
+}
+
+/** All but the resource, where an answer came without one. */
+const heldBut = ({ resource }: HeldFacts): Unheld =>
+  resource === null ? { ...allHeld, resource: true } : allHeld
+
 const noJudges: PermissionCheck.Judges = { policies: null, content: null }
 
 /** The local policies and DLP over facts that came with an entry. */
 const judgesOf = (
   parts: Parts,
-  entry: CacheEntry,
+  resourceId: string,
+  unheld: Unheld,
   onDeferred: (count: number) => void
 ): PermissionCheck.Judges => ({
   policies: (facts) => {
     const local = parts.engine.judgeUnsafe(facts, {
-      resourceId: entry.resourceId,
+      resourceId,
       metadata: noMetadata,
-      unheld: facts.resource === null ? { ...allHeld, resource: true } : allHeld
+      unheld
     })
     onDeferred(local.deferred.length)
     return local.verdict

@@ -4,7 +4,7 @@ import { type Decision, without } from "../Decision.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { ActorTrust } from "../TrustTracker.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { redecide } from "./CacheJudgement.ts"
+import { objection, redecide } from "./CacheJudgement.ts"
 import { actorOf, find, keyOf, observed, type Parts } from "./CacheParts.ts"
 import { degradedOf, noteDegraded, organizationOf } from "./CacheState.ts"
 
@@ -50,7 +50,9 @@ const outageFacts = (
 ): Outage.OutageFacts => {
   const key = keyOf(parts, input)
   const actor = actorOf(parts, key)
-  const resource = entry?.facts?.resource ?? parts.state.resources.get(key.resourceId) ?? null
+  // Of an entry that something was heard against, the record may be another now.
+  const kept = entry?.standing === "held" ? entry.facts?.resource : null
+  const resource = kept ?? parts.state.resources.get(key.resourceId) ?? null
   const confirmed = organizationOf(parts.state, key.organizationId).confirmedAt
   const degraded = degradedOf(parts.state, actor, now)
   const { signed } = actor
@@ -75,6 +77,31 @@ const outageFacts = (
   }
 }
 
+/** What is known here against a call by itself: policies, DLP, limits and trust; undefined: nothing. */
+const locally = (
+  parts: Parts,
+  input: CheckInput,
+  entry: CacheEntry | undefined,
+  judged: boolean
+): Decision | undefined => {
+  const held: Partial<Decision> = entry?.decision ?? {}
+  const refused = (rule: string, reason: string, denial: Decision["denial"] = null) =>
+    observed(parts, denied(rule, reason, held, denial))
+  if (entry === undefined || entry.facts === null || !entry.decision.allowed) {
+    const said = judged ? null : objection(parts, entry, input)
+    if (said === null) return undefined
+    return said === "context"
+      ? refused("platform_facts", onlyPlatform)
+      : refused("known_policy", said.reason, said.denial)
+  }
+  const local = redecide(parts, entry, entry.facts, input, judged)
+  if (local === "context") return refused("platform_facts", onlyPlatform)
+  if (local === "limits")
+    return refused("known_limit", "Platform unavailable: a limit known from before is reached")
+  if (local === "trust") return refused("known_trust", "Platform unavailable: trust is known to be too low")
+  return typeof local !== "string" && !local.allowed ? local : undefined
+}
+
 /** Local facts first, then the failure policy; what goes on is recorded before it does (OUTAGE-6). */
 export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decision => {
   const now = parts.now()
@@ -82,21 +109,8 @@ export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decisi
   const held: Partial<Decision> = entry?.decision ?? {}
   const against = known(parts, input, entry)
   if (against !== undefined) return observed(parts, against)
-  if (entry !== undefined && entry.facts !== null && entry.decision.allowed) {
-    const local = redecide(parts, entry, entry.facts, input, judged)
-    if (local === "context") return observed(parts, denied("platform_facts", onlyPlatform, held))
-    if (local === "limits")
-      return observed(
-        parts,
-        denied("known_limit", "Platform unavailable: a limit known from before is reached", held)
-      )
-    if (local === "trust")
-      return observed(
-        parts,
-        denied("known_trust", "Platform unavailable: trust is known to be too low", held)
-      )
-    if (typeof local !== "string" && !local.allowed) return local
-  }
+  const local = locally(parts, input, entry, judged)
+  if (local !== undefined) return local
   const facts = outageFacts(parts, input, entry, now)
   const outcome = parts.failure.decide(facts)
   const actor = actorOf(parts, keyOf(parts, input))

@@ -4,7 +4,7 @@
  */
 import { type ContextFault, contextFault, type Denial, type PermissionType, type Wire } from "@agion/domain"
 import type { Dlp, PolicySet } from "@agion/policy"
-import { PermissionCheck } from "@agion/policy/judgement"
+import type { PermissionCheck } from "@agion/policy/judgement"
 import type { Duration, Tracer } from "effect"
 import type { Decision } from "../Decision.ts"
 import {
@@ -15,12 +15,12 @@ import {
   PolicyViolation
 } from "../Denials.ts"
 import type { CheckInput, PermissionCache } from "../PermissionCache.ts"
-import { allHeld, type LocalVerdict, type PolicyEngine, type Unheld } from "../PolicyEngine.ts"
+import { allHeld, type LocalVerdict, type PolicyEngine } from "../PolicyEngine.ts"
 import type { Priced, PriceOf } from "../Prices.ts"
 import type { SettingsShape } from "../Settings.ts"
 import type { Telemetry } from "../Telemetry.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
-import { type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
+import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
 import { canonicalId } from "./CacheParts.ts"
 
 /** What a call used; what is left out was not said. */
@@ -158,39 +158,7 @@ const wordsOf = (
   return words
 }
 
-/** Facts of a call on which no entry is held: what this agent says of itself, and the resource's record if held. */
-const bareFacts = (
-  parts: CallParts,
-  permission: PermissionType,
-  context: PermissionCheck.View,
-  resource: PermissionCheck.ResourceFacts | null
-): PermissionCheck.Facts => {
-  const { settings } = parts
-  const actor = parts.trust.actorUnsafe(settings.agentId, settings.actorType)
-  return {
-    now: parts.wallNow(),
-    timeZone: "UTC",
-    enforcement: settings.enforcement,
-    actor: {
-      id: settings.agentId,
-      type: settings.actorType,
-      suspended: false,
-      trustScore: actor.score,
-      view: {}
-    },
-    resource,
-    permission: null,
-    usage: PermissionCheck.noUsage,
-    call: callOf(permission, context)
-  }
-}
-
-const bareUnheld = (parts: CallParts, resource: PermissionCheck.ResourceFacts | null): Unheld => ({
-  actor: true,
-  resource: resource === null,
-  usage: true,
-  trust: !parts.trust.actorUnsafe(parts.settings.agentId, parts.settings.actorType).known
-})
+const selfOf = ({ settings, trust }: CallParts) => trust.actorUnsafe(settings.agentId, settings.actorType)
 
 interface Scanned {
   readonly kinds: ReadonlyArray<string>
@@ -329,7 +297,7 @@ export const judge = (
   const full = { ...words, ...contentOf(options.content, options.arguments) }
   const facts =
     entry === undefined || held === null
-      ? bareFacts(parts, permission, full, record)
+      ? bareFacts(selfOf(parts), callOf(permission, full), record, parts.wallNow(), settings.enforcement)
       : checkFacts(
           entry,
           held,
@@ -339,7 +307,7 @@ export const judge = (
         )
   const unheld =
     held === null
-      ? bareUnheld(parts, record)
+      ? bareUnheld(selfOf(parts), record)
       : held.resource === null
         ? { ...allHeld, resource: true }
         : allHeld
