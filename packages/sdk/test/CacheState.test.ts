@@ -37,13 +37,13 @@ const stateOf = (...records: ReadonlyArray<HeldResource>) => {
 
 it("FRESH-2 what one organization missed leaves the records of another held", () => {
   const state = stateOf(held("ours", "a"), held("theirs", "b"))
-  forgetAll(state, "b")
+  forgetAll(state, "b", 0)
   assert.deepStrictEqual([...state.resources.keys()], ["ours"])
 })
 
 it("FRESH-2 the first epoch of one organization has no record of another fetched again", () => {
   const state = stateOf(held("ours", "a"), held("theirs", "b"))
-  forgetAll(state, "b", true)
+  forgetAll(state, "b", 0, true)
   assert.deepStrictEqual([...state.early], ["theirs"])
 })
 

@@ -207,6 +207,40 @@ describe("freshness", () => {
     }).pipe(fresh())
   )
 
+  /** A replica that has not followed what `change` has pushed answers from now on; the effect makes it follow. */
+  const unfollowed = (platform: Platform, change: () => void, undo: () => void) => {
+    const { epoch } = platform
+    change()
+    const followed = platform.epoch
+    platform.pushing = false
+    undo()
+    platform.epoch = epoch
+    return () => {
+      change()
+      platform.epoch = followed
+      platform.pushing = true
+    }
+  }
+
+  it.effect(
+    "FRESH-1 FRESH-3 an allow of a replica that is behind a pushed revocation lets nothing through",
+    () =>
+      Effect.gen(function* () {
+        const { cache, platform } = yield* ready
+        yield* cache.check({ resourceId: model })
+        const follow = unfollowed(
+          platform,
+          () => platform.revoke(agent, model),
+          () => platform.grant(agent, model)
+        )
+        const asking = yield* Effect.forkChild(cache.check({ resourceId: model }), { startImmediately: true })
+        yield* TestClock.adjust("200 millis")
+        follow()
+        for (let i = 0; i < 8 && asking.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+        assert.isFalse((yield* Fiber.join(asking)).allowed)
+      }).pipe(fresh())
+  )
+
   it.effect("FRESH-2 other entries stay valid", () =>
     Effect.gen(function* () {
       const { cache, platform } = yield* ready
@@ -536,6 +570,25 @@ describe("outages", () => {
         yield* seconds(platform, 3)
         assert.strictEqual(platform.arrived.filter(({ path }) => path.startsWith("/resources")).length, 4)
       }).pipe(fresh())
+  )
+
+  it.effect("FRESH-1 OUTAGE-3 the record of a replica that is behind its push is not held", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.holdResources([model])
+      const { epoch } = platform
+      platform.resource({ id: model, riskLevel: "critical" })
+      const followed = platform.epoch
+      platform.pushing = false
+      platform.resource({ id: model })
+      platform.epoch = epoch
+      yield* TestClock.adjust("500 millis")
+      assert.isNull(cache.recordUnsafe(model))
+      platform.resource({ id: model, riskLevel: "critical" })
+      platform.epoch = followed
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(cache.recordUnsafe(model)?.riskLevel, "critical")
+    }).pipe(fresh())
   )
 
   it.effect("OUTAGE-3 a record that a push names while it is fetched is fetched again", () =>

@@ -198,6 +198,35 @@ describe("what changes while the platform reserves", () => {
     }).pipe(fresh())
   )
 
+  it.effect(
+    "FRESH-1 FRESH-3 nor does it on the word of a replica that has not followed a revocation yet",
+    () =>
+      Effect.gen(function* () {
+        const limits = { tokenLimitPerDay: 1000 }
+        const platform = yield* ready(limits)
+        yield* (yield* PolicySync).sync
+        yield* (yield* PermissionCache).preload([{ resourceId: model }])
+        platform.heartbeat()
+        const { epoch } = platform
+        platform.revoke(agent, model)
+        const followed = platform.epoch
+        platform.pushing = false
+        platform.grant(agent, model, "use", limits)
+        platform.epoch = epoch
+        const fiber = yield* Effect.sync(() => "ran").pipe(
+          governed("chat", model, { estimate: { tokens: 600 } }),
+          Effect.catch((error) => Effect.succeed(error.message)),
+          Effect.forkChild({ startImmediately: true })
+        )
+        yield* until(() => [...platform.reservations.values()].some(({ state }) => state === "released"))
+        platform.revoke(agent, model)
+        platform.epoch = followed
+        for (let i = 0; i < 8 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("250 millis")
+        assert.include(yield* Fiber.join(fiber), "No approved permission found")
+        assert.isTrue([...platform.reservations.values()].every(({ state }) => state === "released"))
+      }).pipe(fresh())
+  )
+
   it.effect("FRESH-3 LIMIT-3 what still stands is reserved anew, and not beside what was reserved", () =>
     Effect.gen(function* () {
       const { ended, reserved } = yield* meanwhile((platform) => platform.trust(agent, 85))

@@ -5,7 +5,7 @@ import type { Decision } from "../Decision.ts"
 import { type PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { isOvertaken, redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
+import { isOfBehind, isOvertaken, redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
 import { outage, unjudgeable } from "./CacheOutage.ts"
 import { type Flying, find, keyOf, nameOf, observed, type Parts } from "./CacheParts.ts"
 import { fromShared, mayBeShared } from "./CacheShared.ts"
@@ -66,13 +66,21 @@ const closed = new PlatformUnavailable({
 /** A request is checked whole before it is sent, and its fault is an answer. */
 const unchecked = { disableChecks: true } as const
 
-/** One question and its answer; a push that named the key meanwhile makes it ask once more. */
+/** How long a replica that is behind is given before it is asked again, and how often: within a second it follows. */
+export const behindFor = "250 millis"
+export const behindAtMost = 4
+
+/**
+ * One question and its answer; a push that named the key meanwhile makes it ask once more, and a replica that is behind
+ * one that came before, a little later.
+ */
 const ask = (
   parts: Parts,
   key: EntryKey,
   context: Wire.JsonObject | undefined,
   flight: Flight,
-  again: number
+  again: number,
+  waits = behindAtMost
 ): Effect.Effect<Decision, PlatformUnavailable | PlatformRefused> =>
   Effect.suspend(() => {
     const askedAt = parts.now()
@@ -92,9 +100,13 @@ const ask = (
         const tainted = flight.tainted || isOvertaken(parts, key, answer)
         const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined, confirms: true }
         const decision = takeAnswer(parts, key, answer, about)
-        if (!tainted || again === 0) return Effect.succeed(decision)
+        if (tainted && again > 0) {
+          flight.tainted = false
+          return ask(parts, key, context, flight, again - 1, waits)
+        }
+        if (waits === 0 || !isOfBehind(parts, key, answer, askedAt)) return Effect.succeed(decision)
         flight.tainted = false
-        return ask(parts, key, context, flight, again - 1)
+        return Effect.delay(ask(parts, key, context, flight, again, waits - 1), behindFor)
       }
     )
   })

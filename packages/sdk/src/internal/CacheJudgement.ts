@@ -7,7 +7,7 @@ import type { CheckInput } from "../PermissionCache.ts"
 import { allHeld, type Unheld } from "../PolicyEngine.ts"
 import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
 import { actorNameOf, actorOf, keyOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
-import { forgetAll, type MissReason, organizationOf } from "./CacheState.ts"
+import { forgetAll, isBehind, type MissReason, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
 import type { HeldFacts } from "./HeldFacts.ts"
@@ -147,6 +147,10 @@ export const isOvertaken = (parts: Parts, key: EntryKey, answer: CheckAnswer): b
   return epoch < actor.epoch && answer.result.metadata.trustScore > actor.score
 }
 
+/** True for an allow of a replica that is behind what pushes have told of the key (FRESH-1). */
+export const isOfBehind = (parts: Parts, key: EntryKey, answer: CheckAnswer, askedAt: number): boolean =>
+  answer.result.allowed && isBehind(parts.state, key, epochOf(answer), askedAt)
+
 /** Takes in an answer: what it says of the epoch, of trust and of the key; answers the decision. */
 export const takeAnswer = (
   parts: Parts,
@@ -174,7 +178,7 @@ export const takeAnswer = (
   if (about.tainted || older) return decision
   const isFirst = organization.epoch === undefined
   if (about.confirms && epoch !== null && onAnswer(organization, epoch, about.askedAt) === "drop all")
-    forgetAll(state, key.organizationId, isFirst)
+    forgetAll(state, key.organizationId, parts.now(), isFirst)
   const actor = actorOf(parts, key)
   const { denial } = decision.observed ?? decision
   const suspension = denial?.step === "agent" ? { reason: result.reason, denial } : null

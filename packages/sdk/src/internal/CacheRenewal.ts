@@ -4,9 +4,10 @@ import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { canonicalId, nameOf, ownUse, type Parts } from "./CacheParts.ts"
-import { type CacheState, type Flight, isUnasked } from "./CacheState.ts"
+import { type CacheState, type Flight, isBehind, isUnasked } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { HeldResource, resourceView } from "./HeldFacts.ts"
+import { epochOf } from "./PlatformCalls.ts"
 
 /** Asks again for what was dropped or is about to expire; an outage leaves things as they are. */
 export const renew = (parts: Parts, keys: ReadonlyArray<EntryKey>): Effect.Effect<void> =>
@@ -58,11 +59,14 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
       tainted: false
     }
     flights.add(flight)
+    const askedAt = parts.now()
     return fetchRecord(parts, id).pipe(
       Effect.ensuring(Effect.sync(() => flights.delete(flight))),
-      Effect.tap(({ resource, ancestorStatus }) => {
+      Effect.tap(({ ancestorStatus, epoch, resource }) => {
         wanted.add(id)
         if (flight.tainted) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
+        // A replica that has not followed a change yet: the record is missing, and asked for again each second.
+        if (isBehind(parts.state, flight, epoch, askedAt)) return Effect.void
         early.delete(id)
         resources.set(id, new HeldResource(resourceView(resource, id), ancestorStatus))
         const key = { ...ownUse(parts.settings), resourceId: id }
@@ -76,13 +80,31 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
     )
   })
 
+/** A record, and of which epoch it is; null: it is of the one that is confirmed, or that was not said. */
+interface Fetched extends SharedResource {
+  readonly epoch: number | null
+}
+
 const fetchRecord = (parts: Parts, id: string) =>
   Effect.flatMap(parts.shared.resource(id), (shared) =>
     shared !== undefined
-      ? Effect.succeed(shared)
+      ? Effect.succeed<Fetched>({ ...shared, epoch: null })
       : parts.http
-          .ask((api) => api.resources.get({ params: { id: ResourceId.make(id) } }))
-          .pipe(Effect.map((resource): SharedResource => ({ resource, ancestorStatus: null })))
+          .ask((api) =>
+            api.resources.get({
+              params: { id: ResourceId.make(id) },
+              responseMode: "decoded-and-response"
+            })
+          )
+          .pipe(
+            Effect.map(
+              ([resource, { headers }]): Fetched => ({
+                resource,
+                ancestorStatus: null,
+                epoch: epochOf(headers)
+              })
+            )
+          )
   )
 
 const isResourceId = Schema.is(ResourceId)

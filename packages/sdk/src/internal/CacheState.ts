@@ -34,6 +34,18 @@ export interface Flight {
   readonly actorId: string
   readonly resourceId: string
   tainted: boolean
+  /** Its answer is of a replica that is behind what was heard before it was asked. */
+  behind?: boolean
+}
+
+/** What questions and changes are about. */
+export type Concern = Pick<Flight, "organizationId" | "actorId" | "resourceId">
+
+/** A change that pushes have told of. */
+export interface Change {
+  readonly epoch: number
+  readonly heardAt: number
+  readonly concerns: (about: Concern) => boolean
 }
 
 /** Degraded mode of one actor (OUTAGE-2, OUTAGE-3). */
@@ -58,6 +70,8 @@ export interface CacheState {
   /** Called when records that are to be held are missing or early. */
   onRecordsDue: () => void
   readonly flights: Set<Flight>
+  /** Changes that not every replica may have followed yet, oldest first. */
+  readonly recent: Array<Change>
   readonly heard: Heard
   /** What entries have in common. */
   readonly shared: SharedFacts
@@ -97,6 +111,7 @@ export const makeState = (
     early: new Set(),
     onRecordsDue: () => {},
     flights: new Set(),
+    recent: [],
     heard: new Heard(own.organizationId, own.agentId),
     shared: new SharedFacts(),
     counters
@@ -113,8 +128,33 @@ export const organizationOf = (state: CacheState, organizationId: string): Organ
   return organization
 }
 
-const taint = (state: CacheState, concerns: (flight: Flight) => boolean): void => {
-  for (const flight of state.flights) if (concerns(flight)) flight.tainted = true
+/** Within so many milliseconds other replicas follow a change, or refuse to decide (FRESH-1). */
+const followedAfter = 1000
+
+/** The most changes that are kept for that long. */
+const recentAtMost = 1000
+
+/** A change has been heard of: what was asked before is worthless, and so is what a replica answers that is behind it. */
+const changed = (state: CacheState, change: Change): void => {
+  const { flights, recent } = state
+  for (const flight of flights) if (change.concerns(flight)) flight.tainted = true
+  recent.push(change)
+  while (recent.length > recentAtMost || (recent[0] ?? change).heardAt <= change.heardAt - followedAfter)
+    recent.shift()
+}
+
+/** True when an answer of an epoch is of a replica that had not followed yet a change that was heard of before. */
+export const isBehind = (
+  state: CacheState,
+  about: Concern,
+  epoch: number | null,
+  askedAt: number
+): boolean => {
+  if (epoch === null) return false
+  for (const change of state.recent)
+    if (epoch < change.epoch && askedAt - change.heardAt < followedAfter && change.concerns(about))
+      return true
+  return false
 }
 
 /** Before any time; a whole number, as other expiries are. */
@@ -124,8 +164,18 @@ const expired = -1
  * Something was missed: nothing of the organization is used again before it was asked for (FRESH-2). Records that are
  * to be held stay where this is the first epoch, since nothing is known to have been missed, until they are fetched again.
  */
-export const forgetAll = (state: CacheState, organizationId: string, isFirst = false): void => {
-  taint(state, (flight) => flight.organizationId === organizationId)
+export const forgetAll = (
+  state: CacheState,
+  organizationId: string,
+  heardAt: number,
+  isFirst = false
+): void => {
+  changed(state, {
+    // Of the first epoch nothing is known to be behind.
+    epoch: isFirst ? Number.NEGATIVE_INFINITY : (organizationOf(state, organizationId).epoch ?? 0),
+    heardAt,
+    concerns: (about) => about.organizationId === organizationId
+  })
   for (const entry of state.table.of(organizationId)) {
     state.counters.invalidated++
     entry.expiresAt = expired
@@ -156,84 +206,92 @@ const suspect = (
   }
 }
 
+/** [permission, actor, resource] for each. */
+const namesPermission = (ids: ReadonlyArray<string>, about: Concern): boolean => {
+  for (let i = 0; i + 2 < ids.length; i += 3)
+    if (ids[i + 1] === about.actorId && ids[i + 2] === about.resourceId) return true
+  return false
+}
+
 /** Entries to ask for again, of what a message names. */
-const dropNamed = (state: CacheState, organizationId: string, message: EpochMessage): Array<CacheEntry> => {
+const dropNamed = (
+  state: CacheState,
+  organizationId: string,
+  message: EpochMessage,
+  heardAt: number
+): Array<CacheEntry> => {
   const dropped: Array<CacheEntry> = []
-  const { ids, kind } = message
+  const { epoch, ids, kind } = message
+  const taint = (concerns: Change["concerns"]) => changed(state, { epoch, heardAt, concerns })
   // A change that names nothing may have changed anything.
-  if (ids.length === 0 && kind !== "heartbeat") forgetAll(state, organizationId)
+  if (ids.length === 0 && kind !== "heartbeat") forgetAll(state, organizationId, heardAt)
   switch (kind) {
     case "heartbeat":
     case "config":
       return dropped
     case "permission":
-      // [permission, actor, resource] for each.
+      taint((about) => namesPermission(ids, about))
       for (let i = 0; i + 2 < ids.length; i += 3) {
         const [actorId, resourceId] = [ids[i + 1] ?? "", ids[i + 2] ?? ""]
         state.heard.moved(organizationId, actorId, resourceId, ids[i] ?? "")
-        taint(state, (flight) => flight.actorId === actorId && flight.resourceId === resourceId)
         suspect(state, organizationId, actorId, (entry) => entry.resourceId === resourceId, dropped)
       }
       return dropped
     case "resource": {
       const named = new Set(ids)
       for (const id of named) state.resources.delete(id)
-      taint(state, (flight) => named.has(flight.resourceId))
+      taint((about) => named.has(about.resourceId))
       suspect(state, organizationId, undefined, (entry) => named.has(entry.resourceId), dropped)
       return dropped
     }
     case "agent":
+      taint((about) => ids.includes(about.actorId))
       for (const actorId of ids) {
         state.heard.changed(organizationId, actorId, message.epoch)
-        taint(state, (flight) => flight.actorId === actorId)
         suspect(state, organizationId, actorId, () => true, dropped)
       }
       return dropped
-    case "trust":
-      for (const trust of message.trust ?? [])
-        if (trust.tierChanged) expireActor(state, organizationId, trust.actorId)
-      if (message.trust === undefined) for (const id of ids) expireActor(state, organizationId, id)
+    case "trust": {
+      // A change of tier drops an actor's decisions; what they allow is compared with the new score (TRUST-9).
+      const moved = message.trust?.flatMap((one) => (one.tierChanged ? one.actorId : [])) ?? ids
+      if (moved.length > 0) taint((about) => moved.includes(about.actorId))
+      for (const actorId of moved) expire(state, organizationId, actorId)
       return dropped
+    }
     case "policy":
     case "organization":
-      expireAll(state, organizationId)
+      // Policies decide otherwise now; approvals are what they were.
+      taint((about) => about.organizationId === organizationId)
+      expire(state, organizationId)
       return dropped
   }
 }
 
-/** A change of tier drops an actor's decisions; what they allow is compared with the new score (TRUST-9). */
-const expireActor = (state: CacheState, organizationId: string, actorId: string): void => {
-  taint(state, (flight) => flight.actorId === actorId)
+/** Entries of an organization, or of one of its actors, are decided anew; nothing is known against what they hold. */
+const expire = (state: CacheState, organizationId: string, actorId?: string): void => {
   for (const entry of state.table.of(organizationId, actorId)) {
     state.counters.invalidated++
     entry.expiresAt = expired
   }
 }
 
-/** Policies decide otherwise now; approvals are what they were. */
-const expireAll = (state: CacheState, organizationId: string): void => {
-  taint(state, (flight) => flight.organizationId === organizationId)
-  for (const entry of state.table.of(organizationId)) {
-    state.counters.invalidated++
-    entry.expiresAt = expired
-  }
-}
-
-/** Takes in a push of what was so at a time of ours; answers the entries that must be asked for again. */
+/** Takes in a push of what was so at `saidAt`; answers the entries that must be asked for again. */
 export const takePush = (
   state: CacheState,
   organizationId: string,
   message: EpochMessage,
-  saidAt: number
+  saidAt: number,
+  heardAt: number
 ): ReadonlyArray<CacheEntry> => {
   const organization = organizationOf(state, organizationId)
-  const isFirst = organization.epoch === undefined
+  const held = organization.epoch
   const effect = onPush(organization, message, saidAt)
+  // The platform's data went back, and no replica is ahead of it.
+  if (held !== undefined && (organization.epoch ?? held) < held) state.recent.length = 0
   if (effect === "nothing") return []
-  if (effect === "drop named") return dropNamed(state, organizationId, message)
-  forgetAll(state, organizationId, isFirst)
+  if (effect === "drop all") forgetAll(state, organizationId, heardAt, held === undefined)
   // What this push itself names is known to have changed.
-  return dropNamed(state, organizationId, message)
+  return dropNamed(state, organizationId, message, heardAt)
 }
 
 /** True where a call could go on by what is held, had no push named its permission: to be asked about. */

@@ -14,6 +14,7 @@ import {
   type ReserveAnswer
 } from "../GovernanceHttp.ts"
 import { callFault, invalid, missFault, usageFault } from "../Inputs.ts"
+import { behindAtMost, behindFor } from "../internal/CacheAsking.ts"
 import {
   type Call,
   costOf,
@@ -128,8 +129,17 @@ const reservedFor = (call: Call): number => {
   return Math.min(86_400_000, Math.max(1000, Math.round(millis)))
 }
 
-/** Reserves what the call will use; the answer is the check (LIMIT-6). One that a push made old is asked for anew. */
-const reserve = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.Effect<Permit, Denied> =>
+/**
+ * Reserves what the call will use; the answer is the check (LIMIT-6). One that a push made old is asked for anew, and one
+ * of a replica that is behind a push a little later.
+ */
+const reserve = (
+  parts: Parts,
+  restore: Restore,
+  call: Call,
+  again = 1,
+  waits = behindAtMost
+): Effect.Effect<Permit, Denied> =>
   parts.cache.watching(call.input, (asked) => {
     const { settings } = parts
     const entry = parts.cache.heldUnsafe(call.input)
@@ -159,8 +169,13 @@ const reserve = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.
         onSuccess: (answer) => {
           const held = heldOf(answer, key)
           const decision = parts.cache.tookUnsafe(call.input, answer, asked)
-          return again > 0 && (asked.flight.tainted || isOvertaken(parts, call))
-            ? Effect.andThen(returned(parts, restore, held), anew(parts, restore, call, again - 1))
+          if (again > 0 && (asked.flight.tainted || isOvertaken(parts, call)))
+            return Effect.andThen(returned(parts, restore, held), anew(parts, restore, call, again - 1))
+          return waits > 0 && asked.flight.behind === true
+            ? returned(parts, restore, held).pipe(
+                Effect.andThen(restore(Effect.sleep(behindFor))),
+                Effect.andThen(Effect.suspend(() => reserve(parts, restore, call, again, waits - 1)))
+              )
             : permitted(parts, call, decision, held)
         },
         onFailure: (error) =>

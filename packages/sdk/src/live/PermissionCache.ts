@@ -6,7 +6,7 @@ import { FailurePolicy } from "../FailurePolicy.ts"
 import { GovernanceHttp, type PlatformRefused } from "../GovernanceHttp.ts"
 import { decide, hitJudged } from "../internal/CacheAsking.ts"
 import { addSpend } from "../internal/CacheEntry.ts"
-import { isOvertaken, takeAnswer } from "../internal/CacheJudgement.ts"
+import { isOfBehind, isOvertaken, takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
 import { canonicalId, find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
@@ -70,7 +70,7 @@ const follow = (parts: Parts, askAgain: (keys: ReadonlyArray<EntryKey>) => void)
       if (push._tag !== "Epoch") return
       const now = parts.now()
       const saidAt = now - onHeard(parts.clock, push.message.timestamp, now)
-      const dropped = takePush(parts.state, push.organizationId, push.message, saidAt)
+      const dropped = takePush(parts.state, push.organizationId, push.message, saidAt, now)
       const used: Array<EntryKey> = dropped.filter((entry) => entry.live).slice(0, renewAtOnce)
       const unasked =
         used.length > 0 ? undefined : unaskedOf(parts.state, ownUse(parts.settings), push.message)
@@ -158,6 +158,7 @@ export const make: (
     tookUnsafe: (input, answer, { askedAt, flight }) => {
       const key = keyOf(parts, input)
       if (isOvertaken(parts, key, answer)) flight.tainted = true
+      flight.behind = isOfBehind(parts, key, answer, askedAt)
       // A push that came meanwhile is newer than an answer of an earlier epoch.
       const heldEpoch = organizationOf(state, key.organizationId).epoch
       return takeAnswer(parts, key, answer, {
@@ -172,7 +173,7 @@ export const make: (
     holdResources: (ids) => holdResources(parts, ids),
     statistics: Effect.sync(() => statisticsOf(state)),
     invalidate: Effect.sync(() => {
-      for (const organizationId of state.organizations.keys()) forgetAll(state, organizationId)
+      for (const organizationId of state.organizations.keys()) forgetAll(state, organizationId, now())
     }),
     heldUnsafe: (input) => find(parts, input),
     recordUnsafe: (resourceId) => state.resources.get(canonicalId(resourceId)) ?? null,
