@@ -332,8 +332,7 @@ const daily = (
     LocalTime.untilMidnight(LocalTime.at(facts.now, facts.timeZone))
   )
 
-const ofTrust = (facts: Facts, resource: ResourceFacts): Refusal | null => {
-  const { trustScore } = facts.actor
+const ofTrust = (trustScore: number, resource: ResourceFacts): Refusal | null => {
   if (trustScore >= resource.trustRequired) return null
   return refuse(
     "trust",
@@ -385,7 +384,7 @@ const beforePolicies = (facts: Facts): Refusal | null => {
     ofRate(facts, facts.permission) ??
     ofTokens(facts, facts.permission) ??
     ofCost(facts, facts.permission) ??
-    ofTrust(facts, facts.resource)
+    ofTrust(facts.actor.trustScore, facts.resource)
   )
 }
 
@@ -452,6 +451,10 @@ export const decide = (facts: Facts, judges: Judges): Decision => {
     redact: content.decision === "redact" || (observes && content.decision === "block")
   }
 }
+
+/** What stands in the way of every call on a resource by an actor of this trust; null: nothing. */
+export const closed = (resource: ResourceFacts, trustScore: number): Refusal | null =>
+  ofResource(resource) ?? ofTrust(trustScore, resource)
 
 /** What policies and DLP hold against a call, whatever else is known of it; null: nothing. */
 export const objection = (facts: Facts, judges: Judges): Refusal | null => {

@@ -648,6 +648,36 @@ describe("outages", () => {
     }).pipe(fresh())
   )
 
+  it.effect(
+    "OUTAGE-2 CHECK-1 a resource known to be inactive, unhealthy or above the trust lets no degraded call through",
+    () =>
+      Effect.gen(function* () {
+        const { cache, platform } = yield* away(72, false)
+        platform.fault = { _tag: "None" }
+        const closed = testUuid(31)
+        const ill = testUuid(32)
+        const high = testUuid(33)
+        platform.resource({ id: closed, status: "inactive" })
+        platform.resource({ id: ill, healthStatus: "unhealthy" })
+        platform.resource({ id: high, trustTierRequired: 80 })
+        yield* cache.holdResources([closed, ill, high])
+        platform.fault = { _tag: "Refuse" }
+        assert.isTrue((yield* checked(cache, { resourceId: model })).allowed)
+        assert.deepInclude(yield* checked(cache, { resourceId: closed }), {
+          allowed: false,
+          reason: "Resource is inactive"
+        })
+        assert.deepInclude(yield* checked(cache, { resourceId: ill }), {
+          allowed: false,
+          reason: "Resource is unhealthy"
+        })
+        assert.deepInclude(yield* checked(cache, { resourceId: high }), {
+          allowed: false,
+          reason: "Trust score too low: 72 < 80"
+        })
+      }).pipe(fresh())
+  )
+
   it.effect("OUTAGE-4 without a warm approval an agent at 64 is refused", () =>
     Effect.gen(function* () {
       const { cache } = yield* away(64, false)

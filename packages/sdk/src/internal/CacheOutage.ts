@@ -1,5 +1,6 @@
 /** What is decided while the platform is away: what is held here, then the failure policy (OUTAGE-1 to OUTAGE-6). */
 import type { Outage } from "@agion/policy"
+import { PermissionCheck } from "@agion/policy/judgement"
 import { type Decision, without } from "../Decision.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { ActorTrust } from "../TrustTracker.ts"
@@ -7,6 +8,7 @@ import type { CacheEntry } from "./CacheEntry.ts"
 import { objection, redecide } from "./CacheJudgement.ts"
 import { actorOf, find, keyOf, observed, type Parts } from "./CacheParts.ts"
 import { degradedOf, noteDegraded, organizationOf } from "./CacheState.ts"
+import type { EntryKey } from "./EntryTable.ts"
 
 const onlyPlatform = "Platform unavailable: only it can judge this call"
 
@@ -38,6 +40,30 @@ const known = (parts: Parts, input: CheckInput, entry: CacheEntry | undefined): 
     : undefined
 }
 
+/** The record of a resource, where it is held. */
+const recordOf = (
+  parts: Parts,
+  key: EntryKey,
+  entry: CacheEntry | undefined
+): PermissionCheck.ResourceFacts | null => {
+  // Of an entry that something was heard against, the record may be another now.
+  const kept = entry?.standing === "held" ? entry.facts?.resource : null
+  return kept ?? parts.state.resources.get(key.resourceId) ?? null
+}
+
+/** What a record says against every call on its resource. */
+const closed = (parts: Parts, key: EntryKey, entry: CacheEntry | undefined): Decision | undefined => {
+  const record = recordOf(parts, key, entry)
+  const actor = actorOf(parts, key)
+  // With an unknown score it is the failure policy's to say.
+  const score = actor.known ? actor.score : Number.POSITIVE_INFINITY
+  const refusal = record === null ? null : PermissionCheck.closed(record, score)
+  if (refusal === null) return undefined
+  const { denial, reason } = refusal
+  const rule = denial.step === "trust" ? "known_trust" : "known_denial"
+  return denied(rule, reason, entry?.decision ?? {}, denial)
+}
+
 /** How many degraded calls an actor has in five minutes (OUTAGE-3). */
 const budgetOf = ({ signed }: ActorTrust): number => signed?.degradedCalls ?? 20
 
@@ -50,9 +76,7 @@ const outageFacts = (
 ): Outage.OutageFacts => {
   const key = keyOf(parts, input)
   const actor = actorOf(parts, key)
-  // Of an entry that something was heard against, the record may be another now.
-  const kept = entry?.standing === "held" ? entry.facts?.resource : null
-  const resource = kept ?? parts.state.resources.get(key.resourceId) ?? null
+  const resource = recordOf(parts, key, entry)
   const confirmed = organizationOf(parts.state, key.organizationId).confirmedAt
   const degraded = degradedOf(parts.state, actor, now)
   const { signed } = actor
@@ -88,6 +112,8 @@ const locally = (
   const refused = (rule: string, reason: string, denial: Decision["denial"] = null) =>
     observed(parts, denied(rule, reason, held, denial))
   if (entry === undefined || entry.facts === null || !entry.decision.allowed) {
+    const shut = closed(parts, keyOf(parts, input), entry)
+    if (shut !== undefined) return observed(parts, shut)
     const said = judged ? null : objection(parts, entry, input)
     if (said === null) return undefined
     return said === "context"
