@@ -159,6 +159,7 @@ export interface Decision {
 /** The reason of an answer that allows. */
 export const allowedReason = "Allowed"
 
+/** Why a call is refused, in the words of the contract. */
 export interface Refusal {
   readonly reason: string
   readonly denial: Denial
