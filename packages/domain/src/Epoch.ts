@@ -42,6 +42,7 @@ export const EpochMessage = Wire.struct({
   epoch: Schema.Int,
   kind: Schema.Literals(epochKinds),
   ids: Schema.Array(Schema.String),
+  /** When it was said, by the platform's clock: what it confirms, it confirms as of then (FRESH-2). */
   timestamp: Schema.String,
   trust: Schema.optional(Schema.Array(PushedTrust))
 })
