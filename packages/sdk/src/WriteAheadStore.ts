@@ -33,6 +33,9 @@ export interface StoreOptions {
   readonly knows?: (body: string) => boolean
 }
 
+/** When the file is tried again: after its pause; with a slow disk at any time; at any time, since there is no other. */
+type Resuming = "in time" | "slow too" | "last"
+
 /** The longest that one write may take, milliseconds. */
 const slowWriteMillis = 50
 const slowPauseMillis = 100
@@ -121,17 +124,10 @@ export class WriteAheadStore {
     return this.timed((log) => log.appendOne(lane, body))
   }
 
-  /** Keeps all records with one write, or none; answers the index of the first, or 0. */
-  append(drafts: ReadonlyArray<Draft>): number {
-    if (
-      !this.open(
-        drafts.reduce((sum, draft) => sum + draft.body.length, 0),
-        1,
-        false
-      )
-    )
-      return 0
-    return this.timed((log) => log.append(drafts))
+  /** Keeps all records with one write, or none; answers the index of the first, or 0. `insist` as above. */
+  append(drafts: ReadonlyArray<Draft>, insist = false): number {
+    const size = drafts.reduce((sum, draft) => sum + draft.body.length, 0)
+    return this.open(size, 1, insist) ? this.timed((log) => log.append(drafts)) : 0
   }
 
   private open(size: number, share: number, insist: boolean): boolean {
@@ -174,22 +170,24 @@ export class WriteAheadStore {
 
   /** True when it is memory and time to try the file again. */
   get isDue(): boolean {
-    return this.mayResume(false)
+    return this.mayResume("in time")
   }
 
-  private mayResume(insist: boolean): boolean {
+  private mayResume(when: Resuming): boolean {
     const { diskBytes, directory, files } = this.options
     if (this.storage.mode === "file" || directory === undefined) return false
-    return (files.elapsed() >= this.retryAt || (insist && this.slow)) && this.bytes < diskBytes * 0.9
+    if (when === "last") return this.bytes < diskBytes
+    const isTime = files.elapsed() >= this.retryAt || (when === "slow too" && this.slow)
+    return isTime && this.bytes < diskBytes * 0.9
   }
 
   /**
-   * When it is time to try the file again: keeps what is in memory, all of it with one write, and answers the
-   * index of the first; 0 when it is not time, or failed. `insist` goes on with a slow disk at any time.
+   * When it may be: tries the file again, keeps what is in memory, all of it with one write, and answers the
+   * index of the first; 0 when it may not be, or failed.
    */
-  resume(drafts: () => ReadonlyArray<Draft>, insist = false): number {
+  resume(drafts: () => ReadonlyArray<Draft>, when: Resuming = "in time"): number {
     const { directory, files } = this.options
-    if (directory === undefined || !this.mayResume(insist)) return 0
+    if (directory === undefined || !this.mayResume(when)) return 0
     try {
       if (this.log === undefined) {
         files.makeFolder(directory)

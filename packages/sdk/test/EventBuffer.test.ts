@@ -1,19 +1,15 @@
 import { createHmac } from "node:crypto"
 import { Streams } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
+import { Effect, Fiber, Redacted, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentClosed } from "../src/AgentClosed.ts"
-import { EventBuffer, type EventBufferOptions, EventRecorder } from "../src/EventBuffer.ts"
-import type { TrustInput } from "../src/events/Event.ts"
-import * as Folder from "../src/WriteAheadFolder.ts"
+import { EventBuffer, EventRecorder } from "../src/EventBuffer.ts"
 import * as Segment from "../src/WriteAheadSegment.ts"
+import { agents, directory, killed, start, trust } from "./Buffers.ts"
 import { FakePlatform } from "./FakePlatform.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 
-const directory = "/events"
-
-const trust = (n: number): TrustInput => ({ agentId: `agent-${n}`, eventType: "task_completed" })
 const interaction = (n: number, size = 10) => ({
   executionId: `execution-${n}`,
   agentId: "agent-1",
@@ -22,31 +18,6 @@ const interaction = (n: number, size = 10) => ({
   provider: "p",
   userPrompt: "x".repeat(size)
 })
-const agents = (from: number, to: number) =>
-  Array.from({ length: to - from + 1 }, (_, i) => `agent-${from + i}`)
-
-/** A buffer in a scope of its own, to be closed by hand. */
-const start = Effect.fnUntraced(function* (
-  platform: FakePlatform,
-  options: EventBufferOptions & { readonly files: MemoryFiles }
-) {
-  const scope = yield* Scope.make()
-  const layer = EventBuffer.layer({ directory, ...options }).pipe(Layer.provide(platform.layer))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return { events: Context.get(context, EventBuffer), close: Scope.close(scope, Exit.void) }
-})
-
-/** What the next process finds after this one was killed: all that was written, and logs whose owner is gone. */
-const killed = (files: MemoryFiles): MemoryFiles => {
-  const next = files.crash()
-  for (const name of next.list(directory)) {
-    const log = Folder.parseLogName(name)
-    if (log !== undefined)
-      next.rename(`${directory}/${name}`, `${directory}/${Folder.logName(log.epoch, Folder.nobody)}`)
-  }
-  return next
-}
-
 describe("EventBuffer", () => {
   it.effect("EVENT-3 sends when 100 events wait, in one batch and in order", () =>
     Effect.gen(function* () {

@@ -155,7 +155,12 @@ export class Outbox {
     this.sequence += events.length
     this.published += events.length + (report === null ? 0 : 1)
     const lane = events.length === 0 ? 1 : report === null ? 0 : bothLanes
-    const index = this.append(lane, body)
+    const written = this.append(lane, body)
+    // One write for all that is told of the call: whichever memory is full, none of it is left behind.
+    const full =
+      (report !== null && this.isFull(this.reports, body)) ||
+      (events.length > 0 && this.isFull(this.events, body))
+    const index = written === 0 && full ? this.insist(lane, body) : written
     const item: CallEnd.CallRecord = { ...stamp, ...this.who, end }
     const told = report === null ? "durable" : this.place([report], this.reports, item, index, body)
     return events.length === 0 ? told : worse(told, this.place(events, this.events, item, index, body))
@@ -218,7 +223,9 @@ export class Outbox {
     return entry.body.length > this.options.maxEventBytes ? undefined : entry
   }
 
-  private placeEntry(entry: Entry, index: number): Published {
+  private placeEntry(entry: Entry, written: number): Published {
+    const full = written === 0 && this.isFull(entry.lane === 0 ? this.events : this.reports, entry.body)
+    const index = full ? this.insist(entry.lane, entry.body) : written
     return entry.lane === 0
       ? this.place([entry.kind], this.events, entry.item, index, entry.body)
       : this.place([entry.kind], this.reports, entry.item, index, entry.body)
@@ -229,13 +236,12 @@ export class Outbox {
     kinds: ReadonlyArray<string>,
     lane: Lane<A>,
     item: A,
-    written: number,
+    index: number,
     body: string
   ): Published {
     const bytes = body.length
     const parts = kinds.length
-    const full = lane.bytes + bytes > this.options.memoryBytes
-    const index = written === 0 && full ? this.insist(lane, body) : written
+    const full = this.isFull(lane, body)
     const log = this.store.current
     if (index > 0 && log !== undefined) {
       if (lane.isInLog || full) lane.pushLogged(log, index, parts)
@@ -254,9 +260,13 @@ export class Outbox {
   }
 
   /** Rather waits for a slow disk than drops: what is in memory goes first, so that indexes stay in order. */
-  private insist<A>(lane: Lane<A>, body: string): number {
-    this.resume(true)
-    return this.store.appendOne(lane.number, body, 1, true)
+  private insist(lane: number, body: string): number {
+    this.resume("slow too")
+    return this.store.appendOne(lane, body, 1, true)
+  }
+
+  private isFull(lane: { readonly bytes: number }, body: string): boolean {
+    return lane.bytes + body.length > this.options.memoryBytes
   }
 
   private buffer(kind: Event.StreamKind, given: Event.EventHead): Published {
@@ -435,7 +445,7 @@ export class Outbox {
     if (tell) this.tell()
   }
 
-  private resume(insist = false): void {
+  private resume(when?: Parameters<WriteAheadStore["resume"]>[1]): void {
     const waiting: Array<Held<unknown>> = []
     const index = this.store.resume(() => {
       const drafts: Array<Draft> = []
@@ -448,7 +458,7 @@ export class Outbox {
         waiting.push(held)
       }
       return drafts
-    }, insist)
+    }, when)
     if (index === 0) return
     for (const [i, held] of waiting.entries()) {
       held.log = this.store.current
@@ -495,7 +505,7 @@ export class Outbox {
   close(): void {
     this.tell()
     this.closed = true
-    this.resume()
+    this.resume("last")
     const drafts: Array<Draft> = []
     for (const held of this.telemetry.unlogged()) {
       try {
@@ -504,7 +514,7 @@ export class Outbox {
         this.dropped += 1
       }
     }
-    if (drafts.length > 0) this.store.append(drafts)
+    if (drafts.length > 0) this.store.append(drafts, true)
     this.store.close()
   }
 }
