@@ -12,12 +12,13 @@ export type IngestEvents = typeof IngestEvents.Type
 
 /**
  * What became of one event. Null `eventId`: the event names none that can be read; `reason`: why it was
- * refused.
+ * refused; `code`: `signature` where the organization demands one, and the event has none that its agent's key made.
  */
 export const IngestResult = Wire.struct({
   eventId: Schema.NullOr(Schema.String),
   status: Schema.Literals(["accepted", "duplicate", "refused"]),
-  reason: Schema.optional(Schema.String)
+  reason: Schema.optional(Schema.String),
+  code: Schema.optional(Schema.Literals(["signature"]))
 })
 export type IngestResult = typeof IngestResult.Type
 

@@ -60,7 +60,7 @@ export interface EventBufferOptions {
   readonly shutdownDeadline?: Duration.Input
   /** Bytes in memory, for each class. Default: 8 MiB. */
   readonly memoryBytes?: number
-  /** Bytes in the file. Default: 256 MiB. */
+  /** Bytes in the file, of which events that were refused for their signature take half at most. Default: 256 MiB. */
   readonly diskBytes?: number
   /** Bytes of one event; long texts in a larger one are cut, and what is still larger is dropped. Default: 1 MiB. */
   readonly maxEventBytes?: number
@@ -84,6 +84,8 @@ export interface EventStatistics {
   readonly duplicates: number
   /** Never to be taken by the platform. */
   readonly refused: number
+  /** Refused for their signature, and kept until their agent has another key or for the next start; now. */
+  readonly kept: number
   /** No room, or cannot be encoded. */
   readonly dropped: number
   /** Published by this process and not sent yet. */
@@ -110,7 +112,10 @@ export interface TransportHealth {
 
 /** Whether events are kept and get out. */
 export interface EventHealth {
-  /** `degraded`: the file is wanted and away, or a transport fails, or events were lost that nobody was told of. */
+  /**
+   * `degraded`: the file is wanted and away, or a transport fails, or events wait for the key that signs them, or some
+   * were lost that nobody was told of.
+   */
   readonly status: "ok" | "degraded"
   readonly storage: Storage
   readonly events: TransportHealth
@@ -119,6 +124,10 @@ export interface EventHealth {
   readonly refused: number
   /** Why the platform refused the last one that it refused; empty when it refused none. */
   readonly refusal: string
+  /** Events that were refused for their signature and wait for another key. */
+  readonly kept: number
+  /** Logs of earlier starts that wait for the key of the agent whose events they hold; the log names them. */
+  readonly keyless: number
   /** Logs of earlier starts that were written with another key, or by a later version in another form. */
   readonly locked: number
 }
@@ -177,7 +186,7 @@ export class EventBuffer extends Context.Service<EventBuffer, EventBufferShape>(
 
   /** Keeps what is published in an `EventRecorder`, for tests; sends nothing. */
   static get layerMemory(): Layer.Layer<EventBuffer | EventRecorder> {
-    return Layer.effectContext(Effect.map(live, ({ EventBuffer }) => EventBuffer.makeMemory()))
+    return Layer.effectContext(Effect.map(live, ({ EventRecorder }) => EventRecorder.makeMemory()))
   }
 }
 

@@ -291,6 +291,17 @@ export class WriteAheadLog {
     this.unsynced = false
   }
 
+  /** Removes the oldest segment, whatever was acknowledged; answers how many records this process wrote there. */
+  dropOldest(): number | undefined {
+    const [segment] = this.segments
+    if (segment === undefined) return undefined
+    if (segment === this.current?.info) this.finish()
+    this.files.remove(segment.path)
+    this.segments.shift()
+    this.bytes -= segment.bytes
+    return Math.max(0, segment.last - segment.first + 1)
+  }
+
   /** True when `settle` has something to do. */
   needsSettling(sync: boolean): boolean {
     const dirty = sync && this.unsynced && this.current !== undefined

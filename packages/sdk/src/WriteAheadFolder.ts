@@ -9,7 +9,7 @@
  * ```
  * producer                            the installation's id
  * event-key-AGENT.json                what signs an agent's events
- * EPOCH.HOST.PID.START/               a log: segments and acknowledgements
+ * EPOCH.HOST.PID.START/               a log: segments and acknowledgements, and in `agent` those whose events are signed
  * quarantine/                         stretches of logs that were no record, and whole segments (`EPOCH-FIRST.wal`)
  *                                     that hold records of a later version
  * ```
@@ -138,15 +138,22 @@ const isAlive = (owner: Owner, files: WriteAheadFiles, path: string): boolean =>
   return start === undefined || start === owner.start
 }
 
-/** The logs whose owners are gone, taken over; the oldest first. Those that another took meanwhile are left out. */
-export const adopt = (files: WriteAheadFiles, directory: string): ReadonlyArray<LogName> => {
+/**
+ * The logs whose owners are gone, taken over; the oldest first. Those that another took meanwhile are left out, and
+ * those that `mayTake` leaves to others.
+ */
+export const adopt = (
+  files: WriteAheadFiles,
+  directory: string,
+  mayTake: (folder: string) => boolean = () => true
+): ReadonlyArray<LogName> => {
   const adopted: Array<LogName> = []
   for (const name of [...files.list(directory)].sort()) {
     const log = parseLogName(name)
     if (log === undefined) continue
     try {
       const path = join(directory, name)
-      if (isAlive(log.owner, files, path)) continue
+      if (isAlive(log.owner, files, path) || !mayTake(path)) continue
       // Before the name, or another machine would find an old time under the new one.
       files.touch(path)
       const mine = logName(log.epoch, thisProcess())

@@ -5,10 +5,13 @@
  * tenth of a second where it was slow (perhaps only the machine was busy), else after a second, and after twice as
  * long each time that this comes soon after the last. Nothing here throws (EVENT-1, EVENT-2).
  */
+import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { type Draft, probe, WriteAheadLog } from "./WriteAhead.ts"
+import * as Agents from "./WriteAheadAgents.ts"
 import type { WriteAheadFiles } from "./WriteAheadFiles.ts"
 import * as Folder from "./WriteAheadFolder.ts"
+import { WriteAheadRefused } from "./WriteAheadRefused.ts"
 
 /** Where durable events are. */
 export interface Storage {
@@ -31,7 +34,20 @@ export interface StoreOptions {
   readonly segmentBytes: number | undefined
   /** Whether a record's body is of a kind that this version reads. */
   readonly knows?: (body: string) => boolean
+  /** Whether there is a key that signs an agent's events; left out: none are signed. */
+  readonly hasKey?: (agentId: string) => boolean
+  /** Bytes of refused events while there is no file. */
+  readonly refusedMemoryBytes: number
 }
+
+/** A log of an earlier start that is left alone: the keys that sign its events are not here. */
+export interface LeftAlone {
+  readonly folder: string
+  readonly agents: ReadonlyArray<string>
+}
+
+/** The part of the disk that refused events may use. */
+const refusedShare = 0.5
 
 /** When the file is tried again: after its pause; with a slow disk at any time; at any time, since there is no other. */
 type Resuming = "in time" | "slow too" | "last"
@@ -49,6 +65,12 @@ export class WriteAheadStore {
   producer: string
   /** Logs of earlier starts, the oldest first. */
   readonly left: Array<WriteAheadLog> = []
+  /** Logs of earlier starts that wait for their agents' keys. */
+  leftAlone: ReadonlyArray<LeftAlone> = []
+  /** Agents of logs that were taken over whose events are to be signed, and whose key was not there. */
+  readonly missing = new Set<string>()
+  /** Events that were refused for their signature. */
+  readonly refused: WriteAheadRefused
   /** What happened to the storage since it was last asked: a change of mode, for whoever tells. */
   changed = false
   private options: StoreOptions
@@ -63,9 +85,18 @@ export class WriteAheadStore {
   private lostRecords = 0
   private lostStretches = 0
   private setAside = 0
+  private agents: Agents.WriteAheadAgents | undefined
 
   constructor(options: StoreOptions) {
     this.options = options
+    const { files, hasKey } = options
+    this.agents = hasKey === undefined ? undefined : new Agents.WriteAheadAgents(files, hasKey)
+    this.refused = new WriteAheadRefused({
+      open: (agentId, signed) => this.beside(agentId, signed),
+      room: () =>
+        Math.min(options.diskBytes * refusedShare, options.diskBytes - this.bytes + this.refused.bytes),
+      memoryBytes: options.refusedMemoryBytes
+    })
     this.producer = options.epoch
     const { directory } = options
     const reason = directory === undefined ? "no folder is configured" : ""
@@ -92,7 +123,7 @@ export class WriteAheadStore {
 
   /** Bytes in files. */
   get bytes(): number {
-    return this.left.reduce((sum, log) => sum + log.bytes, this.log?.bytes ?? 0)
+    return this.left.reduce((sum, log) => sum + log.bytes, (this.log?.bytes ?? 0) + this.refused.bytes)
   }
 
   /** Records that were in a file and could not be read. */
@@ -206,11 +237,58 @@ export class WriteAheadStore {
   }
 
   private begin(directory: string): WriteAheadLog {
-    const { files, epoch, secret, syncEach, segmentBytes } = this.options
+    const log = this.create(directory, this.options.epoch, this.options.segmentBytes)
+    this.agents?.begin(log.folder)
+    return log
+  }
+
+  private create(directory: string, epoch: string, segmentBytes: number | undefined): WriteAheadLog {
+    const { files, secret, syncEach } = this.options
     const folder = join(directory, Folder.logName(epoch, Folder.thisProcess()))
     files.makeFolder(folder)
     const bound = segmentBytes === undefined ? {} : { segmentBytes }
     return WriteAheadLog.create({ files, folder, producer: this.producer, epoch, secret, syncEach, ...bound })
+  }
+
+  /** A log for what was refused of an agent, small enough in its segments to lose the oldest by themselves. */
+  private beside(agentId: string, signed: boolean): WriteAheadLog | undefined {
+    const { diskBytes, directory, files, segmentBytes } = this.options
+    if (directory === undefined || this.storage.mode === "memory") return undefined
+    const segment = Math.min(segmentBytes ?? 4_194_304, Math.max(1, (diskBytes * refusedShare) / 16))
+    const log = this.create(directory, randomUUID(), segment)
+    if (signed) Agents.write(files, log.folder, [agentId])
+    return log
+  }
+
+  /** An event of this agent is about to be kept: whether it is signed must be known to who takes the log over. */
+  noteAgent(agentId: string): void {
+    if (this.agents === undefined) return
+    try {
+      this.agents.note(agentId)
+    } catch (error) {
+      this.toMemory(error)
+    }
+  }
+
+  /** Names agents whose key has come since. */
+  recheckAgents(): void {
+    try {
+      this.agents?.recheck()
+    } catch (error) {
+      this.toMemory(error)
+    }
+  }
+
+  private mayTake(folder: string): boolean {
+    const { files, hasKey = () => false } = this.options
+    const agents = Agents.read(files, folder)
+    const missing = agents.filter((agentId) => !hasKey(agentId))
+    if (agents.length > 0 && missing.length === agents.length) {
+      this.leftAlone = [...this.leftAlone, { folder, agents }]
+      return false
+    }
+    for (const agentId of missing) this.missing.add(agentId)
+    return true
   }
 
   /** Takes over the logs of processes that are gone; answers those that are new. */
@@ -220,8 +298,10 @@ export class WriteAheadStore {
     const known = knows === undefined ? {} : { knows }
     if (directory === undefined) return []
     const fresh: Array<WriteAheadLog> = []
+    const alone = this.leftAlone.length
+    this.leftAlone = []
     try {
-      for (const { name, epoch } of Folder.adopt(files, directory)) {
+      for (const { name, epoch } of Folder.adopt(files, directory, (folder) => this.mayTake(folder))) {
         const folder = join(directory, name)
         fresh.push(WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach, ...known }))
       }
@@ -229,6 +309,7 @@ export class WriteAheadStore {
       // A folder that cannot be read is left for a person, and for the next start.
     }
     this.left.push(...fresh)
+    if (this.leftAlone.length !== alone) this.changed = true
     return fresh
   }
 
@@ -246,6 +327,13 @@ export class WriteAheadStore {
     }
   }
 
+  /** Sends again what was refused of an agent; answers what of it was in memory, and the log that is to be read. */
+  release(agentId: string): ReturnType<WriteAheadRefused["release"]> {
+    const released = this.refused.release(agentId)
+    if (released.log !== undefined) this.left.push(released.log)
+    return released
+  }
+
   private discard(log: WriteAheadLog): void {
     const at = this.left.indexOf(log)
     if (at < 0) return
@@ -259,12 +347,13 @@ export class WriteAheadStore {
 
   /** True when `settle` has something to do. */
   needsSettling(sync: boolean): boolean {
-    return this.logs.some((log) => log.needsSettling(sync))
+    return (sync && this.agents?.needsSettling === true) || this.logs.some((log) => log.needsSettling(sync))
   }
 
   /** Waits, beside the program, for the disk where that is wanted, and removes what is done. */
   async settle(sync: boolean): Promise<void> {
     try {
+      if (sync) await this.agents?.settle()
       for (const log of this.logs) await log.settle(sync)
     } catch (error) {
       this.toMemory(error)
@@ -272,7 +361,7 @@ export class WriteAheadStore {
   }
 
   private get logs(): ReadonlyArray<WriteAheadLog> {
-    return [...this.left, ...(this.log === undefined ? [] : [this.log])]
+    return [...this.left, ...this.refused.logs, ...(this.log === undefined ? [] : [this.log])]
   }
 
   /** Gives the log up, because another machine has taken it; the next `resume` begins a new one. */
@@ -289,9 +378,19 @@ export class WriteAheadStore {
     const now = files.elapsed()
     if (this.log === undefined || now - this.touchedAt < Folder.leaseMillis / 6) return true
     this.touchedAt = now
+    this.refused.forgetWhere((log) => !this.isTouched(log))
     try {
       files.touch(this.log.folder)
       for (const log of this.left) files.touch(log.folder)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  private isTouched(log: WriteAheadLog): boolean {
+    try {
+      this.options.files.touch(log.folder)
       return true
     } catch {
       return false
@@ -302,6 +401,7 @@ export class WriteAheadStore {
   close(): void {
     const { directory, files } = this.options
     this.checkpoint()
+    this.agents?.close()
     for (const log of this.logs) {
       log.close()
       try {

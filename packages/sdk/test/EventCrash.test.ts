@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { EventBuffer } from "../src/EventBuffer.ts"
+import { EventBuffer, type EventBufferOptions } from "../src/EventBuffer.ts"
 import type { WriteAheadFiles } from "../src/WriteAheadFiles.ts"
 import * as Folder from "../src/WriteAheadFolder.ts"
 import { FakePlatform } from "./FakePlatform.ts"
@@ -55,11 +55,12 @@ const left = (files: MemoryFiles): MemoryFiles => {
 const run = (
   platform: FakePlatform,
   files: WriteAheadFiles,
-  life: (events: EventBuffer["Service"]) => Effect.Effect<void>
+  life: (events: EventBuffer["Service"]) => Effect.Effect<void>,
+  more: EventBufferOptions = {}
 ) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
-    const layer = EventBuffer.layer({ directory, files, fsync: "each", segmentBytes: 1_500 })
+    const layer = EventBuffer.layer({ directory, files, fsync: "each", segmentBytes: 1_500, ...more })
     const context = yield* Layer.buildWithScope(Layer.provide(layer, platform.layer), scope)
     yield* life(Context.get(context, EventBuffer))
     const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
@@ -111,6 +112,60 @@ describe("a process that is killed", () => {
           assert.deepStrictEqual({ lost, twice }, { lost: [], twice: [] }, `killed before operation ${at}`)
         }
         assert.isAbove(replayed, 100, "the next start had little to send: the test showed little")
+      })
+  )
+
+  it.effect(
+    "EVENT-4 EVENT-5 while its signature is refused and its key changes: nothing durable is lost",
+    () =>
+      Effect.gen(function* () {
+        const platformOf = () => {
+          const platform = new FakePlatform()
+          platform.keys = new Map(Array.from({ length: 9 }, (_, n) => [`agent-${n}`, "new"] as const))
+          return platform
+        }
+        const lived = (platform: FakePlatform, files: WriteAheadFiles, said: Array<number>) => {
+          let key = "old"
+          const publishes = (events: EventBuffer["Service"]) =>
+            Effect.gen(function* () {
+              for (let n = 0; n < 9; n++) {
+                const became = events.publishUnsafe("trust", {
+                  agentId: `agent-${n}`,
+                  eventType: "task_completed"
+                })
+                if (became === "durable" && !platform.dead) said.push(n)
+                if (n === 5) key = "new"
+                if (n % 3 === 2) yield* events.flush({ deadline: "50 millis" })
+              }
+            })
+          const forked = (events: EventBuffer["Service"]) =>
+            Effect.andThen(Effect.forkChild(publishes(events)), TestClock.adjust("1 second"))
+          return run(platform, files, forked, { eventKey: () => Redacted.make(key) })
+        }
+        const calm = platformOf()
+        const whole = dying(new MemoryFiles(), Number.POSITIVE_INFINITY, calm)
+        yield* lived(calm, whole.files, [])
+        const { operations } = whole.state
+        assert.isAbove(operations, 60)
+        let replayed = 0
+        for (let at = 1; at <= operations; at++) {
+          const platform = platformOf()
+          const said: Array<number> = []
+          const process = dying(new MemoryFiles(), at, platform)
+          yield* lived(platform, process.files, said)
+          const { files } = process.state
+          assert(files !== undefined, `it was not killed before operation ${at}`)
+          const before = platform.events.length
+          platform.dead = false
+          const flush = (events: EventBuffer["Service"]) => Effect.asVoid(events.flush())
+          yield* run(platform, left(files), flush, { eventKey: () => Redacted.make("new") })
+          replayed += platform.events.length - before
+          const got = platform.field("agent_id").map((id) => Number(id?.slice("agent-".length)))
+          const lost = said.filter((id) => !got.includes(id))
+          const twice = got.filter((id, i) => got.indexOf(id) !== i)
+          assert.deepStrictEqual({ lost, twice }, { lost: [], twice: [] }, `killed before operation ${at}`)
+        }
+        assert.isAbove(replayed, 50, "the next start had little to send: the test showed little")
       })
   )
 })

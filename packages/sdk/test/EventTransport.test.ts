@@ -62,6 +62,22 @@ describe("EventTransport.layerHttp", () => {
     })
   )
 
+  it.effect("EVENT-3 tells what is refused for its signature from what is refused for good", () =>
+    Effect.gen(function* () {
+      const refusals = [
+        { status: "refused", reason: "no", code: "signature" },
+        { status: "refused", reason: "no", code: "of a later version" },
+        { status: "refused" }
+      ]
+      const { result } = yield* sends(() => Response.json({ results: refusals }), 3)
+      assert(result._tag === "Success")
+      assert.deepStrictEqual(
+        result.success.map(({ _tag }) => _tag),
+        ["Unsigned", "Refused", "Refused"]
+      )
+    })
+  )
+
   it.effect("EVENT-6 finds the one event for which a batch is refused, and gets the others through", () =>
     Effect.gen(function* () {
       const poisoned = (seen: Seen) =>

@@ -1,6 +1,6 @@
 /** Agents of one user on one folder: what one of them leaves behind, and who may send it. */
 import { createHmac } from "node:crypto"
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { Streams } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
@@ -51,8 +51,9 @@ const keepKey = (options: Start, eventKey: string) =>
   Effect.gen(function* () {
     const file = AgentFolder.eventKeyFile(yield* Settings.make(options), options.agentId)
     assert(file !== null)
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, JSON.stringify({ eventKey }))
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(file, JSON.stringify({ eventKey }), { mode: 0o600 })
+    return file
   })
 
 describe("agents of one user on one folder", () => {
@@ -88,6 +89,20 @@ describe("agents of one user on one folder", () => {
       })
   )
 
+  it.live("EVENT-4 what an agent leaves whose key is lost is sent by no other, until the key is back", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const left = { ...prod, directory }
+      const file = yield* keepKey(left, "its key")
+      yield* started(left, publish(left), false)
+      rmSync(file)
+      const another = { ...left, agentId: "another" }
+      assert.isEmpty(yield* started(another, flush))
+      yield* keepKey(left, "its key")
+      assert.deepStrictEqual(agentsIn(yield* started(another, flush)), ["prod-agent"])
+    })
+  )
+
   it.effect("EVENT-2 the key that signs events is kept beside them, in the user's state folder too", () =>
     Effect.gen(function* () {
       const named = yield* Settings.make({ ...prod, directory: "/named" })
@@ -103,7 +118,11 @@ describe("agents of one user on one folder", () => {
     Effect.gen(function* () {
       const directory = yield* folder
       const left = { ...prod, directory }
+      yield* keepKey(left, "its key")
       yield* started(left, publish(left), false)
+      assert.isTrue(
+        readdirSync(directory, { recursive: true, encoding: "utf8" }).some((name) => /\/agent$/.test(name))
+      )
       for (const name of readdirSync(directory, { recursive: true, encoding: "utf8" })) {
         const stat = statSync(join(directory, name))
         assert.strictEqual(stat.mode & 0o077, 0, name)

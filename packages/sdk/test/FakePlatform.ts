@@ -1,4 +1,6 @@
 /** The platform as the event buffer sees it: takes events once by id, and can be away, deaf or lose its answers. */
+import { createHmac } from "node:crypto"
+import { Streams } from "@agion/domain"
 import { Effect, Layer } from "effect"
 import type { Report, StreamEvent } from "../src/events/Event.ts"
 import {
@@ -8,6 +10,7 @@ import {
   duplicate,
   EventTransport
 } from "../src/events/EventTransport.ts"
+import { speakerOf } from "../src/events/Naming.ts"
 import { ReportTransport } from "../src/events/ReportTransport.ts"
 
 export class FakePlatform {
@@ -20,6 +23,8 @@ export class FakePlatform {
   /** Kinds of events that are refused for good. */
   readonly refuses = new Set<string>()
   signatures: Array<string> = []
+  /** The agents' keys, when it demands signed events. */
+  keys: Map<string, string> | undefined
   attempts = 0
   /** What it says while it is `down`: not before that many milliseconds. */
   retryAfterMs: number | undefined
@@ -57,6 +62,8 @@ export class FakePlatform {
           return events.map((event) => {
             const signature = sign?.(event.kind, event.fields)
             if (signature !== undefined) this.signatures.push(signature)
+            if (this.keys !== undefined && signature !== this.signatureOf(event))
+              return { _tag: "Unsigned", reason: "signed events are demanded" } satisfies Delivery
             return this.take(event.eventId, event.kind, () => this.events.push(event))
           })
         })
@@ -74,6 +81,11 @@ export class FakePlatform {
         )
     })
   )
+
+  private signatureOf({ fields, kind }: StreamEvent): string {
+    const key = this.keys?.get(speakerOf(fields)) ?? "nobody's"
+    return createHmac("sha256", key).update(Streams.signatureInput(kind, fields)).digest("base64url")
+  }
 
   /** The field of all events that counted. */
   field(name: string): ReadonlyArray<string | undefined> {

@@ -20,6 +20,8 @@ export type Delivery =
   | { readonly _tag: "Duplicate" }
   /** It will never be taken: sending it again is of no use. */
   | { readonly _tag: "Refused"; readonly reason: string }
+  /** Its organization demands a signature that it does not have: with another key it may be taken. */
+  | { readonly _tag: "Unsigned"; readonly reason: string }
 
 export const accepted: Delivery = { _tag: "Accepted" }
 export const duplicate: Delivery = { _tag: "Duplicate" }

@@ -9,10 +9,13 @@ import { bothLanes, type Draft } from "../WriteAhead.ts"
 import type { WriteAheadStore } from "../WriteAheadStore.ts"
 import * as CallEnd from "./CallEnd.ts"
 import * as Event from "./Event.ts"
-import * as EventId from "./EventId.ts"
 import type { Delivery } from "./EventTransport.ts"
 import { type Held, Lane } from "./Lane.ts"
+import { Losses } from "./Losses.ts"
 import * as Records from "./Records.ts"
+import { Refusals } from "./Refusals.ts"
+import { type KeyOf, signerOf } from "./Signing.ts"
+import { Stamping } from "./Stamping.ts"
 
 /**
  * What became of an event that was published. `durable`: it is in the file; `memory`: durable, but the file is
@@ -85,30 +88,29 @@ export class Outbox {
   duplicates = 0
   /** Events that the platform will never take. */
   refused = 0
-  /** Events for which there was no room, ever. */
-  dropped = 0
+  private droppedOnTheWay = 0
   /** Why the last one was refused; empty when none was. */
   refusal = ""
   /** Set when the buffer's scope is closed. */
   private closed = false
   private options: OutboxOptions
-  private id: () => string
-  private sequence = 0
-  /** What each record of a call begins with. */
-  private callPrefix: string
+  private stamping: Stamping
   private waiting = 0
-  private drops = new Map<string, number>()
-  private toldDamage = 0
-  private toldUnknown = 0
-  private isoMillis = Number.NaN
-  private iso = ""
+  private losses: Losses
+  readonly refusals: Refusals
 
   constructor(options: OutboxOptions) {
     this.options = options
     this.store = options.store
-    this.id = EventId.make(options.now)
-    this.callPrefix = CallEnd.prefixOf(this.who)
+    this.losses = new Losses(options.store)
+    this.refusals = new Refusals(options.store, this.losses, options.classes)
+    this.stamping = new Stamping({ ...options, producer: options.store.producer })
     for (const log of options.store.left) this.addLog(log)
+  }
+
+  /** Events for which there was no room, ever. */
+  get dropped(): number {
+    return this.droppedOnTheWay + this.refusals.lost
   }
 
   /** Nothing is taken in any more. */
@@ -134,12 +136,6 @@ export class Outbox {
     return this.placeEntry(entry, this.append(entry.lane, entry.body))
   }
 
-  /** This start, as records name it. */
-  private get who() {
-    const { epoch, organizationId } = this.options
-    return { organizationId, producer: this.store.producer, producerEpoch: epoch }
-  }
-
   /** Takes in the end of a call: one record, whatever is told of it. Never throws. */
   publishCall(end: CallEnd.CallEnd): Published {
     const { classes } = this.options
@@ -148,11 +144,11 @@ export class Outbox {
     const events = CallEnd.eventKindsOf(end)
     const report = CallEnd.reportKindOf(end)
     if (report === null && events.length === 0) return "durable"
-    const stamp = { id: this.id(), at: this.options.now(), sequence: this.sequence + 1 }
-    const body = CallEnd.toRecord(this.callPrefix, stamp, end)
+    const { body, item } = this.stamping.call(end)
+    this.store.noteAgent(end.agentId)
     // What is too large for one record may not be for three, and is shortened there.
     if (body.length > this.options.maxEventBytes / 16) return this.publishAll(CallEnd.publicationsOf(end))
-    this.sequence += events.length
+    this.stamping.used(events.length)
     this.published += events.length + (report === null ? 0 : 1)
     const lane = events.length === 0 ? 1 : report === null ? 0 : bothLanes
     const written = this.append(lane, body)
@@ -161,7 +157,6 @@ export class Outbox {
       (report !== null && this.isFull(this.reports, body)) ||
       (events.length > 0 && this.isFull(this.events, body))
     const index = written === 0 && full ? this.insist(lane, body) : written
-    const item: CallEnd.CallRecord = { ...stamp, ...this.who, end }
     const told = report === null ? "durable" : this.place([report], this.reports, item, index, body)
     return events.length === 0 ? told : worse(told, this.place(events, this.events, item, index, body))
   }
@@ -214,13 +209,20 @@ export class Outbox {
     const { kind } = publication
     let entry: Entry
     if (Event.isReport(kind)) {
-      const item = this.report(publication)
+      const item = this.stamping.report(publication)
       entry = { lane: 1, kind, item, body: Records.bodyOf(item) }
     } else {
-      const item = this.stream(kind, publication.event, publication.event.timestamp)
+      const item = this.stamping.stream(kind, publication.event, publication.event.timestamp)
+      this.note(item)
       entry = { lane: 0, kind, item, body: Event.toRecord(item) }
     }
     return entry.body.length > this.options.maxEventBytes ? undefined : entry
+  }
+
+  /** Whose signature an event that goes to the file needs. */
+  private note(event: Event.StreamEvent): void {
+    const agentId = signerOf(event)
+    if (agentId !== undefined) this.store.noteAgent(agentId)
   }
 
   private placeEntry(entry: Entry, written: number): Published {
@@ -284,9 +286,10 @@ export class Outbox {
   /** To the file while that has room, else the oldest go. */
   private bufferUnderPressure(kind: Event.StreamKind, event: object, at: number, bytes: number): Published {
     const lane = this.telemetry
-    const item = this.stream(kind, event, at)
+    const item = this.stamping.stream(kind, event, at)
     const body = Event.toRecord(item)
     if (body.length > this.options.maxEventBytes) return this.drop(kind, tooLarge)
+    this.note(item)
     const index = this.store.appendOne(lane.number, body, telemetryShare)
     const log = this.store.current
     if (index > 0 && log !== undefined) lane.pushLogged(log, index, 1)
@@ -315,52 +318,9 @@ export class Outbox {
   }
 
   private drop(kind: string, reason: string): "dropped" {
-    this.dropped += 1
-    if (!this.closed) {
-      const key = `${kind}: ${reason}`
-      this.drops.set(key, (this.drops.get(key) ?? 0) + 1)
-    }
+    this.droppedOnTheWay += 1
+    if (!this.closed) this.losses.add(kind, reason)
     return "dropped"
-  }
-
-  private stream(kind: Event.StreamKind, event: object, at: number | undefined): Event.StreamEvent {
-    const given: unknown = "eventId" in event ? event.eventId : undefined
-    const organization: unknown = "organizationId" in event ? event.organizationId : undefined
-    this.sequence += 1
-    const eventId = typeof given === "string" ? given : this.id()
-    const fields = Event.encode(event, {
-      eventId,
-      organizationId: typeof organization === "string" ? organization : this.options.organizationId,
-      producer: this.store.producer,
-      producerEpoch: this.options.epoch,
-      sequence: this.sequence,
-      timestamp: this.timestamp(at)
-    })
-    let size = 0
-    for (const name in fields) size += (fields[name] ?? "").length
-    return { kind, eventId, fields: size > this.options.maxEventBytes / 2 ? Event.shorten(fields) : fields }
-  }
-
-  private report(publication: Event.Publication): Event.Report {
-    const { event } = publication
-    const organization = "organizationId" in event ? event.organizationId : undefined
-    return Event.encodeReport(publication, {
-      eventId: event.eventId ?? this.id(),
-      organizationId: organization ?? this.options.organizationId,
-      producer: this.store.producer,
-      producerEpoch: this.options.epoch,
-      sequence: 0,
-      timestamp: this.timestamp(event.timestamp)
-    })
-  }
-
-  private timestamp(at: number | undefined): string {
-    const millis = at === undefined || !Number.isFinite(at) ? this.options.now() : at
-    if (millis !== this.isoMillis) {
-      this.iso = new Date(millis).toISOString()
-      this.isoMillis = millis
-    }
-    return this.iso
   }
 
   /** The next events, or again those that were not settled. */
@@ -369,7 +329,7 @@ export class Outbox {
     const buffered = durable.length < maxCount ? this.telemetry.take(maxCount - durable.length, maxBytes) : []
     const events: Array<Event.StreamEvent> = []
     for (const { item } of durable)
-      if ("end" in item) events.push(...Records.eventsOf(item, this.timestamp(item.at)))
+      if ("end" in item) events.push(...Records.eventsOf(item, this.stamping.timestamp(item.at)))
       else events.push(item)
     for (const held of buffered) events.push(this.encoded(held))
     return { events, durable: durable.length, buffered: buffered.length }
@@ -378,13 +338,18 @@ export class Outbox {
   private encoded(held: Held<Event.StreamEvent | Raw>): Event.StreamEvent {
     if (!("raw" in held.item)) return held.item
     const { kind, event, at } = held.item
-    const item = this.stream(kind, event, at)
+    const item = this.stamping.stream(kind, event, at)
     held.item = item
     return item
   }
 
-  /** What became of the batch that was taken. */
-  settleEvents(batch: EventBatch, deliveries: ReadonlyArray<Delivery>): void {
+  /** What became of the batch that was taken; `keyOf` answers the keys that it was signed with. */
+  settleEvents(batch: EventBatch, deliveries: ReadonlyArray<Delivery>, keyOf: KeyOf): void {
+    // In a file again before it is done in the first one.
+    for (const [i, delivery] of deliveries.entries()) {
+      const event = batch.events[i]
+      if (delivery._tag === "Unsigned" && event !== undefined) this.refusals.keep(event, keyOf)
+    }
     this.events.settle(batch.durable)
     this.telemetry.settle(batch.buffered)
     this.settled(deliveries)
@@ -393,7 +358,9 @@ export class Outbox {
   takeReports(maxCount: number, maxBytes: number): ReadonlyArray<Event.Report> {
     return this.reports
       .take(maxCount, maxBytes)
-      .flatMap(({ item }) => ("end" in item ? Records.reportsOf(item, this.timestamp(item.at)) : [item]))
+      .flatMap(({ item }) =>
+        "end" in item ? Records.reportsOf(item, this.stamping.timestamp(item.at)) : [item]
+      )
   }
 
   settleReports(deliveries: ReadonlyArray<Delivery>): void {
@@ -406,11 +373,24 @@ export class Outbox {
       if (delivery._tag === "Accepted") this.sent += 1
       else if (delivery._tag === "Duplicate") this.duplicates += 1
       else {
-        this.refused += 1
+        if (delivery._tag === "Refused") this.refused += 1
         this.refusal = delivery.reason
       }
     }
     this.store.checkpoint()
+  }
+
+  /** Sends again what was refused of agents that have another key by now. */
+  retryRefused(keyOf: KeyOf): void {
+    const isAny = this.refusals.retry(keyOf, {
+      log: (log) => this.addLog(log),
+      event: (item, isTelemetry, bytes) => {
+        const held = { item, log: undefined, index: 0, bytes, own: true, parts: 1 }
+        if (isTelemetry) this.telemetry.push(held)
+        else this.events.push(held)
+      }
+    })
+    if (isAny) this.options.wake()
   }
 
   /** How many wait, of those that were published in this process. */
@@ -441,7 +421,11 @@ export class Outbox {
       this.store.forsake()
     }
     this.resume()
-    if (takeOver) for (const log of this.store.takeOver()) this.addLog(log)
+    if (tell) this.store.recheckAgents()
+    // Logs that wait for a key wait no longer than for what is told.
+    if (takeOver || (tell && this.store.leftAlone.length > 0))
+      for (const log of this.store.takeOver()) this.addLog(log)
+    this.refusals.settle()
     if (tell) this.tell()
   }
 
@@ -468,20 +452,14 @@ export class Outbox {
 
   /** True while events were lost that nobody was told of. */
   get hasLost(): boolean {
-    const { damage, unknown } = this.store
-    return this.drops.size > 0 || damage.records > this.toldDamage || unknown > this.toldUnknown
+    return this.losses.any
   }
 
   /** Publishes how many events were lost, and why, if any were since it was last told. */
   private tell(): void {
     if (!this.hasLost) return
-    const damaged = this.store.damage.records
-    const counts = Object.fromEntries(this.drops)
-    if (damaged > this.toldDamage) counts["unreadable in the file"] = damaged - this.toldDamage
-    const { unknown } = this.store
-    if (unknown > this.toldUnknown)
-      counts["of a later version, kept in `quarantine`"] = unknown - this.toldUnknown
-    const item = this.report({
+    const { counts, told } = this.losses.untold
+    const item = this.stamping.report({
       kind: "audit",
       event: {
         eventType: "events_dropped",
@@ -496,9 +474,7 @@ export class Outbox {
     if (this.reports.bytes + body.length > this.options.memoryBytes) return
     this.published += 1
     this.place(["audit"], this.reports, item, this.append(1, body), body)
-    this.drops.clear()
-    this.toldDamage = damaged
-    this.toldUnknown = unknown
+    told()
   }
 
   /** The last thing that happens: what waits in memory goes to the file, if that takes it. */
@@ -506,12 +482,15 @@ export class Outbox {
     this.tell()
     this.closed = true
     this.resume("last")
+    this.refusals.settle()
     const drafts: Array<Draft> = []
     for (const held of this.telemetry.unlogged()) {
       try {
-        drafts.push({ lane: 2, body: Event.toRecord(this.encoded(held)) })
+        const event = this.encoded(held)
+        this.note(event)
+        drafts.push({ lane: 2, body: Event.toRecord(event) })
       } catch {
-        this.dropped += 1
+        this.droppedOnTheWay += 1
       }
     }
     if (drafts.length > 0) this.store.append(drafts, true)

@@ -1,57 +1,33 @@
 /** The work of `EventBuffer`: an outbox, and a link for each of the two ways out of it. */
-import { createHmac } from "node:crypto"
-import { Streams } from "@agion/domain"
-import {
-  Cause,
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Latch,
-  Random,
-  Redacted,
-  Stream,
-  SubscriptionRef
-} from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Latch, Redacted, SubscriptionRef } from "effect"
 import { AgentClosed } from "../AgentClosed.ts"
 import {
   EventBuffer,
   type EventBufferOptions,
   type EventHealth,
-  EventRecorder,
   type EventStatistics,
   type TransportHealth
 } from "../EventBuffer.ts"
-import { publicationsOf } from "../events/CallEnd.ts"
-import {
-  defaultClasses,
-  type EventInputs,
-  type EventKind,
-  isReport,
-  type Publication
-} from "../events/Event.ts"
+import { defaultClasses, type Publication } from "../events/Event.ts"
 import * as EventId from "../events/EventId.ts"
-import { DeliveryFailed, EventTransport, type Sign } from "../events/EventTransport.ts"
-import { saidBy, speakerOf } from "../events/Naming.ts"
+import { EventTransport } from "../events/EventTransport.ts"
+import { saidBy } from "../events/Naming.ts"
 import { Outbox, type Published } from "../events/Outbox.ts"
 import { isKnown } from "../events/Records.ts"
 import { ReportTransport } from "../events/ReportTransport.ts"
+import * as Signing from "../events/Signing.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { type Sampling, within } from "../telemetry/Spans.ts"
 import { node } from "../WriteAheadFiles.ts"
 import { defaultDirectory } from "../WriteAheadFolder.ts"
 import { WriteAheadStore } from "../WriteAheadStore.ts"
+import { type Link, makeLink, sendForEver } from "./EventLink.ts"
 
 const maxBatch = 1000
 const maxBatchBytes = 1_048_576
 const maxReports = 100
-const sendTimeout = "30 seconds"
 const takeOverEveryMillis = 60_000
 const tellEveryMillis = 5_000
-/** The longest that a platform's `Retry-After` is heeded: it is asked again, however long it said it would be. */
-const longestAskedMillis = 60_000
 
 /** The buffer over the two transports. */
 export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
@@ -66,10 +42,10 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   )
   yield* Effect.addFinalizer(() => Effect.sync(() => outbox.close()))
 
-  const signing = makeSigning(options.eventKey)
+  const retry = () => outbox.retryRefused(Signing.keysOf(options.eventKey))
   const { sampling } = yield* Telemetry.orSilent
   const links = [
-    makeLink(events.to, sendEvents(outbox, events, signing, sampling)),
+    makeLink(events.to, sendEvents(outbox, events, options.eventKey, sampling)),
     makeLink(reports.to, sendReports(outbox, reports, sampling))
   ] as const
   const healthNow = () => healthOf(outbox, links[0], links[1])
@@ -85,10 +61,10 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     const interval = options.flushInterval ?? "5 seconds"
     yield* Effect.forkScoped(sendForEver(link, outbox, work, interval, announce))
   }
-  yield* Effect.forkScoped(maintainForEver(outbox, options.fsync ?? "interval", announce))
+  yield* Effect.forkScoped(maintainForEver(outbox, options.fsync ?? "interval", retry, announce))
 
   const flush: EventBuffer["Service"]["flush"] = (given) =>
-    within(sampling, "EventBuffer.flush", makeFlush(outbox, links, work)(given), {
+    within(sampling, "EventBuffer.flush", makeFlush(outbox, links, work, retry)(given), {
       told: (exit) =>
         Exit.isSuccess(exit)
           ? { "agion.events.count": exit.value.sent, "agion.events.pending": exit.value.pending }
@@ -112,7 +88,7 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
         agentId,
         buffer,
         outbox,
-        (own) => makeFlush(outbox, links, work, own),
+        (own) => makeFlush(outbox, links, work, retry, own),
         () => isAgentClosed() || isClosed()
       )
   }
@@ -179,6 +155,7 @@ const ofAgent = (
 
 const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => void): Outbox => {
   const epoch = EventId.make(now)()
+  const { eventKey, memoryBytes = 8_388_608 } = options
   const directory = options.directory === false ? undefined : (options.directory ?? defaultDirectory())
   const store = new WriteAheadStore({
     files: options.files ?? node,
@@ -188,7 +165,9 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
     syncEach: options.fsync === "each",
     diskBytes: options.diskBytes ?? 268_435_456,
     segmentBytes: options.segmentBytes,
-    knows: isKnown
+    knows: isKnown,
+    refusedMemoryBytes: memoryBytes / 2,
+    ...(eventKey === undefined ? {} : { hasKey: (agentId: string) => eventKey(agentId) !== undefined })
   })
   return new Outbox({
     store,
@@ -196,70 +175,31 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
     epoch,
     organizationId: options.organizationId,
     classes: { ...defaultClasses, ...options.classes },
-    memoryBytes: options.memoryBytes ?? 8_388_608,
+    memoryBytes,
     maxEventBytes: options.maxEventBytes ?? 1_048_576,
     flushAt: options.flushAt ?? 100,
     wake
   })
 }
 
-const makeSigning = (eventKey: EventBufferOptions["eventKey"]) => (): Sign => {
-  if (eventKey === undefined) return undefined
-  // One batch asks once for each agent: the key of another is read from a file.
-  const keys = new Map<string, Redacted.Redacted<string> | undefined>()
-  return (stream, fields) => {
-    const speaker = speakerOf(fields)
-    if (!keys.has(speaker)) keys.set(speaker, eventKey(speaker))
-    const key = keys.get(speaker)
-    if (key === undefined) return undefined
-    return createHmac("sha256", Redacted.value(key))
-      .update(Streams.signatureInput(stream, fields))
-      .digest("base64url")
-  }
-}
-
-/** One of the two ways out, with what it remembers. */
-interface Link {
-  readonly to: string
-  /** Sends one batch and settles it; answers false when there was nothing to send. */
-  readonly send: Effect.Effect<boolean, DeliveryFailed>
-  /** Opened to try again at once. */
-  readonly nudge: Latch.Latch
-  /** Waits for `until` of its lanes to be settled. */
-  readonly waiters: Set<() => void>
-  batches: number
-  failures: number
-  /** Failures in a row. */
-  attempt: number
-  reason: string
-}
-
-const makeLink = (to: string, send: Link["send"]): Link => ({
-  to,
-  send,
-  nudge: Latch.makeUnsafe(false),
-  waiters: new Set(),
-  batches: 0,
-  failures: 0,
-  attempt: 0,
-  reason: ""
-})
-
 const sendEvents = (
   outbox: Outbox,
   transport: EventTransport["Service"],
-  signing: () => Sign,
+  eventKey: EventBufferOptions["eventKey"],
   sampling: Sampling
 ): Link["send"] =>
   Effect.suspend(() => {
     const batch = outbox.takeEvents(maxBatch, maxBatchBytes)
     if (batch.events.length === 0) return Effect.succeed(false)
-    return within(sampling, "EventBuffer.sendEvents", transport.send(batch.events, signing()), {
+    const keyOf = Signing.keysOf(eventKey)
+    const signs = eventKey === undefined ? undefined : keyOf
+    const sending = Signing.send(transport, batch.events, signs, outbox.store.missing)
+    return within(sampling, "EventBuffer.sendEvents", sending, {
       kind: "producer",
       attributes: () => ({ "agion.events.count": batch.events.length })
     }).pipe(
       Effect.map((deliveries) => {
-        outbox.settleEvents(batch, deliveries)
+        outbox.settleEvents(batch, deliveries, keyOf)
         return true
       })
     )
@@ -283,69 +223,10 @@ const sendReports = (
     )
   })
 
-const sendForEver = (
-  link: Link,
-  outbox: Outbox,
-  work: Latch.Latch,
-  interval: Duration.Input,
-  announce: Effect.Effect<void>
-) =>
-  Effect.forever(
-    Effect.gen(function* () {
-      yield* Effect.raceFirst(Effect.raceFirst(work.await, link.nudge.await), Effect.sleep(interval))
-      work.closeUnsafe()
-      link.nudge.closeUnsafe()
-      outbox.woken()
-      yield* drain(link, announce)
-    })
-  )
-
-/** Sends until nothing waits; what fails is tried again after a pause, and the pauses grow. */
-const drain = Effect.fnUntraced(function* (link: Link, announce: Effect.Effect<void>) {
-  while (true) {
-    const exit = yield* Effect.exit(bounded(link))
-    const error = remember(link, exit)
-    for (const waiter of [...link.waiters]) waiter()
-    if (Exit.isSuccess(exit) && !exit.value) return
-    yield* announce
-    if (error === undefined) continue
-    const asked = error instanceof DeliveryFailed ? Math.min(longestAskedMillis, error.retryAfterMs ?? 0) : 0
-    const pause = Math.max(asked, yield* pauseMillis(link.attempt))
-    yield* Effect.raceFirst(link.nudge.await, Effect.sleep(Duration.millis(pause)))
-    if (link.nudge.closeUnsafe()) link.attempt = 0
-  }
-})
-
-/** Counts how a batch went; answers what was wrong. */
-const remember = (link: Link, exit: Exit.Exit<boolean, DeliveryFailed>): unknown => {
-  if (Exit.isSuccess(exit)) {
-    if (exit.value) {
-      link.batches += 1
-      link.attempt = 0
-      link.reason = ""
-    }
-    return undefined
-  }
-  const error = Cause.squash(exit.cause)
-  link.failures += 1
-  link.attempt += 1
-  link.reason = error instanceof Error ? error.message : String(error)
-  return error
-}
-
-const bounded = (link: Link) =>
-  Effect.timeoutOrElse(link.send, {
-    duration: sendTimeout,
-    orElse: () => Effect.fail(new DeliveryFailed({ to: link.to, reason: `no answer within ${sendTimeout}` }))
-  })
-
-/** 100 ms, doubled with each failure up to 30 s, of which a random half is taken off. */
-const pauseMillis = (attempt: number): Effect.Effect<number> =>
-  Effect.map(Random.next, (random) => Math.min(30_000, 50 * 2 ** attempt) * (0.5 + random / 2))
-
 const maintainForEver = (
   outbox: Outbox,
   fsync: "each" | "interval" | "never",
+  retry: () => void,
   announce: Effect.Effect<void>
 ) => {
   const sync = fsync === "interval"
@@ -356,7 +237,9 @@ const maintainForEver = (
     Effect.gen(function* () {
       yield* Effect.sleep(Duration.millis(pause))
       waited += pause
-      outbox.maintain(isTime(takeOverEveryMillis), isTime(tellEveryMillis))
+      const tell = isTime(tellEveryMillis)
+      outbox.maintain(isTime(takeOverEveryMillis), tell)
+      if (tell) retry()
       if (outbox.store.needsSettling(sync))
         yield* Effect.uninterruptible(Effect.promise(() => outbox.store.settle(sync)))
       if (outbox.store.changed) yield* announce
@@ -374,6 +257,7 @@ const makeAnnounce = (
   healthNow: () => EventHealth
 ): Effect.Effect<void> => {
   let told: "file" | "memory" = "file"
+  const tellWaiting = makeTellWaiting(outbox)
   return Effect.gen(function* () {
     outbox.store.changed = false
     const now = healthNow()
@@ -381,6 +265,7 @@ const makeAnnounce = (
     if (JSON.stringify(before) !== JSON.stringify(now)) yield* health.set(now)
     if (now.refused > before.refused)
       yield* Effect.logWarning(`the platform refused ${now.refused - before.refused} events: ${now.refusal}`)
+    yield* tellWaiting
     const { storage } = now
     if (storage.mode === told || storage.directory === undefined) return
     told = storage.mode
@@ -390,6 +275,33 @@ const makeAnnounce = (
             "it is tried again; where that does not help, choose another `directory`"
         )
       : Effect.logInfo(`events are kept in \`${storage.directory}\` again`)
+  })
+}
+
+/** Says in the log, once each, what waits for a key that signs it, and what was lost for want of room meanwhile. */
+const makeTellWaiting = (outbox: Outbox): Effect.Effect<void> => {
+  const told = { kept: 0, lost: 0, logs: new Set<string>() }
+  return Effect.gen(function* () {
+    const { leftAlone, refused } = outbox.store
+    const kept = refused.taken - told.kept
+    const lost = outbox.refusals.lost - told.lost
+    told.kept = refused.taken
+    told.lost = outbox.refusals.lost
+    if (kept > 0)
+      yield* Effect.logWarning(
+        `${kept} events wait for another key of their agent: ${outbox.refusal}; they are kept and sent again when there is one, or by the next start`
+      )
+    if (lost > 0)
+      yield* Effect.logError(
+        `${lost} events that waited for another key of their agent are lost: there was no room to keep them; raise \`diskBytes\`, or have the agent registered`
+      )
+    for (const { agents, folder } of leftAlone.filter(({ folder }) => !told.logs.has(folder))) {
+      told.logs.add(folder)
+      const names = agents.map((agentId) => `\`${agentId}\``).join(", ")
+      yield* Effect.logWarning(
+        `events of an earlier start of ${names} are left in \`${folder}\`, since they are to be signed and the key is not here; start that agent on this folder, or put its \`event-key\` file back; where the key is lost, have the agent deleted at the platform and start it: it is given another one`
+      )
+    }
   })
 }
 
@@ -407,10 +319,12 @@ const makeFlush =
     outbox: Outbox,
     links: ReadonlyArray<Link>,
     work: Latch.Latch,
+    retry: () => void,
     own?: OwnPart
   ): EventBuffer["Service"]["flush"] =>
   (options) =>
     Effect.suspend(() => {
+      retry()
       const before = outbox.sent + outbox.duplicates
       const waited = own?.pending() ?? 0
       const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane, i) => ({
@@ -448,15 +362,18 @@ const healthOf = (outbox: Outbox, events: Link, reports: Link): EventHealth => {
   const storage = outbox.store.state
   const away = storage.mode === "memory" && storage.directory !== undefined
   const failing = events.reason !== "" || reports.reason !== ""
+  const waiting = outbox.store.refused.count > 0 || outbox.store.leftAlone.length > 0
   return {
-    status: away || failing || outbox.hasLost ? "degraded" : "ok",
+    status: away || failing || waiting || outbox.hasLost ? "degraded" : "ok",
     storage,
     events: transportHealth(events),
     reports: transportHealth(reports),
     dropped: outbox.dropped,
     refused: outbox.refused,
     refusal: outbox.refusal,
-    locked: outbox.store.locked
+    kept: outbox.store.refused.count,
+    locked: outbox.store.locked,
+    keyless: outbox.store.leftAlone.length
   }
 }
 
@@ -481,65 +398,6 @@ const statisticsOf = (outbox: Outbox, links: ReadonlyArray<Link>): EventStatisti
     outbox.store.damage.records +
     outbox.events.unreadable +
     outbox.reports.unreadable +
-    outbox.telemetry.unreadable
+    outbox.telemetry.unreadable,
+  kept: outbox.store.refused.count
 })
-
-/** A buffer that keeps what is published, and its recorder. */
-export const makeMemory = () => {
-  let recorded: Array<Publication> = []
-  const record = (publication: Publication): Published => {
-    recorded.push(publication)
-    return isReport(publication.kind) || defaultClasses[publication.kind] === "durable"
-      ? "durable"
-      : "buffered"
-  }
-  const recordAll = (publications: ReadonlyArray<Publication>): Published =>
-    publications.map(record).includes("durable") ? "durable" : "buffered"
-  const publishUnsafe = <K extends EventKind>(kind: K, event: EventInputs[K]): Published =>
-    record({ kind, event } as Publication)
-  const transport = (to: string): TransportHealth => ({ to, status: "ok", reason: "" })
-  const health: EventHealth = {
-    status: "ok",
-    storage: { mode: "memory", directory: undefined, reason: "a recorder for tests" },
-    events: transport("recorder"),
-    reports: transport("recorder"),
-    dropped: 0,
-    refused: 0,
-    refusal: "",
-    locked: 0
-  }
-  const buffer: EventBuffer["Service"] = {
-    publishUnsafe,
-    publishAllUnsafe: recordAll,
-    publishCallUnsafe: (end) => recordAll(publicationsOf(end)),
-    publish: (kind, event) => Effect.sync(() => publishUnsafe(kind, event)),
-    publishAll: (publications) => Effect.sync(() => recordAll(publications)),
-    flush: () => Effect.sync(() => ({ sent: 0, pending: 0 })),
-    statistics: Effect.sync(() => ({
-      published: recorded.length,
-      sent: recorded.length,
-      duplicates: 0,
-      refused: 0,
-      dropped: 0,
-      pending: 0,
-      pendingBytes: 0,
-      fileBytes: 0,
-      batches: 0,
-      failures: 0,
-      unreadable: 0
-    })),
-    health: Effect.succeed(health),
-    healthChanges: Stream.succeed(health),
-    forAgent: () => buffer
-  }
-  const ofKind = <K extends EventKind>(kind: K) =>
-    Effect.sync(() => recorded.flatMap((p) => (p.kind === kind ? [p.event as EventInputs[K]] : [])))
-  const recorder = EventRecorder.of({
-    recorded: Effect.sync(() => [...recorded]),
-    of: ofKind,
-    clear: Effect.sync(() => {
-      recorded = []
-    })
-  })
-  return Context.make(EventBuffer, buffer).pipe(Context.add(EventRecorder, recorder))
-}

@@ -58,10 +58,18 @@ const Results = Schema.Struct({
   results: Schema.Array(
     Schema.Struct({
       status: Schema.Literals(["accepted", "duplicate", "refused"]),
-      reason: Schema.optional(Schema.String)
+      reason: Schema.optional(Schema.String),
+      code: Schema.optional(Schema.String)
     })
   )
 })
+
+const deliveryOf = (result: (typeof Results.Type)["results"][number]): Delivery => {
+  if (result.status === "accepted") return accepted
+  if (result.status === "duplicate") return duplicate
+  const reason = result.reason ?? "no reason was given"
+  return { _tag: result.code === "signature" ? "Unsigned" : "Refused", reason }
+}
 
 /** Statuses that are about what was sent. */
 const about = (status: number): boolean => status === 400 || status === 413 || status === 422
@@ -90,14 +98,7 @@ export const makeHttp = Effect.fnUntraced(function* (options: HttpTransportOptio
         to: options.url,
         reason: "the answer is for another number of events"
       })
-    return results.map(
-      (result): Delivery =>
-        result.status === "accepted"
-          ? accepted
-          : result.status === "duplicate"
-            ? duplicate
-            : { _tag: "Refused", reason: result.reason ?? "no reason was given" }
-    )
+    return results.map(deliveryOf)
   })
 
   /** A batch that was refused as a whole is sent in halves, until the one that is at fault stands alone. */

@@ -84,6 +84,7 @@ const registerEvents = (registry: Registry, events: EventBuffer["Service"]): voi
   for (const result of results)
     registry.count("agion.events", () => now()[result], { "agion.events.result": result })
   registry.gauge("agion.events.pending", () => now().pending)
+  registry.gauge("agion.events.kept", () => now().kept)
   registry.gauge("agion.events.memory", () => now().pendingBytes)
   registry.gauge("agion.events.file", () => now().fileBytes)
   registry.count("agion.events.failures", () => now().failures)

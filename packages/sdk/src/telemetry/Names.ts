@@ -161,6 +161,12 @@ export const metrics = {
     attributes: [],
     description: "Events that wait to be sent"
   },
+  "agion.events.kept": {
+    type: "gauge",
+    unit: "{event}",
+    attributes: [],
+    description: "Events that were refused for their signature and wait for another key"
+  },
   "agion.events.memory": {
     type: "gauge",
     unit: "By",

@@ -37,8 +37,10 @@ const toResult = (verdict: Verdict): IngestResult => {
       return { eventId: verdict.eventId, status: "accepted" }
     case "Duplicate":
       return { eventId: verdict.eventId, status: "duplicate" }
-    case "Refused":
-      return { eventId: verdict.eventId, status: "refused", reason: verdict.reason }
+    case "Refused": {
+      const { _tag, ...why } = verdict
+      return { status: "refused", ...why }
+    }
   }
 }
 

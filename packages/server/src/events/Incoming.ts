@@ -53,6 +53,8 @@ export interface Misunderstood {
   readonly raw: RawEntry
   readonly eventId: string | null
   readonly reason: string
+  /** `signature`: one was demanded, and another may be right. */
+  readonly code?: "signature"
 }
 
 const decodeTrust = Schema.decodeUnknownResult(Streams.TrustEvent)

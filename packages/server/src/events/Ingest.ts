@@ -38,7 +38,7 @@ import * as Violations from "./Violations.ts"
 export type Verdict =
   | { readonly _tag: "Accepted"; readonly eventId: string }
   | { readonly _tag: "Duplicate"; readonly eventId: string }
-  | { readonly _tag: "Refused"; readonly eventId: string | null; readonly reason: string }
+  | ({ readonly _tag: "Refused" } & Omit<Misunderstood, "raw">)
 
 export interface IngestOptions<E> {
   /** Runs first in each transaction: fails when this process may not write any more. */
@@ -193,8 +193,10 @@ const applyBatch = Effect.fnUntraced(function* <E>(
   if (options.deadLetters) yield* bury(parts, refused)
   const taken = new Set<Placed>(fresh)
   return outcomes.map((outcome): Verdict => {
-    if (Result.isFailure(outcome))
-      return { _tag: "Refused", eventId: outcome.failure.eventId, reason: outcome.failure.reason }
+    if (Result.isFailure(outcome)) {
+      const { raw: _raw, ...why } = outcome.failure
+      return { _tag: "Refused", ...why }
+    }
     const { eventId } = outcome.success.event
     return { _tag: taken.has(outcome.success) ? "Accepted" : "Duplicate", eventId }
   })

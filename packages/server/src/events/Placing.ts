@@ -52,8 +52,12 @@ interface Parts {
 
 const noSettings: EventSettings = { signed: false, llmContent: "full" }
 
-const refuse = (event: Understood, reason: string): Result.Result<never, Misunderstood> =>
-  Result.fail({ raw: event.raw, eventId: event.eventId, reason })
+const refuse = (
+  event: Understood,
+  reason: string,
+  code: Pick<Misunderstood, "code"> = {}
+): Result.Result<never, Misunderstood> =>
+  Result.fail({ raw: event.raw, eventId: event.eventId, reason, ...code })
 
 /** Understands and places a batch; an answer for each entry, in order. */
 export const place = (
@@ -98,12 +102,14 @@ const refuseUnsigned = (outcomes: ReadonlyArray<Outcome>, keys: ReadonlyMap<stri
     return outcomes.map((outcome): Outcome => {
       if (Result.isFailure(outcome) || !refused.has(outcome.success)) return outcome
       const { event } = outcome.success
-      return refuse(
-        event,
-        event.kind === "feedback"
-          ? "the organization demands signed events, and an agent's signature is no user's word: send feedback with an operator's key"
-          : "the organization demands signed events and this signature is missing or not valid"
-      )
+      return event.kind === "feedback"
+        ? refuse(
+            event,
+            "the organization demands signed events, and an agent's signature is no user's word: send feedback with an operator's key"
+          )
+        : refuse(event, "the organization demands signed events and this signature is missing or not valid", {
+            code: "signature"
+          })
     })
   })
 

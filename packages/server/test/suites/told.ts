@@ -466,6 +466,7 @@ export const told = (it: It) => {
       for (const result of results) {
         assert.strictEqual(result.status, "refused")
         assert.include(result.reason, "signature")
+        assert.strictEqual(result.code, "signature")
       }
       assert.strictEqual(yield* score(agent, org), 40)
     })

@@ -1,0 +1,67 @@
+/** Events that were refused for their signature: kept, and handed over again when their agent has another key. */
+import type { Draft, WriteAheadLog } from "../WriteAhead.ts"
+import type { WriteAheadStore } from "../WriteAheadStore.ts"
+import * as Event from "./Event.ts"
+import type { Losses } from "./Losses.ts"
+import { type KeyOf, signerOf } from "./Signing.ts"
+
+const reason = "refused for its signature, and there was no room to keep it"
+const telemetryLane = 2
+
+/** What is sent again: a log, or events that were in memory. */
+export interface Again {
+  readonly log: (log: WriteAheadLog) => void
+  readonly event: (event: Event.StreamEvent, isTelemetry: boolean, bytes: number) => void
+}
+
+export class Refusals {
+  /** Events that were kept, and are no longer. */
+  lost = 0
+  private store: WriteAheadStore
+  private losses: Losses
+  private classes: { readonly [K in Event.StreamKind]: Event.EventClass }
+
+  constructor(store: WriteAheadStore, losses: Losses, classes: Refusals["classes"]) {
+    this.store = store
+    this.losses = losses
+    this.classes = classes
+  }
+
+  /** Keeps an event that was signed with these keys, or could not be. */
+  keep(event: Event.StreamEvent, keyOf: KeyOf): void {
+    const agentId = signerOf(event) ?? ""
+    const key = keyOf(agentId)
+    const lane = this.classes[event.kind] === "buffered" ? telemetryLane : 0
+    const signed = key !== undefined || this.store.missing.has(agentId)
+    this.lose(this.store.refused.keep(agentId, { lane, body: Event.toRecord(event) }, key, signed))
+  }
+
+  /** Tries the file again for what is in memory. */
+  settle(): void {
+    this.lose(this.store.refused.settle())
+  }
+
+  /** Hands over what is kept of agents that have another key by now; answers whether there was anything. */
+  retry(keyOf: KeyOf, again: Again): boolean {
+    const { refused } = this.store
+    const due = refused.names.filter((agentId) => refused.isDue(agentId, keyOf(agentId)))
+    for (const agentId of due) {
+      const { log, memory } = this.store.release(agentId)
+      if (log !== undefined) again.log(log)
+      for (const draft of memory) holdAgain(draft, again)
+    }
+    return due.length > 0
+  }
+
+  private lose(count: number): void {
+    if (count === 0) return
+    this.lost += count
+    this.losses.add("event", reason, count)
+    this.store.changed = true
+  }
+}
+
+const holdAgain = ({ body, lane }: Draft, again: Again): void => {
+  const event = Event.fromRecord(body)
+  if (event !== undefined) again.event(event, lane === telemetryLane, body.length)
+}
