@@ -166,13 +166,44 @@ export const adopt = (
   return adopted
 }
 
+/** The name of a draft of a file, another one each time: it is renamed once it is whole, and tells whose it is. */
+export const draftOf = (file: string, owner: Owner = thisProcess()): string =>
+  `${file}.${owner.host}.${owner.pid}.${owner.start}.${randomUUID().slice(0, 8)}.new`
+
+const owned = /\.([0-9a-f]+)\.(\d+)\.(\d+)\.[0-9a-f]{8}\.new$/
+/** Drafts that do not say whose they are: of versions before this one. */
+const anybodys = /\.[0-9a-f-]{36}\.new$|^producer\.[0-9a-f-]{36}$/
+
+/** Removes the drafts in a folder whose owners are gone: killed between writing and renaming. Never throws. */
+export const sweepDrafts = (files: WriteAheadFiles, folder: string): void => {
+  const isLeft = (name: string): boolean => {
+    const path = join(folder, name)
+    const [, host, pid, start] = owned.exec(name) ?? []
+    if (host !== undefined && pid !== undefined && start !== undefined)
+      return !isAlive({ host, pid: Number(pid), start }, files, path)
+    return anybodys.test(name) && files.age(path) > leaseMillis
+  }
+  const remove = (name: string): void => {
+    try {
+      if (isLeft(name)) files.remove(join(folder, name))
+    } catch {
+      // Another start was faster, or it is no file of ours.
+    }
+  }
+  try {
+    for (const name of files.list(folder)) remove(name)
+  } catch {
+    // Without the folder there is nothing in it.
+  }
+}
+
 /** The installation's id: made once, kept in the directory. */
 export const producerId = (files: WriteAheadFiles, directory: string): string => {
   const path = join(directory, "producer")
   const known = readText(files, path)
   if (known !== undefined && /^[0-9a-f-]{36}$/.test(known)) return known
   const fresh = randomUUID()
-  const draft = `${path}.${fresh}`
+  const draft = draftOf(path)
   const file = files.open(draft, "create")
   try {
     files.append(file, Buffer.from(fresh), fresh.length)

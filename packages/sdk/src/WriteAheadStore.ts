@@ -104,6 +104,7 @@ export class WriteAheadStore {
     if (directory === undefined) return
     try {
       options.files.makeFolder(directory)
+      Folder.sweepDrafts(options.files, directory)
       this.producer = Folder.producerId(options.files, directory)
       this.log = this.begin(directory)
       this.takeOver()

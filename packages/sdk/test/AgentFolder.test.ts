@@ -1,12 +1,13 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import { GovernanceHttp, PlatformKeys, Registrar, Settings } from "../src/index.ts"
+import { AgionSdk, GovernanceHttp, PlatformKeys, Registrar, Settings } from "../src/index.ts"
 import * as AgentFolder from "../src/internal/AgentFolder.ts"
 import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+import { draftOf, thisProcess } from "../src/WriteAheadFolder.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "agion-agent-"))),
@@ -146,5 +147,51 @@ describe("what an agent keeps for its next start", () => {
       const { eventDirectory } = yield* Settings.make({ ...identity, directory })
       assert.deepEqual(yield* modes(eventDirectory ?? ""), [0o600])
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "EVENT-2 no draft of a process that was killed while it wrote, and every one of a living process",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* folder
+        const me = thisProcess()
+        const gone = [
+          { ...me, start: "1" },
+          { ...me, pid: 4_194_305 },
+          { host: "abcdef012345", pid: 7, start: "7" }
+        ]
+        const uuid = "0198c0de-0000-4000-8000-000000000001"
+        const { eventDirectory } = yield* Settings.make({ ...identity, directory })
+        assert(eventDirectory !== null)
+        yield* Effect.promise(() => mkdir(eventDirectory, { recursive: true }))
+        const writes = async (name: string, secondsAgo = 0) => {
+          await writeFile(name, "{")
+          const then = Date.now() / 1000 - secondsAgo
+          await utimes(name, then, then)
+        }
+        const names = (of: string) =>
+          Effect.promise(async () =>
+            (await readdir(of)).filter((name) => /^(event-key-a|producer[.])/.test(name))
+          )
+        const living: Array<string> = []
+        for (const at of [directory, eventDirectory]) {
+          const file = join(at, "event-key-a.json")
+          yield* Effect.promise(async () => {
+            for (const owner of gone) await writes(draftOf(file, owner), 61)
+            await writes(`${file}.${uuid}.new`, 61)
+            await writes(join(at, `producer.${uuid}`), 61)
+          })
+          living.push(draftOf(file), draftOf(file, { host: "abcdef012345", pid: 7, start: "7" }))
+          living.push(`${file}.${uuid.replace("1", "2")}.new`)
+        }
+        for (const file of living) yield* Effect.promise(() => writes(file))
+        const sdk = AgionSdk.layerOver({ ...identity, directory, logLevel: "None" })
+        yield* Effect.scoped(Layer.build(Layer.provide(sdk, AgionTest.connections())))
+        const left = [...(yield* names(directory)), ...(yield* names(eventDirectory))]
+        assert.sameMembers(
+          left,
+          living.map((file) => basename(file))
+        )
+      }).pipe(Effect.scoped)
   )
 })

@@ -1,10 +1,9 @@
 /** What an agent keeps in its folder for its next start: one small file a value, readable by its owner alone. */
-import { randomUUID } from "node:crypto"
 import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import type { SettingsShape } from "../Settings.ts"
-import { distinctName } from "../WriteAheadFolder.ts"
+import { distinctName, draftOf } from "../WriteAheadFolder.ts"
 import { makeFolder } from "./MakeFolder.ts"
 
 /** A file in the agent's folder; null: it has none. `about` tells agents and organizations apart. */
@@ -38,7 +37,7 @@ export const load = <A>(
 
 /** Puts a text into a file, whole or not at all; two processes that do so at once do not mix theirs. */
 export const replace = async (file: string, text: string): Promise<void> => {
-  const draft = `${file}.${randomUUID()}.new`
+  const draft = draftOf(file)
   try {
     await writeFile(draft, text, { mode: 0o600, flag: "wx" })
     await rename(draft, file)

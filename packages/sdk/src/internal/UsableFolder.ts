@@ -1,11 +1,13 @@
 /**
  * The folder that a program names for what survives a restart: made and tried before anything is kept in it, so that
- * one that cannot be is an error of the start.
+ * one that cannot be is an error of the start. What a killed process had begun to write there is removed.
  */
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { SettingsInvalid } from "../Settings.ts"
+import { node } from "../WriteAheadFiles.ts"
+import { sweepDrafts } from "../WriteAheadFolder.ts"
 import { codeOf, makeFolder } from "./MakeFolder.ts"
 
 /** What no waiting makes good: the path is wrong, or not for this process. */
@@ -26,6 +28,7 @@ const reasonOf = (directory: string): string | undefined => {
   try {
     makeFolder(directory)
     fs.rmdirSync(fs.mkdtempSync(join(directory, ".try-")))
+    sweepDrafts(node, directory)
     return undefined
   } catch (error) {
     return reasons.get(codeOf(error))
