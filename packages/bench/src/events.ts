@@ -42,6 +42,16 @@ const interaction = (i: number) => ({
   latencyMs: 812
 })
 
+const turns = Array.from({ length: 10 }, (_, n) => ({
+  role: n % 2 === 0 ? "user" : "assistant",
+  content: prompt
+}))
+const conversation = (i: number) => ({
+  ...interaction(i),
+  conversationHistory: turns,
+  metadata: { tenant: "example", tags: ["a", "b"] }
+})
+
 /** Takes whatever it is given. */
 const accepting = Layer.merge(
   Layer.succeed(EventTransport, {
@@ -94,6 +104,10 @@ const enqueue = async (bench: Bench) => {
         ours(
           "buffered",
           sync((i) => events.publishUnsafe("llmInteraction", interaction(i)))
+        ),
+        ours(
+          "buffered, with a conversation of ten",
+          sync((i) => events.publishUnsafe("llmInteraction", conversation(i)))
         ),
         ours(
           "durable",

@@ -15,6 +15,7 @@ import { Losses } from "./Losses.ts"
 import * as Records from "./Records.ts"
 import { Refusals } from "./Refusals.ts"
 import { type KeyOf, signerOf } from "./Signing.ts"
+import { snapshot } from "./Snapshot.ts"
 import { Stamping } from "./Stamping.ts"
 
 /**
@@ -274,7 +275,7 @@ export class Outbox {
   private buffer(kind: Event.StreamKind, given: Event.EventHead): Published {
     const at = given.timestamp ?? this.options.now()
     // The program may go on with the event, which is encoded when its batch is.
-    const { bytes, event } = Event.snapshot(given)
+    const { bytes, event } = snapshot(given)
     const lane = this.telemetry
     if (lane.isInLog || lane.bytes + bytes > this.options.memoryBytes)
       return this.bufferUnderPressure(kind, event, at, bytes)
