@@ -78,6 +78,8 @@ interface Parsed {
   readonly segment: SegmentInfo
   readonly key: Segment.SegmentKey | undefined
   readonly records: Array<Segment.FoundRecord>
+  /** What its first records are read from. */
+  readonly from: Buffer
   /** How long the segment was when it was read. */
   bytes: number
   /** Where the last record ends. */
@@ -133,6 +135,8 @@ export class WriteAheadLog {
   private ackDirty = false
   private scratch = Buffer.allocUnsafe(64 * 1024)
   private parsed: Array<Parsed | undefined> = []
+  /** Room for the bytes of a segment that no lane reads any more. */
+  private spare: Buffer = Buffer.alloc(0)
   private damageStretches = 0
   private damageRecords = 0
   private unsynced = false
@@ -363,15 +367,24 @@ export class WriteAheadLog {
   private parse(lane: number, segment: SegmentInfo): Parsed {
     const held = this.parsed[lane]
     const known = held?.segment === segment ? held : this.parsed.find((p) => p?.segment === segment)
+    if (held !== known) this.leave(lane)
     const parsed = known ?? this.scan(segment)
     this.parsed[lane] = parsed
     if (parsed.bytes < segment.bytes) this.scanOn(parsed)
     return parsed
   }
 
+  /** A lane is done with what it reads; the last of them leaves its room to the next segment. */
+  private leave(lane: number): void {
+    const held = this.parsed[lane]
+    this.parsed[lane] = undefined
+    if (held !== undefined && !this.parsed.includes(held)) this.spare = held.from
+  }
+
   /** The bytes of a segment and what they are read with; locks the log where they cannot be read. */
   private opened(segment: SegmentInfo) {
-    const bytes = this.contents(segment, 0)
+    const bytes = this.contents(segment, 0, this.spare)
+    this.spare = Buffer.alloc(0)
     const head = Segment.decodeHeader(bytes)
     const isLater = head !== undefined && head.header.version > Segment.version
     if (isLater) this.locked = true
@@ -383,7 +396,15 @@ export class WriteAheadLog {
   private scan(segment: SegmentInfo): Parsed {
     const { bytes, head, key } = this.opened(segment)
     if (this.locked)
-      return { segment, key, records: [], bytes: segment.bytes, end: segment.bytes, next: segment.first }
+      return {
+        segment,
+        key,
+        records: [],
+        from: bytes,
+        bytes: segment.bytes,
+        end: segment.bytes,
+        next: segment.first
+      }
     const start = head?.end ?? 0
     const scan = Segment.scan(bytes, start, segment.first, key)
     const follower = this.segments[this.segments.indexOf(segment) + 1]
@@ -393,7 +414,15 @@ export class WriteAheadLog {
         ? [...scan.records]
         : scan.records.filter((record) => record.index < follower.first)
     const next = (records.at(-1)?.index ?? segment.first - 1) + 1
-    const parsed: Parsed = { segment, key, records, bytes: segment.bytes, end: scan.end, next }
+    const parsed: Parsed = {
+      segment,
+      key,
+      records,
+      from: bytes,
+      bytes: segment.bytes,
+      end: scan.end,
+      next
+    }
     if (segment.inspected) return parsed
     segment.inspected = true
     this.learn(segment, records, follower)
@@ -442,10 +471,11 @@ export class WriteAheadLog {
     return knows === undefined ? 0 : records.filter(({ body }) => !knows(body)).length
   }
 
-  private contents(segment: SegmentInfo, from: number): Buffer {
+  private contents(segment: SegmentInfo, from: number, into: Buffer = Buffer.alloc(0)): Buffer {
     const file = this.files.open(segment.path, "read")
     try {
-      const bytes = Buffer.allocUnsafe(segment.bytes - from)
+      const length = segment.bytes - from
+      const bytes = into.length < length ? Buffer.allocUnsafe(length) : into.subarray(0, length)
       let at = 0
       while (at < bytes.length) {
         const got = this.files.read(file, bytes.subarray(at), from + at)
@@ -544,7 +574,7 @@ export class WriteAheadLog {
       else this.files.remove(segment.path)
       this.segments.splice(at, 1)
       this.bytes -= segment.bytes
-      this.parsed = this.parsed.map((parsed) => (parsed?.segment === segment ? undefined : parsed))
+      for (const [lane, parsed] of this.parsed.entries()) if (parsed?.segment === segment) this.leave(lane)
     }
   }
 

@@ -118,7 +118,28 @@ export interface FoundRecord {
   readonly bytes: number
 }
 
-/** What a segment holds. */
+/** A record whose text is read when somebody asks: a segment holds very many, and few are wanted at a time. */
+class Unread implements FoundRecord {
+  readonly lane: number
+  readonly index: number
+  readonly bytes: number
+  private from: Buffer
+  private start: number
+
+  constructor(from: Buffer, at: number, bytes: number) {
+    this.lane = from.readUInt8(at + 8)
+    this.index = from.readUIntBE(at + 9, 6)
+    this.bytes = bytes
+    this.from = from
+    this.start = at + recordHead
+  }
+
+  get body(): string {
+    return this.from.toString("utf8", this.start, this.start - recordHead + this.bytes)
+  }
+}
+
+/** What a segment holds; its records are good for as long as its bytes are. */
 export interface Scan {
   readonly records: ReadonlyArray<FoundRecord>
   /** Stretches that are no record, with good ones behind them. */
@@ -170,7 +191,8 @@ const readRecord = (
   if (index < next || index - next > bytes.length / recordHead) return undefined
   const end = at + 8 + length
   if (bytes.readUInt32BE(at + 4) !== crc32(bytes.subarray(at + 8, end))) return undefined
-  const body = key === undefined ? bytes.subarray(at + recordHead, end) : open(bytes, at, end, index, key)
+  if (key === undefined) return new Unread(bytes, at, end - at)
+  const body = open(bytes, at, end, index, key)
   if (body === undefined) return undefined
   return { lane: bytes.readUInt8(at + 8), index, body: body.toString("utf8"), bytes: end - at }
 }

@@ -190,7 +190,8 @@ export class Lane<A> {
     let count = 0
     for (const record of read.records) {
       if (piece.until !== undefined && record.index >= piece.until) continue
-      const decoded = record.body === "" ? undefined : this.decode(record.body)
+      const { body } = record
+      const decoded = body === "" ? undefined : this.decode(body)
       if (decoded === undefined) {
         this.unreadable += 1
         this.passed.push({ log: piece.log, index: record.index })
