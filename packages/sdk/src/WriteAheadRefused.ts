@@ -8,6 +8,8 @@ import type { Draft, WriteAheadLog } from "./WriteAhead.ts"
 /** The part of its room that telemetry may use. */
 const telemetryShare = 0.5
 const telemetryLane = 2
+/** So many logs are open for writing at most. */
+const mostWriting = 32
 
 export interface RefusedOptions {
   /** A log of its own for an agent; undefined while there is no file. `signed`: its events are to be signed. */
@@ -30,6 +32,8 @@ interface Kept {
   signed: boolean
 }
 
+const nothing = (): Kept => ({ log: undefined, logged: 0, memory: [], key: undefined, signed: false })
+
 /** What is sent again: a whole log, and what was in memory. */
 export interface Released {
   readonly log: WriteAheadLog | undefined
@@ -42,6 +46,7 @@ export class WriteAheadRefused {
   private options: RefusedOptions
   private agents = new Map<string, Kept>()
   private memoryBytes = 0
+  private writing = new Set<WriteAheadLog>()
 
   constructor(options: RefusedOptions) {
     this.options = options
@@ -70,42 +75,70 @@ export class WriteAheadRefused {
     return [...this.agents.keys()]
   }
 
-  /** Keeps an event that was refused with this key, or for want of one; answers how many were lost for it. */
-  keep(agentId: string, draft: Draft, key: string | undefined, signed: boolean): number {
-    const kept = this.agents.get(agentId) ?? {
-      log: undefined,
-      logged: 0,
-      memory: [],
-      key,
-      signed: false
-    }
+  /** Keeps events that were refused with this key, or for want of one; answers how many were lost for it. */
+  keep(agentId: string, drafts: ReadonlyArray<Draft>, key: string | undefined, signed: boolean): number {
+    const kept = this.agents.get(agentId) ?? nothing()
     kept.key = key
     kept.signed ||= signed
     this.agents.set(agentId, kept)
-    this.taken += 1
-    return this.write(agentId, kept, draft)
+    this.taken += drafts.length
+    return this.write(agentId, kept, drafts)
   }
 
-  private write(agentId: string, kept: Kept, draft: Draft): number {
-    const size = draft.body.length
-    const room = this.options.room()
+  /** All with one write: a slow disk is waited for once. */
+  private write(agentId: string, kept: Kept, drafts: ReadonlyArray<Draft>): number {
+    let fit: ReadonlyArray<Draft> = []
     let lost = 0
     try {
       kept.log ??= this.options.open(agentId, kept.signed)
       const { log } = kept
-      if (log === undefined) return this.remember(kept, draft)
-      if (draft.lane === telemetryLane && this.bytes + size > room * telemetryShare) return 1
-      while (this.bytes + size > room) {
-        const dropped = this.dropOldest()
-        if (dropped === undefined) return lost + 1
-        lost += dropped
-      }
-      log.appendOne(draft.lane, draft.body)
-      kept.logged += 1
+      if (log === undefined) return this.remember(kept, drafts)
+      const room = this.makeRoom(drafts)
+      fit = room.fit
+      lost = room.lost
+      if (fit.length > 0) log.append(fit)
+      kept.logged += fit.length
+      this.note(log)
       return lost
     } catch {
-      return lost + this.remember(kept, draft)
+      return lost + this.remember(kept, fit.length === 0 ? drafts : fit)
     }
+  }
+
+  /** What fits of these; for it the oldest go, of a batch that is too large by itself too. */
+  private makeRoom(drafts: ReadonlyArray<Draft>): {
+    readonly fit: ReadonlyArray<Draft>
+    readonly lost: number
+  } {
+    const room = this.options.room()
+    const telemetry = room * telemetryShare
+    let size = 0
+    let lost = 0
+    const fit = drafts.filter(({ body, lane }) => {
+      const fits = lane !== telemetryLane || this.bytes + size + body.length <= telemetry
+      if (fits) size += body.length
+      else lost += 1
+      return fits
+    })
+    while (this.bytes + size > room) {
+      const dropped = this.dropOldest()
+      const first = dropped === undefined ? fit.shift() : undefined
+      if (dropped === undefined && first === undefined) break
+      size -= first?.body.length ?? 0
+      lost += dropped ?? 1
+    }
+    return { fit, lost }
+  }
+
+  /** Few files are open at a time, however many agents there are. */
+  private note(log: WriteAheadLog): void {
+    this.writing.add(log)
+    if (this.writing.size <= mostWriting) return
+    for (const other of this.writing) {
+      other.finish()
+      void other.settle(false)
+    }
+    this.writing.clear()
   }
 
   /** Drops the oldest records of a file; answers how many there were, undefined where there is none. */
@@ -119,7 +152,11 @@ export class WriteAheadRefused {
     return undefined
   }
 
-  private remember(kept: Kept, draft: Draft): number {
+  private remember(kept: Kept, drafts: ReadonlyArray<Draft>): number {
+    return drafts.reduce((lost, draft) => lost + this.rememberOne(kept, draft), 0)
+  }
+
+  private rememberOne(kept: Kept, draft: Draft): number {
     const size = draft.body.length
     let lost = 0
     while (this.memoryBytes + size > this.options.memoryBytes) {
@@ -146,10 +183,9 @@ export class WriteAheadRefused {
     let lost = 0
     for (const [agentId, kept] of this.agents) {
       if (kept.memory.length === 0) continue
-      for (const draft of kept.memory.splice(0)) {
-        this.memoryBytes -= draft.body.length
-        lost += this.write(agentId, kept, draft)
-      }
+      const drafts = kept.memory.splice(0)
+      for (const draft of drafts) this.memoryBytes -= draft.body.length
+      lost += this.write(agentId, kept, drafts)
     }
     return lost
   }
@@ -166,6 +202,7 @@ export class WriteAheadRefused {
     this.agents.delete(agentId)
     for (const draft of kept?.memory ?? []) this.memoryBytes -= draft.body.length
     kept?.log?.finish()
+    if (kept?.log !== undefined) this.writing.delete(kept.log)
     return { log: kept?.log, memory: kept?.memory ?? [] }
   }
 

@@ -278,4 +278,30 @@ describe("events that are refused for their signature", () => {
       assert.deepStrictEqual(platform.field("agent_id"), ["agent-1"])
     })
   )
+
+  it.effect(
+    "EVENT-3 are kept with one write a batch, and with few open files however many agents they are of",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const right = keys()
+        const platform = demanding(right)
+        const own = keys()
+        const { events } = yield* start(platform, { files, eventKey: keysIn(own), flushAt: 1_000 })
+        for (let n = 0; n < 300; n++) events.publishUnsafe("trust", trust(1))
+        const written = files.writes
+        yield* events.flush()
+        assert.strictEqual((yield* events.statistics).kept, 300)
+        assert.isAtMost(files.writes - written, 3)
+        for (let n = 1; n <= 300; n++) events.publishUnsafe("trust", trust(n))
+        yield* events.flush()
+        assert.isAtMost(files.opened.size, 50)
+        for (let n = 1; n <= 300; n++) {
+          right.set(`agent-${n}`, `k${n}`)
+          own.set(`agent-${n}`, `k${n}`)
+        }
+        assert.deepInclude(yield* events.flush(), { pending: 0 })
+        assert.deepInclude(yield* events.statistics, { kept: 0, sent: 600, dropped: 0 })
+      })
+  )
 })

@@ -347,10 +347,8 @@ export class Outbox {
   /** What became of the batch that was taken; `keyOf` answers the keys that it was signed with. */
   settleEvents(batch: EventBatch, deliveries: ReadonlyArray<Delivery>, keyOf: KeyOf): void {
     // In a file again before it is done in the first one.
-    for (const [i, delivery] of deliveries.entries()) {
-      const event = batch.events[i]
-      if (delivery._tag === "Unsigned" && event !== undefined) this.refusals.keep(event, keyOf)
-    }
+    const unsigned = batch.events.filter((_, i) => deliveries[i]?._tag === "Unsigned")
+    if (unsigned.length > 0) this.refusals.keep(unsigned, keyOf)
     this.events.settle(batch.durable)
     this.telemetry.settle(batch.buffered)
     this.settled(deliveries)

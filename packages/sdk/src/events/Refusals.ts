@@ -27,13 +27,22 @@ export class Refusals {
     this.classes = classes
   }
 
-  /** Keeps an event that was signed with these keys, or could not be. */
-  keep(event: Event.StreamEvent, keyOf: KeyOf): void {
-    const agentId = signerOf(event) ?? ""
-    const key = keyOf(agentId)
-    const lane = this.classes[event.kind] === "buffered" ? telemetryLane : 0
-    const signed = key !== undefined || this.store.missing.has(agentId)
-    this.lose(this.store.refused.keep(agentId, { lane, body: Event.toRecord(event) }, key, signed))
+  /** Keeps events that were signed with these keys, or could not be. */
+  keep(events: ReadonlyArray<Event.StreamEvent>, keyOf: KeyOf): void {
+    const drafts = new Map<string, Array<Draft>>()
+    for (const event of events) {
+      const agentId = signerOf(event) ?? ""
+      const lane = this.classes[event.kind] === "buffered" ? telemetryLane : 0
+      const draft = { lane, body: Event.toRecord(event) }
+      const own = drafts.get(agentId)
+      if (own === undefined) drafts.set(agentId, [draft])
+      else own.push(draft)
+    }
+    for (const [agentId, own] of drafts) {
+      const key = keyOf(agentId)
+      const signed = key !== undefined || this.store.missing.has(agentId)
+      this.lose(this.store.refused.keep(agentId, own, key, signed))
+    }
   }
 
   /** Tries the file again for what is in memory. */
