@@ -26,7 +26,7 @@ import { type Bounds, scanValue, type ValueResult } from "./dlp/values.ts"
 
 export type { Action, Kind, Severity } from "./dlp/kinds.ts"
 export type { Passage } from "./dlp/redact.ts"
-export type { DlpStream, StreamOptions, StreamStep } from "./dlp/Stream.ts"
+export type { DlpStream, Replacement, StreamOptions, StreamStep } from "./dlp/Stream.ts"
 export { clean, type Decision, type Finding, type ScanResult } from "./dlp/scan.ts"
 export type { Bounds, ValueFinding, ValueResult } from "./dlp/values.ts"
 

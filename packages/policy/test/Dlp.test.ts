@@ -401,6 +401,33 @@ describe("scanValue", () => {
 })
 
 describe("redactValue", () => {
+  class Note {
+    readonly text: string
+    readonly hidden: string = "x"
+    constructor(text: string) {
+      this.text = text
+      Object.defineProperty(this, "hidden", { value: "kept", enumerable: false })
+    }
+    get length(): number {
+      return this.text.length
+    }
+  }
+
+  it("leaves an instance of a class one, with what does not show in it", () => {
+    const safe = dlp.redactValue({ note: new Note("write to maria@example.com") })
+    const note = (safe as { note: Note }).note
+    assert.instanceOf(note, Note)
+    assert.deepInclude(note, { text: "write to [email:32]", length: 19, hidden: "kept" })
+  })
+
+  it("namedOnly leaves strings to whoever reads them elsewhere, but for what their names tell", () => {
+    const word = dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 24)
+    const by = (value: unknown) => dlp.scanValue(value, { namedOnly: true }).findings.map(({ path }) => path)
+    assert.deepStrictEqual(by({ text: `my key is ${key}`, password: word }), ["$.password"])
+    assert.deepStrictEqual(by({ ssn: 321549876 }), ["$.ssn"])
+    assert.lengthOf(by({ "maria@example.com": "" }), 1)
+  })
+
   const secret = dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 24)
 
   it("hides what scanValue finds by its name, however deep", () => {
@@ -505,6 +532,68 @@ describe("stream", () => {
       assert.include(out, " [ssn:16] ")
       assert.isTrue(out.endsWith(filler(300)))
     }
+  })
+})
+
+describe("what a stream says of itself", () => {
+  /** The text pushed, with what the steps say was replaced in it. */
+  const rebuilt = (text: string, steps: ReadonlyArray<Dlp.StreamStep>): string => {
+    let out = ""
+    let at = 0
+    for (const { end, start, text: placeholder } of steps.flatMap(({ replaced }) => replaced)) {
+      assert.isAtLeast(start, at)
+      out += text.slice(at, start) + placeholder
+      at = end
+    }
+    return out + text.slice(at)
+  }
+
+  it("what was replaced, with its places, makes what it emits of what was pushed", () => {
+    const lines = generate({ seed: 5 }).filter((_, i) => i % 5 === 0)
+    for (const { id, text } of lines)
+      for (const size of [3, 50]) {
+        const whole = `${filler(700)} ${text}\n${filler(5000)} ${text} and no more`
+        const stream = dlp.stream({ onBlock: "redact" })
+        const steps: Array<Dlp.StreamStep> = []
+        for (let i = 0; i < whole.length; i += size) steps.push(stream.push(whole.slice(i, i + size)))
+        steps.push(stream.end())
+        assert.strictEqual(steps.map(({ emit }) => emit).join(""), rebuilt(whole, steps), id)
+      }
+  })
+
+  it("lets go at once of what is flushed, and knows what goes on after it", () => {
+    const stream = dlp.stream({ onBlock: "redact" })
+    const mail = "write to maria@example.com"
+    assert.strictEqual(stream.push(mail).emit, "")
+    assert.deepInclude(stream.flush(), {
+      emit: "write to [email:32]",
+      replaced: [{ start: 9, end: mail.length, text: "[email:32]" }]
+    })
+    assert.strictEqual(stream.released(), mail.length)
+    assert.deepInclude(stream.flush(), { emit: "", replaced: [] })
+    stream.push(".au today")
+    assert.deepInclude(stream.end(), {
+      emit: " today",
+      replaced: [{ start: mail.length, end: mail.length + 3, text: "" }]
+    })
+    const blocking = dlp.stream()
+    blocking.push(`the key is ${key.slice(0, 12)}`)
+    assert.isFalse(blocking.flush().blocked)
+    blocking.push(`${key.slice(12)} and more`)
+    assert.isTrue(blocking.end().blocked)
+    assert.isTrue(blocking.flush().blocked)
+  })
+
+  it("what is only warned of goes on, also where it is longer than what is held back", () => {
+    const warning = Dlp.make({ kinds: { private_key: "warn" } })
+    const lines = Array.from({ length: 600 }, () =>
+      dice.mixed("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij0123456789+/", 64)
+    )
+    const name = ["PRIV", "ATE KEY"].join("")
+    const text = [`-----BEGIN ${name}-----`, ...lines, `-----END ${name}-----`, filler(200)].join("\n")
+    const { findings, out } = feed(warning.stream(), text, 500)
+    assert.isNotEmpty(findings)
+    assert.strictEqual(out, text)
   })
 })
 

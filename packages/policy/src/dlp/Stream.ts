@@ -12,10 +12,20 @@ export interface StreamOptions {
   readonly onBlock?: "stop" | "redact"
 }
 
+/** What stands for a part of a stream; offsets count from the beginning of the stream. */
+export interface Replacement {
+  readonly start: number
+  readonly end: number
+  /** The placeholder; empty for the rest of a finding that has its placeholder already. */
+  readonly text: string
+}
+
 /** What one chunk led to. */
 export interface StreamStep {
   /** What may go on now, redacted; empty once blocked. */
   readonly emit: string
+  /** What was replaced in what goes on now, in order: `emit` is the text with these in it. */
+  readonly replaced: ReadonlyArray<Replacement>
   /** What was decided with this step; offsets count from the beginning of the stream. */
   readonly findings: ReadonlyArray<Finding>
   /** Whether the stream has ended because of a finding. */
@@ -26,6 +36,8 @@ export interface StreamStep {
 export interface DlpStream {
   /** Takes the next chunk. */
   readonly push: (chunk: string) => StreamStep
+  /** Lets go of what is held back, or finds it, where more is not to be waited for; more may come all the same. */
+  readonly flush: () => StreamStep
   /** Takes the end: what was held back goes on, or is found. */
   readonly end: () => StreamStep
   /** How many characters of what was pushed have gone on, redacted or not. */
@@ -41,17 +53,56 @@ const STRIDE = 1024
 /** How long a finding may grow while its end is awaited (a JSON web token); a longer one is a private key. */
 const LONGEST = 16_384
 
-const nothing: StreamStep = Object.freeze({ emit: "", findings: Object.freeze([]), blocked: false })
-const ended: StreamStep = Object.freeze({ emit: "", findings: Object.freeze([]), blocked: true })
+const none: ReadonlyArray<never> = Object.freeze([])
+const nothing: StreamStep = Object.freeze({ emit: "", replaced: none, findings: none, blocked: false })
+const ended: StreamStep = Object.freeze({ emit: "", replaced: none, findings: none, blocked: true })
 
-const shifted = (finding: Finding, by: number): Finding => ({
-  ...finding,
-  start: finding.start + by,
-  end: finding.end + by
+const shifted = <A extends { readonly start: number; readonly end: number }>(place: A, by: number): A => ({
+  ...place,
+  start: place.start + by,
+  end: place.end + by
 })
 
 type Scan = (text: string) => ScanResult
 type Hide = (text: string, findings: ReadonlyArray<Finding>) => string
+
+/** What stands for findings from `from` on; those that overlap have one placeholder, in what is left of them. */
+const replacements = (
+  text: string,
+  findings: ReadonlyArray<Finding>,
+  from: number,
+  hide: Hide
+): ReadonlyArray<Replacement> => {
+  const made: Array<Replacement> = []
+  const sorted = [...findings].sort((a, b) => a.start - b.start || b.end - a.end)
+  for (let i = 0; i < sorted.length; ) {
+    const group: Array<Finding> = []
+    let end = 0
+    for (
+      let next = sorted[i];
+      next !== undefined && (group.length === 0 || next.start < end);
+      next = sorted[++i]
+    ) {
+      group.push(next)
+      end = Math.max(end, next.end)
+    }
+    const start = group[0]?.start ?? 0
+    const own = group.map((finding) => shifted(finding, -start))
+    made.push({ start: Math.max(start, from), end, text: hide(text.slice(start, end), own) })
+  }
+  return made
+}
+
+/** A part of `text` with what stands for findings in it. */
+const replacedIn = (text: string, all: ReadonlyArray<Replacement>, from: number, to: number): string => {
+  let out = ""
+  let at = from
+  for (const one of all) {
+    out += text.slice(at, one.start) + one.text
+    at = one.end
+  }
+  return out + text.slice(at, Math.max(at, to))
+}
 
 /** The part of a stream that has not left, with some context before it. */
 class Held {
@@ -83,24 +134,29 @@ class Held {
     return this.origin + this.left
   }
 
-  take(more: string, last: boolean): StreamStep {
+  /** Takes more, and lets go of what may go: all that is known to be clean, or all there is. */
+  take(more: string, upTo: "border" | "flush" | "end"): StreamStep {
     this.text += more
-    const { text, origin } = this
+    const { text, origin, released } = this
     const found = this.scan(text).findings
-    if (this.inside && !this.skip(found, last)) return nothing
+    const isOver = !this.inside || this.skip(found, upTo === "end")
+    const swallowed = this.released === released ? none : [{ start: released, end: this.released, text: "" }]
+    if (!isOver) return { ...nothing, replaced: swallowed }
     const open = found.filter(({ end }) => end > this.left)
-    if (this.stop && open.some(({ action }) => action === "block")) {
-      return { emit: "", findings: open.map((finding) => shifted(finding, origin)), blocked: true }
+    if (this.stop && open.some(({ action }) => action === "block"))
+      return { ...ended, findings: open.map((finding) => shifted(finding, origin)) }
+    const border = upTo === "border" ? this.border(open) : text.length
+    const done = open.filter(({ start }) => start < border)
+    const hidden = done.filter(({ action }) => action !== "warn")
+    const replaced = replacements(text, hidden, this.left, this.hide)
+    const emit = replacedIn(text, replaced, this.left, border)
+    this.leave(border, upTo === "end" ? undefined : hidden.find(({ end }) => end === text.length))
+    return {
+      emit,
+      replaced: [...swallowed, ...replaced.map((one) => shifted(one, origin))],
+      findings: done.map((finding) => shifted(finding, origin)),
+      blocked: false
     }
-    const upTo = last ? text.length : this.border(open)
-    const done = open.filter(({ start }) => start < upTo)
-    const hidden = done
-      .filter(({ action }) => action !== "warn")
-      .map((finding) => shifted(finding, -this.left))
-    const emit = this.hide(text.slice(this.left, upTo), hidden)
-    const growing = last ? undefined : done.find(({ end }) => end === text.length)
-    this.leave(upTo, growing)
-    return { emit, findings: done.map((finding) => shifted(finding, origin)), blocked: false }
   }
 
   /** Passes over the rest of a finding that is replaced already; whether its end has come. */
@@ -150,8 +206,8 @@ export const stream = (scan: Scan, hide: Hide, options: StreamOptions = {}): Dlp
   let fresh: Array<string> = []
   let length = 0
   let blocked = false
-  const step = (last: boolean): StreamStep => {
-    const result = held.take(fresh.join(""), last)
+  const step = (upTo: "border" | "flush" | "end"): StreamStep => {
+    const result = held.take(fresh.join(""), upTo)
     fresh = []
     length = 0
     blocked = result.blocked
@@ -162,9 +218,10 @@ export const stream = (scan: Scan, hide: Hide, options: StreamOptions = {}): Dlp
       if (blocked) return ended
       fresh.push(chunk)
       length += chunk.length
-      return length >= STRIDE && held.waiting + length >= holdBack + STRIDE ? step(false) : nothing
+      return length >= STRIDE && held.waiting + length >= holdBack + STRIDE ? step("border") : nothing
     },
-    end: () => (blocked ? ended : step(true)),
+    flush: () => (blocked ? ended : held.waiting + length === 0 ? nothing : step("flush")),
+    end: () => (blocked ? ended : step("end")),
     released: () => held.released
   }
 }

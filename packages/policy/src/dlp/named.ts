@@ -29,14 +29,25 @@ export const findingsIn = (
 ): ReadonlyArray<Finding> => {
   const { findings } = scan(text)
   if (!isTelling(name)) return findings
+  const more = namedIn(text, name, scan, findings)
+  return more.length === 0 ? findings : [...findings, ...more]
+}
+
+/** The findings in `text` that only `name` gives away; `own` are those by itself. */
+export const namedIn = (
+  text: string,
+  name: string,
+  scan: (text: string) => ScanResult,
+  own: ReadonlyArray<Finding> = scan(text).findings
+): ReadonlyArray<Finding> => {
   const quote = QUOTES.find((mark) => !text.includes(mark)) ?? '"'
   const lead = `${name}=${quote}`
   const more: Array<Finding> = []
   for (const finding of scan(lead + text + quote).findings) {
     const start = finding.start - lead.length
     const end = Math.min(finding.end - lead.length, text.length)
-    if (start < 0 || findings.some((known) => known.start < end && start < known.end)) continue
+    if (start < 0 || own.some((known) => known.start < end && start < known.end)) continue
     more.push({ ...finding, start, end })
   }
-  return more.length === 0 ? findings : [...findings, ...more]
+  return more
 }

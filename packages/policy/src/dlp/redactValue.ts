@@ -11,6 +11,20 @@ const TRUNCATED = "[truncated]"
 type Scan = (text: string) => ScanResult
 type Hide = (text: string, findings: ReadonlyArray<Finding>) => string
 
+const isPlain = (value: object): boolean => {
+  const proto: unknown = Object.getPrototypeOf(value)
+  return proto === Object.prototype || proto === null
+}
+
+/** An instance of the same class with other properties; what does not show, such as an error's message, stays. */
+const likeOf = (value: object, shown: ReadonlyArray<readonly [string, unknown]>): object => {
+  const properties: PropertyDescriptorMap = Object.getOwnPropertyDescriptors(value)
+  for (const key of Object.keys(value)) delete properties[key]
+  for (const [key, item] of shown)
+    properties[key] = { value: item, enumerable: true, configurable: true, writable: true }
+  return Object.create(Object.getPrototypeOf(value), properties)
+}
+
 /** Copies a value; an object that is met again under a name that tells as much is copied once. */
 class Copy {
   private readonly scan: Scan
@@ -54,9 +68,11 @@ class Copy {
     const entries = Object.entries(value)
     // a date and the like: nothing of its own to read
     if (entries.length === 0 && Object.getPrototypeOf(value) !== Object.prototype) return value
-    return Object.fromEntries(
-      entries.map(([key, item]) => [this.text(key, ""), this.of(item, nameOf(key, name), depth)])
-    )
+    const safe = entries.map(([key, item]): readonly [string, unknown] => [
+      this.text(key, ""),
+      this.of(item, nameOf(key, name), depth)
+    ])
+    return isPlain(value) ? Object.fromEntries(safe) : likeOf(value, safe)
   }
 
   private text(text: string, name: string): string {

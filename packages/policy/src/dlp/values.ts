@@ -1,7 +1,7 @@
 /**
  * Structured values (the arguments of a tool, a decoded body): every string, every key, every long number.
  */
-import { findingsIn, isTelling, LONG, nameOf } from "./named.ts"
+import { findingsIn, isTelling, LONG, namedIn, nameOf } from "./named.ts"
 import { clean, type Decision, type Finding, type ScanResult } from "./scan.ts"
 
 /** A finding and where in the value it stands; offsets count in that string. */
@@ -20,7 +20,7 @@ export interface ValueResult {
   readonly truncated: boolean
 }
 
-/** How much of a value is looked at. */
+/** How much of a value is looked at, and what for. */
 export interface Bounds {
   /** Objects within objects. Default: 64. */
   readonly depth?: number
@@ -28,6 +28,8 @@ export interface Bounds {
   readonly nodes?: number
   /** Characters in strings and keys. Default: 8 Mi. */
   readonly chars?: number
+  /** Strings are read elsewhere: here only for what the names above them tell. Default: false. */
+  readonly namedOnly?: boolean
 }
 
 /** The verdict on every value in which nothing is found. */
@@ -54,6 +56,7 @@ class Walk {
   private readonly scan: (text: string) => ScanResult
   private readonly hide: (text: string, findings: ReadonlyArray<Finding>) => string
   private readonly depth: number
+  private readonly namedOnly: boolean
   private nodes: number
   private chars: number
   private readonly seen = new Map<object, Set<string>>()
@@ -67,6 +70,7 @@ class Walk {
     this.scan = scan
     this.hide = hide
     this.depth = bounds.depth ?? 64
+    this.namedOnly = bounds.namedOnly ?? false
     this.nodes = bounds.nodes ?? 100_000
     this.chars = bounds.chars ?? 8 * 1024 * 1024
   }
@@ -83,10 +87,10 @@ class Walk {
   }
 
   private visit({ value, path, name, depth }: Node): void {
-    if (typeof value === "string") this.text(value, path, name)
+    if (typeof value === "string") this.text(value, path, name, this.namedOnly)
     else if (typeof value === "number" || typeof value === "bigint") {
       const digits = String(value)
-      if (digits.length >= LONG) this.text(digits, path, name)
+      if (digits.length >= LONG) this.text(digits, path, name, false)
     } else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) {
       if (this.hasSeen(value, name)) return
       if (depth >= this.depth) this.truncated = true
@@ -134,10 +138,11 @@ class Walk {
     return safe
   }
 
-  private text(text: string, path: string, name: string): void {
+  private text(text: string, path: string, name: string, namedOnly: boolean): void {
     this.chars -= text.length
-    for (const finding of findingsIn(text, name, this.scan))
-      this.findings.push({ ...finding, path, inKey: false })
+    if (namedOnly && !isTelling(name)) return
+    const findings = (namedOnly ? namedIn : findingsIn)(text, name, this.scan)
+    for (const finding of findings) this.findings.push({ ...finding, path, inKey: false })
   }
 }
 
