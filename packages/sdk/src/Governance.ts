@@ -13,14 +13,14 @@
  * values of them. Usage and events leave off the caller's path.
  *
  * **Gotchas**: content is scanned only when it is named in the options. What the call answers is scanned only
- * when it is a stream of text.
+ * when it is a stream.
  */
 
 import type { Wire } from "@agion/domain"
 import type { PolicySet } from "@agion/policy"
 import { Context, type Duration, Effect, type Exit, Layer, type Scope } from "effect"
 import type { Decision } from "./Decision.ts"
-import type { CallTimedOut, Denied } from "./Denials.ts"
+import type { CallTimedOut, Denied, PolicyViolation } from "./Denials.ts"
 import type { EventBuffer } from "./EventBuffer.ts"
 import type { GovernanceHttp } from "./GovernanceHttp.ts"
 import type { GovernedOptions, Usage } from "./internal/Call.ts"
@@ -101,6 +101,8 @@ export interface OpenCall extends GovernedCall {
   readonly observing: boolean
   /** Its work has begun. */
   readonly start: () => void
-  /** Its work has ended so; a second call does nothing. */
+  /** DLP blocked what it gave: its end is a violation (TRUST-5), and what was not reported is charged by the estimate. */
+  readonly block: (error: PolicyViolation) => void
+  /** Its work has ended so; nothing after the first `end` or `block` does anything. */
   readonly end: (exit: Exit.Exit<unknown, unknown>) => void
 }

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { EventBuffer } from "../src/EventBuffer.ts"
-import { fromRecord, prefixOf, publicationsOf, toRecord } from "../src/events/CallEnd.ts"
+import { endings, fromRecord, prefixOf, publicationsOf, toRecord } from "../src/events/CallEnd.ts"
 import * as Folder from "../src/WriteAheadFolder.ts"
 import { agent, end, folder, next, reads } from "./Agents.ts"
 import { ended } from "./Ends.ts"
@@ -24,7 +24,7 @@ const End = Schema.Struct({
   permissionId: Schema.NullOr(Schema.NonEmptyString),
   mode: Schema.Literals(Streams.decisionModes),
   reason: Schema.String,
-  ending: Schema.Literals(["succeeded", "failed", "died", "timed out", "interrupted"]),
+  ending: Schema.Literals(endings),
   problem: Schema.String,
   reservationId: Schema.NullOr(Schema.NonEmptyString),
   lostKey: Schema.NullOr(Schema.NonEmptyString),

@@ -10,7 +10,8 @@ import type { Publication } from "./Event.ts"
 import * as EventId from "./EventId.ts"
 
 /** How a call ended, in the words of TRUST-5. */
-export type Ending = "succeeded" | "failed" | "died" | "timed out" | "interrupted"
+export const endings = ["succeeded", "failed", "died", "timed out", "interrupted", "blocked"] as const
+export type Ending = (typeof endings)[number]
 
 /** How a governed call ended, and everything that is told of it. */
 export interface CallEnd {
@@ -112,7 +113,7 @@ export const decisionOf = (
   }
 }
 
-/** What the trust event of an ending is; null: an interruption has none. */
+/** What the trust event of an ending is; null: it has none, or such as are told once a minute (`blocked`). */
 export const trustTypeOf = (ending: Ending): "task_completed" | "task_failed" | "timeout_exceeded" | null => {
   switch (ending) {
     case "succeeded":
@@ -123,6 +124,7 @@ export const trustTypeOf = (ending: Ending): "task_completed" | "task_failed" | 
     case "timed out":
       return "timeout_exceeded"
     case "interrupted":
+    case "blocked":
       return null
   }
 }
@@ -186,7 +188,13 @@ export const publicationsOf = (end: CallEnd): ReadonlyArray<Publication> => {
 
 /** Kinds of the events that `eventsOf` answers, without making them. */
 export const eventKindsOf = (end: CallEnd): ReadonlyArray<"trust" | "decision"> =>
-  end.ending === "interrupted" ? (end.isDecisionTold ? none : decision) : end.isDecisionTold ? trust : both
+  trustTypeOf(end.ending) === null
+    ? end.isDecisionTold
+      ? none
+      : decision
+    : end.isDecisionTold
+      ? trust
+      : both
 
 const none: ReadonlyArray<never> = []
 const trust: ReadonlyArray<"trust"> = ["trust"]

@@ -6,9 +6,16 @@
 import { PermissionCheck } from "@agion/policy/judgement"
 import { Cause, Exit } from "effect"
 import type { Decision } from "../Decision.ts"
-import { CallTimedOut, type Denied } from "../Denials.ts"
+import { CallTimedOut, type Denied, type PolicyViolation } from "../Denials.ts"
 import type { EventBuffer, Published } from "../EventBuffer.ts"
-import { type CallEnd, decisionOf, type Ending, trustContextOf, trustTypeOf } from "../events/CallEnd.ts"
+import {
+  type CallEnd,
+  decisionOf,
+  type Ending,
+  publicationsOf,
+  trustContextOf,
+  trustTypeOf
+} from "../events/CallEnd.ts"
 import type { Publication } from "../events/Event.ts"
 import { ended, traceOf } from "../telemetry/Calls.ts"
 import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
@@ -170,30 +177,54 @@ export const end = (
   said: Usage | null
 ): void => {
   if (permit.ended) return
-  permit.ended = true
   const ending = endingOf(exit)
-  const used = said ?? permit.reported
+  const told = settled(
+    parts,
+    permit,
+    ending,
+    said ?? permit.reported,
+    problemOf(parts, permit.call, ending, exit)
+  )
+  const trust = trustTypeOf(ending)
+  if (trust !== null) parts.trust.reportedUnsafe(trust, trustContextOf(told))
+  parts.events.publishCallUnsafe(told)
+}
+
+/** Tells, once, that a call ended because DLP blocked what it gave. */
+export const block = (parts: Reporting, permit: Permit, error: PolicyViolation): void => {
+  if (permit.ended) return
+  const told = settled(parts, permit, "blocked", permit.reported, "")
+  const violations = violationPublications(parts, permit.call, error.subjects, error.decisionId)
+  parts.events.publishAllUnsafe([...violations, ...publicationsOf({ ...told, reason: error.reason })])
+}
+
+/** The end of a call, counted and charged. */
+const settled = (
+  parts: Reporting,
+  permit: Permit,
+  ending: Ending,
+  used: Usage | null,
+  problem: string
+): CallEnd => {
+  permit.ended = true
   const charge = chargeOf(parts, permit, ending, used)
   const { call, decision, held } = permit
   ended(parts, call, ending, used, charge)
-  const told: CallEnd = {
+  parts.cache.spentUnsafe(call.input, {
+    requests: 1,
+    tokens: charge.tokens,
+    costMicroUsd: PermissionCheck.microUsd(charge.costUsd)
+  })
+  return {
     ...aboutOf(parts, call, decision),
     ending,
-    problem: problemOf(parts, call, ending, exit),
+    problem,
     reservationId: held === null ? null : held.reservationId,
     lostKey: held === null || held.reservationId !== null ? null : held.key,
     tokens: charge.tokens,
     costUsd: charge.costUsd,
     isDecisionTold: isRecordedBefore(decision)
   }
-  const trust = trustTypeOf(ending)
-  if (trust !== null) parts.trust.reportedUnsafe(trust, trustContextOf(told))
-  parts.events.publishCallUnsafe(told)
-  parts.cache.spentUnsafe(permit.call.input, {
-    requests: 1,
-    tokens: charge.tokens,
-    costMicroUsd: PermissionCheck.microUsd(charge.costUsd)
-  })
 }
 
 /** A reservation of a call that never started is given back. */

@@ -26,6 +26,7 @@ import {
   unaskable
 } from "../internal/Call.ts"
 import {
+  block,
   end,
   giveBack,
   type Held,
@@ -529,6 +530,7 @@ export const make = Effect.gen(function* () {
           start: () => {
             granted.started = true
           },
+          block: (error) => block(parts, granted, error),
           end: (exit) => end(parts, granted, exit, granted.reported)
         }))
       )
