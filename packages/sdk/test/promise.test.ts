@@ -12,6 +12,8 @@ import { policy } from "./policies.ts"
 
 const model = testUuid(1)
 const agent = "agent-1"
+// A key in the shape of a provider's; put together so that no file holds one.
+const secret = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-")
 
 /** An agent on a platform in memory. */
 const connect = async (
@@ -65,6 +67,39 @@ describe("the promise front", () => {
     await agion.flush()
     assert.strictEqual(platform.actor(agent).score, 38)
     assert.include(String(platform.events[0]?.["context"]), "RangeError: too far")
+  })
+
+  it.each([
+    [{ code: "rate_limited", message: "slow down" }, "Rejected: rate_limited: slow down"],
+    [{ name: "Overloaded", status: 529 }, "Overloaded"],
+    [{ error: { code: 429, message: "slow down" } }, "Rejected: 429: slow down"],
+    [{ status: 500, body: "left unsaid" }, "Rejected: an object with `status`, `body`"],
+    [Object.create(null), "Rejected: an object"],
+    [undefined, "Rejected: undefined"],
+    ["no answer", "Rejected: no answer"]
+  ])(
+    "TRUST-5 a promise that rejects with %o says why, and it arrives as it was thrown",
+    async (thrown, why) => {
+      const { agion, platform } = await connect()
+      await using _ = agion
+      const error = await agion
+        .governed({ action: "chat", resource: model }, () => Promise.reject(thrown))
+        .catch((e) => e)
+      assert.strictEqual(error, thrown)
+      await agion.flush()
+      assert.deepInclude(JSON.parse(String(platform.events[0]?.["context"])), { failure: why })
+    }
+  )
+
+  it("DLP-4 what an error quotes is redacted before it is cut", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const thrown = new Error(`${"word ".repeat(95)}${secret}`)
+    await agion.governed({ action: "chat", resource: model }, () => Promise.reject(thrown)).catch(() => {})
+    await agion.flush()
+    const said = String(JSON.parse(String(platform.events[0]?.["context"])).failure)
+    assert.isAtMost(said.length, 500)
+    assert.notInclude(said, secret.slice(0, 8))
   })
 
   it("an aborted call stops its work and costs nothing", async () => {

@@ -19,6 +19,7 @@ import {
 import type { Publication } from "../events/Event.ts"
 import { ended, traceOf } from "../telemetry/Calls.ts"
 import { type Call, type CallParts, costOf, type Usage } from "./Call.ts"
+import { saidBy } from "./ErrorText.ts"
 
 /** Amounts held at the platform for a call. */
 export interface Held {
@@ -73,24 +74,14 @@ const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
 
 const maxText = 500
 
-/** What went wrong, for people: the error's name and message, cut. */
+/** What went wrong, for people: the error's name and message. */
 const causeText = (exit: Exit.Exit<unknown, unknown>): string => {
   if (Exit.isSuccess(exit)) return ""
-  const error: unknown = Cause.squash(exit.cause)
-  const text =
-    error instanceof Error
-      ? error.message === ""
-        ? error.name
-        : `${error.name}: ${error.message}`
-      : typeof error === "object" && error !== null && "_tag" in error
-        ? String(error._tag)
-        : typeof error === "string"
-          ? error
-          : "an error"
-  return text.slice(0, maxText)
+  const { message, name } = saidBy(Cause.squash(exit.cause))
+  return name === undefined ? message : message === "" ? name : `${name}: ${message}`
 }
 
-/** What is said of what went wrong. It passes DLP: an error may quote what was sent. */
+/** What is said of what went wrong. It passes DLP, before it is cut: an error may quote what was sent. */
 const problemOf = (
   parts: Reporting,
   call: Call,
@@ -99,7 +90,7 @@ const problemOf = (
 ): string =>
   ending === "succeeded" || ending === "interrupted"
     ? ""
-    : parts.engine.dlpFor(call.obligations).redact(causeText(exit))
+    : parts.engine.dlpFor(call.obligations).redact(causeText(exit)).slice(0, maxText)
 
 /** What a call is charged, also where the program's prices throw: then its cost is what was estimated. */
 const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
