@@ -1,7 +1,6 @@
 /**
  * `governedStream`: permitted before the first element, scanned on the way, settled at the end (GOVERN-4).
  */
-import type { Dlp } from "@agion/policy"
 import { Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { CallTimedOut, type Denied, PolicyViolation } from "./Denials.ts"
 import {
@@ -11,13 +10,25 @@ import {
   type OpenCall,
   type TimeoutOf
 } from "./Governance.ts"
+import type { TextIn } from "./internal/ElementText.ts"
+import { HeldBack, type Taken } from "./internal/HeldBack.ts"
 import { PolicyEngine } from "./PolicyEngine.ts"
+
+export type { TextIn } from "./internal/ElementText.ts"
 
 /** What a program may say of a governed stream. */
 export interface GovernedStreamOptions extends GovernedOptions<never> {
-  /** Scan text in the stream: a secret ends it, an e-mail address is redacted. Default: true. */
-  readonly scan?: boolean
+  /**
+   * Scan text in the stream: a secret ends it, an e-mail address is redacted. Default: true, wherever text stands in
+   * an element; a `TextIn` says where it does, and nothing else is looked at.
+   */
+  readonly scan?: boolean | { readonly [K in keyof TextIn<never>]: (element: never, text: string) => unknown }
 }
+
+/** The elements that options can tell the text of. */
+export type ScannedBy<O> = O extends { readonly scan: { readonly get: (element: infer A) => unknown } }
+  ? A
+  : unknown
 
 /**
  * Governs a stream: permitted before its first element, settled at its end; text in it is scanned (GOVERN-4). With
@@ -25,7 +36,7 @@ export interface GovernedStreamOptions extends GovernedOptions<never> {
  */
 export const governedStream =
   <O extends GovernedStreamOptions = GovernedStreamOptions>(action: string, resource: string, options?: O) =>
-  <A, E, R>(
+  <A extends ScannedBy<O>, E, R>(
     work: Stream.Stream<A, E, R> | ((call: GovernedCall) => Stream.Stream<A, E, R>)
   ): Stream.Stream<A, E | Denied | TimeoutOf<O>, R | Governance | PolicyEngine> => {
     const given: GovernedStreamOptions = options ?? {}
@@ -39,8 +50,9 @@ export const governedStream =
           return typeof work === "function" ? work(call) : work
         })
         const about = { action, resource, decisionId: call.decision.decisionId }
-        const watch = given.scan === false ? undefined : watchOf(engine, call)
-        const seen = watch === undefined ? stream : scanned(stream, watch, about)
+        const { scan = true } = given
+        const held = scan === false ? undefined : heldBack<A>(engine, call, scan)
+        const seen = held === undefined ? stream : scanned(stream, held, call, about)
         return ending(given.timeout === undefined ? seen : timed(seen, call, about, given.timeout), call)
       })
     ) as Stream.Stream<A, E | Denied | TimeoutOf<O>, R | Governance | PolicyEngine>
@@ -88,95 +100,53 @@ const ending = <A, E, R>(stream: Stream.Stream<A, E, R>, call: OpenCall): Stream
     Stream.onError((cause) => Effect.sync(() => call.end(Exit.failCause(cause))))
   )
 
+/** Elements under watch; what would block is redacted where here is only observed (POLICY-8). */
+const heldBack = <A>(
+  engine: PolicyEngine["Service"],
+  call: OpenCall,
+  scan: Exclude<GovernedStreamOptions["scan"], undefined>
+): HeldBack<A> =>
+  new HeldBack<A>({
+    dlp: engine.dlpFor(call.obligations),
+    observing: call.observing,
+    textIn: typeof scan === "object" ? (scan as TextIn<A>) : undefined
+  })
+
 interface About {
   readonly action: string
   readonly resource: string
   readonly decisionId: string
 }
 
-const blocked = (about: About, findings: ReadonlyArray<Dlp.Finding>): PolicyViolation => {
-  const subjects = [
-    ...new Set(findings.filter((finding) => finding.action === "block").map(({ kind }) => kind))
-  ]
-  return new PolicyViolation({
+const blocked = (about: About, subjects: ReadonlyArray<string>, seen: string, needed: string | null) =>
+  new PolicyViolation({
     ...about,
     reason: `Content blocked: ${subjects.join(", ")}`,
-    denial: {
-      step: "dlp",
-      seen: subjects.join(", "),
-      needed: null,
-      retryAfterMs: null,
-      remedy: "change_content",
-      subjects
-    },
+    denial: { step: "dlp", seen, needed, retryAfterMs: null, remedy: "change_content", subjects },
     subjects
   })
-}
 
-/** What would block is redacted where here is only observed (POLICY-8). */
-const watchOf = (engine: PolicyEngine["Service"], call: OpenCall): Dlp.DlpStream =>
-  engine.dlpFor(call.obligations).stream(call.observing ? { onBlock: "redact" } : {})
+const readable = "text, bytes or plain values, or `scan: { get, set }`"
 
-/** The most elements that wait for the text before them; of more the first goes ahead of it. */
-const waitingAtMost = 1000
-
-/** Text and what came between, in the order in which it came, as far as the text is known to be clean. */
-const inOrder = <A>(watch: Dlp.DlpStream) => {
-  const waiting: Array<{ readonly at: number; readonly element: A }> = []
-  let pushed = 0
-  // Only text is rebuilt, and text is what came in: the element type stays what it was.
-  const text = (piece: string): ReadonlyArray<A> => (piece === "" ? [] : [piece as A])
-  const released = (emit: string, before: number): ReadonlyArray<A> => {
-    const after = watch.released()
-    const out: Array<A> = []
-    // A redacted text has no places of its own: what came within it follows it.
-    const isWhole = emit.length === after - before
-    let cut = 0
-    for (let next = waiting[0]; next !== undefined && next.at <= after; next = waiting[0]) {
-      const upTo = isWhole ? next.at - before : emit.length
-      out.push(...text(emit.slice(cut, upTo)), next.element)
-      cut = upTo
-      waiting.shift()
-    }
-    out.push(...text(emit.slice(cut)))
-    return out
-  }
-  return {
-    element: (element: A): ReadonlyArray<A> => {
-      if (waiting.length === 0 && pushed === watch.released()) return [element]
-      waiting.push({ at: pushed, element })
-      const first = waiting.length > waitingAtMost ? waiting.shift() : undefined
-      return first === undefined ? [] : [first.element]
-    },
-    step: (chunk: string | null): { readonly made: Dlp.StreamStep; readonly out: () => ReadonlyArray<A> } => {
-      const before = watch.released()
-      if (chunk !== null) pushed += chunk.length
-      const made = chunk === null ? watch.end() : watch.push(chunk)
-      return { made, out: () => released(made.emit, before) }
-    }
-  }
-}
-
-/** Holds text back until it is known to be clean, and what follows it behind it. */
+/** Holds elements back until their text is known to be clean. */
 const scanned = <A, E, R>(
   stream: Stream.Stream<A, E, R>,
-  watch: Dlp.DlpStream,
+  held: HeldBack<A>,
+  call: OpenCall,
   about: About
 ): Stream.Stream<A, E | PolicyViolation, R> => {
-  const order = inOrder<A>(watch)
-  const seen: Array<Dlp.Finding> = []
-  const step = (chunk: string | null): Effect.Effect<ReadonlyArray<A>, PolicyViolation> => {
-    const { made, out } = order.step(chunk)
-    seen.push(...made.findings)
-    return made.blocked ? Effect.fail(blocked(about, seen)) : Effect.succeed(out())
+  const passed = (taken: Taken<A>): Effect.Effect<ReadonlyArray<A>, PolicyViolation> => {
+    if (taken._tag === "Let") return Effect.succeed(taken.out)
+    const error =
+      taken._tag === "Blocked"
+        ? blocked(about, taken.kinds, taken.kinds.join(", "), null)
+        : blocked(about, ["unreadable"], taken.what, readable)
+    call.block(error)
+    return Effect.fail(error)
   }
   return stream.pipe(
-    Stream.mapEffect((element) =>
-      typeof element === "string"
-        ? Effect.suspend(() => step(element))
-        : Effect.sync(() => order.element(element))
-    ),
-    Stream.concat(Stream.fromEffect(Effect.suspend(() => step(null)))),
+    Stream.mapEffect((element) => Effect.suspend(() => passed(held.take(element)))),
+    Stream.concat(Stream.fromEffect(Effect.suspend(() => passed(held.end())))),
     Stream.flattenIterable
   )
 }

@@ -7,6 +7,7 @@ import { Effect, Layer, Schema } from "effect"
 import type { EventKind } from "./events/Event.ts"
 import type { GovernedOptions, Usage } from "./Governance.ts"
 import { InputInvalid } from "./InputInvalid.ts"
+import type { TextIn } from "./internal/ElementText.ts"
 import {
   between,
   callable,
@@ -117,9 +118,14 @@ export const callSpec: Rule = object(specRules, ["action", "resource"], "spec")
 
 const { usage: _usage, ...streamRules } = specRules
 
+const textIn = object<TextIn<never>>({ get: callable, set: callable }, ["get", "set"])
+
+const scan: Rule = (value, at) =>
+  isRecord(value) ? textIn(value, at) : value === undefined ? undefined : flag(value, at)
+
 /** A governed stream of the promise front. */
-export const streamSpec: Rule = object<Omit<GovernedOptions, "usage"> & Spec & { readonly scan: boolean }>(
-  { ...streamRules, scan: flag },
+export const streamSpec: Rule = object<Omit<GovernedOptions, "usage"> & Spec & { readonly scan: unknown }>(
+  { ...streamRules, scan },
   ["action", "resource"],
   "spec"
 )

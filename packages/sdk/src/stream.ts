@@ -7,4 +7,4 @@
  * const answer = tokens.pipe(governedStream("chat", modelId, { content: prompt }))
  * ```
  */
-export { type GovernedStreamOptions, governedStream } from "./GovernedStream.ts"
+export { type GovernedStreamOptions, governedStream, type TextIn } from "./GovernedStream.ts"

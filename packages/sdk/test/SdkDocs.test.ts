@@ -206,6 +206,23 @@ describe("docs/sdk.md, a governed call", () => {
       assert.deepInclude(denied, { denied: true, code: "policy_violation" })
     }).pipe(Effect.provide(AgionTest.layer()))
   )
+
+  it.live("GOVERN-4 a stream is scanned where the program says that its text is", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: model })
+      platform.grant(agentId, model)
+      const agion = yield* agionOfTest
+      const chunk = (text: string): object => ({ text, withText: chunk })
+      const tokens = async function* () {
+        yield* ["write to ada@exam", "ple.com", " today"].map(chunk)
+      }
+      const used = "await Array.fromAsync(tokens)"
+      const given = { modules: {}, agion, modelId: model, prompt: "who?", model: { tokens } }
+      const said = (yield* ran(the(3), given, used)) as ReadonlyArray<{ readonly text: string }>
+      assert.match(said.map(({ text }) => text).join("|"), /^write to \[email:\w{8}\]\|\| today$/)
+    }).pipe(Effect.provide(AgionTest.layer()))
+  )
 })
 
 describe("docs/sdk.md, the parts", () => {
@@ -512,6 +529,8 @@ describe("docs/sdk.md, testing an agent", () => {
 /** The names that snippets use and do not make. */
 const declarations = `
 interface Order { readonly amount: number }
+interface Chunk { readonly text: string; readonly withText: (text: string) => Chunk }
+const model: { readonly tokens: (prompt: string) => AsyncIterable<Chunk> }
 const agion: import("@agion/sdk/promise").Agion
 const options: import("@agion/sdk").AgionSdk.AgionOptions
 const modelId: string

@@ -1,68 +1,19 @@
-import type { Policy } from "@agion/domain"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger, Schema, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Latch, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
-  CallTimedOut,
   denialsAsValues,
-  EventBuffer,
   type Governance,
   type GovernedCall,
   governed,
   PermissionCache,
-  PolicySync,
   Prices,
   TrustTracker
 } from "../src/index.ts"
 import { governedStream } from "../src/stream.ts"
 import { AgionTest, type Fault, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { policy } from "./policies.ts"
-
-const model = testUuid(1)
-const agent = "agent-1"
-
-/** Notes what is logged. */
-const noting = (lines: Array<string>) =>
-  Logger.layer([
-    Logger.make(({ cause, message }) => {
-      lines.push(`${String(message)} ${Cause.pretty(cause)}`)
-    })
-  ])
-
-/** A platform with one resource that the agent may use. */
-const ready = (constraints = {}) =>
-  Effect.gen(function* () {
-    const platform = yield* TestPlatform
-    platform.resource({ id: model, resourceData: { cost_per_1k_tokens: 0.5 } })
-    platform.grant(agent, model, "use", constraints)
-    return platform
-  })
-
-const withPolicies = (...policies: ReadonlyArray<Policy>) =>
-  Effect.gen(function* () {
-    const platform = yield* ready()
-    platform.setPolicies(policies)
-    yield* (yield* PolicySync).sync
-    return platform
-  })
-
-const flush = Effect.gen(function* () {
-  yield* (yield* EventBuffer).flush()
-})
-
-/** What the platform was told, as `event_type` or decision. */
-const told = Effect.gen(function* () {
-  yield* flush
-  return (yield* TestPlatform).events.map((event) => event["event_type"] ?? event["decision"])
-})
-
-const score = Effect.map(TestPlatform, (platform) => platform.actor(agent).score)
-
-const fresh = () => Effect.provide(AgionTest.layer())
-
-// A key in the shape of a provider's; put together so that no file holds one.
-const email = "ada.lovelace@example.com"
-const secret = ["sk", "proj", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"].join("-")
+import { agent, flush, fresh, model, noting, ready, score, secret, told, withPolicies } from "./Ready.ts"
 
 // @ts-expect-error: content under a name that there is none of would not be scanned.
 const misspelt = governed("chat", "model", { contents: "a prompt", origin: "user" })
@@ -115,6 +66,21 @@ describe("the ends of a governed call", () => {
       assert.include(String(platform.events[0]?.["context"]), '"failure":"no answer"')
       assert.strictEqual(yield* score, 38)
     }).pipe(fresh())
+  )
+
+  it.effect(
+    "TRUST-5 a call that fails because one within it is denied has failed; one that goes on has not",
+    () =>
+      Effect.gen(function* () {
+        yield* ready()
+        const denied = Effect.void.pipe(governed("chat", testUuid(7)))
+        yield* denied.pipe(governed("plan", model), Effect.flip)
+        assert.deepStrictEqual(yield* told, ["deny", "task_failed", "allow"])
+        assert.strictEqual(yield* score, 38)
+        yield* denialsAsValues(denied).pipe(governed("plan", model))
+        assert.deepStrictEqual((yield* told).slice(3), ["deny", "task_completed", "allow"])
+        assert.strictEqual(yield* score, 40)
+      }).pipe(fresh())
   )
 
   it.effect("TRUST-5 a defect costs three", () =>
@@ -476,27 +442,6 @@ describe("functions of the program's that throw", () => {
       assert.lengthOf(lines, 1)
     }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
   })
-})
-
-describe("a stream with a time-out", () => {
-  it.effect("GOVERN-4 TRUST-5 is settled after its time, also while nobody reads", () =>
-    Effect.gen(function* () {
-      const platform = yield* ready({ tokenLimitPerDay: 1000 })
-      const options = { estimate: { tokens: 500 }, timeout: "10 seconds", scan: false } as const
-      const stream = Stream.fromIterable(["one", "two"]).pipe(
-        Stream.rechunk(1),
-        governedStream("chat", model, options)
-      )
-      const pull = yield* Stream.toPull(stream)
-      yield* pull
-      yield* TestClock.adjust("10 seconds")
-      yield* flush
-      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 500 })
-      assert.strictEqual(platform.actor(agent).score, 37)
-      const late = yield* Effect.flip(pull)
-      assert.instanceOf(late, CallTimedOut)
-    }).pipe(Effect.scoped, fresh())
-  )
 })
 
 describe("what a program says of a call in a wrong shape", () => {
@@ -871,107 +816,6 @@ describe("policies", () => {
       const error = yield* Effect.void.pipe(governed("chat", model), Effect.flip)
       assert.include(error.message, "Agent is suspended")
     }).pipe(Effect.provide(AgionTest.layer({ enforcement: "observe" })))
-  )
-})
-
-describe("streams", () => {
-  const chunks = (...parts: ReadonlyArray<string>) => Stream.fromIterable(parts)
-
-  it.effect("GOVERN-4 a stream is permitted before and settled at its end", () =>
-    Effect.gen(function* () {
-      const platform = yield* ready({ tokenLimitPerDay: 1000 })
-      const stream = governedStream("chat", model, { estimate: { tokens: 100 } })((call) => {
-        call.report({ tokens: 3 })
-        return chunks("a ", "b ", "c")
-      })
-      assert.strictEqual((yield* Stream.runCollect(stream)).join(""), "a b c")
-      assert.deepStrictEqual(yield* told, ["task_completed", "allow"])
-      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 3 })
-    }).pipe(fresh())
-  )
-
-  it.effect("GOVERN-4 a stream that is left early is charged by its estimate", () =>
-    Effect.gen(function* () {
-      const platform = yield* ready({ tokenLimitPerDay: 1000 })
-      const stream = governedStream("chat", model, { estimate: { tokens: 100 }, scan: false })(
-        Stream.forever(Stream.succeed("x"))
-      )
-      yield* Stream.runCollect(Stream.take(stream, 3))
-      assert.deepStrictEqual(yield* told, ["allow"])
-      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 100 })
-    }).pipe(fresh())
-  )
-
-  it.effect("GOVERN-4 a secret split over chunks ends the stream before any of it is out", () =>
-    Effect.gen(function* () {
-      yield* ready()
-      const out: Array<string> = []
-      const half = Math.floor(secret.length / 2)
-      const error = yield* governedStream(
-        "chat",
-        model
-      )(chunks("the key: ", secret.slice(0, half), secret.slice(half), " and more")).pipe(
-        Stream.runForEach((text) => Effect.sync(() => out.push(text))),
-        Effect.flip
-      )
-      assert.strictEqual(error._tag, "PolicyViolation")
-      assert.notInclude(out.join(""), secret.slice(0, half))
-    }).pipe(fresh())
-  )
-
-  it.effect.prop(
-    "GOVERN-4 what is no text keeps its place between the text",
-    [Schema.Array(Schema.Union([Schema.Literals(["word ", "a. ", "line\n"]), Schema.Int]))],
-    ([elements]) =>
-      Effect.gen(function* () {
-        yield* ready()
-        const out = yield* Stream.runCollect(governedStream("chat", model)(Stream.fromIterable(elements)))
-        const flat = (all: ReadonlyArray<string | number>) =>
-          all.flatMap((one): ReadonlyArray<string | number> => (typeof one === "string" ? [...one] : [one]))
-        assert.deepStrictEqual(flat([...out]), flat(elements))
-      }).pipe(fresh()),
-    { arbitrary: { runs: 20 } }
-  )
-
-  it.effect("GOVERN-4 what follows a long text comes after it, and what is redacted keeps it behind", () =>
-    Effect.gen(function* () {
-      yield* ready()
-      const long = "word ".repeat(2000)
-      const stream = governedStream(
-        "chat",
-        model
-      )(Stream.make<Array<string | number>>(long, 1, `${email} `, 2))
-      const out = [...(yield* Stream.runCollect(stream))]
-      assert.deepStrictEqual(
-        out.filter((one) => typeof one === "number"),
-        [1, 2]
-      )
-      const before = (n: number) => out.slice(0, out.indexOf(n)).filter((one) => typeof one === "string")
-      assert.strictEqual(before(1).join("").slice(0, long.length), long)
-      assert.include(before(2).join(""), "[email")
-      assert.notInclude(out.join(""), email)
-    }).pipe(fresh())
-  )
-
-  it.effect("POLICY-8 a secret in a stream is redacted where here is only observed, and costs nothing", () =>
-    Effect.gen(function* () {
-      const platform = yield* ready()
-      platform.enforcement = "observe"
-      const text = yield* Stream.runCollect(governedStream("chat", model)(chunks("the key: ", secret, " ok")))
-      assert.notInclude(text.join(""), secret)
-      assert.include(text.join(""), " ok")
-      assert.include(yield* told, "task_completed")
-    }).pipe(fresh())
-  )
-
-  it.effect("GOVERN-4 a scanned stream that is left early has told nothing of what was held back", () =>
-    Effect.gen(function* () {
-      yield* ready()
-      const out = yield* Stream.runCollect(
-        Stream.take(governedStream("chat", model)(Stream.make<Array<string | number>>(1, secret, 2)), 1)
-      )
-      assert.deepStrictEqual(out, [1])
-    }).pipe(fresh())
   )
 })
 

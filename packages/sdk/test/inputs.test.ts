@@ -93,6 +93,32 @@ const wrongSpecs: ReadonlyArray<readonly [input: string, spec: unknown]> = [
 ]
 
 describe("what a call is given", () => {
+  it("GOVERN-4 says where the text of a stream's elements stands, by two functions", async () => {
+    const { agion, untyped } = await connect()
+    await using _ = agion
+    const wrong = [
+      ["scan", "yes"],
+      ["scan.set", { get: () => "" }],
+      ["scan.get", { get: "text", set: () => "" }],
+      ["scan.put", { get: () => "", set: () => "", put: () => "" }]
+    ] as const
+    for (const [input, scan] of wrong) {
+      const error = await errorOf(() => untyped.stream({ action: "chat", resource: model, scan }, () => []))
+      assert.instanceOf(error, InputInvalid)
+      assert.deepInclude(error, { code: "input_invalid", input })
+    }
+    const scan = {
+      get: (element: { said: string }) => element.said,
+      set: (_: { said: string }, said: string) => ({ said })
+    }
+    const all = agion.stream({ action: "chat", resource: model, scan }, async function* () {
+      yield { said: "write to ada@exam" }
+      yield { said: "ple.org today" }
+    })
+    const said = (await read(all)) as ReadonlyArray<{ said: string }>
+    assert.match(said.map((element) => element.said).join("|"), /^write to \[email:\w{8}\]\| today$/)
+  })
+
   it("TRUST-5 is judged before it runs or is told of, and costs no trust", async () => {
     const { agion, platform, untyped } = await connect()
     await using _ = agion

@@ -179,6 +179,41 @@ describe("the promise front", () => {
     assert.strictEqual(platform.events.filter((event) => event["event_type"] === "task_completed").length, 2)
   })
 
+  const pieces = ["the key: ", secret.slice(0, 20), secret.slice(20), " ok"]
+  it.each([
+    ["text", pieces],
+    ["bytes", pieces.map((piece) => new TextEncoder().encode(piece))],
+    ["parts of the AI SDK", pieces.map((delta) => ({ type: "text-delta", id: "0", delta }))],
+    ["messages with content", pieces.map((content) => ({ content, role: "assistant" }))],
+    ["chunks of OpenAI", pieces.map((content) => ({ choices: [{ index: 0, delta: { content } }] }))]
+  ])("TRUST-5 GOVERN-4 a secret in %s ends a stream of any kind before any of it is out", async (_, all) => {
+    const { agion, platform } = await connect()
+    await using _agion = agion
+    const elements: ReadonlyArray<unknown> = all
+    const works = [
+      () =>
+        new ReadableStream<unknown>({
+          start: (controller) => {
+            for (const element of elements) controller.enqueue(element)
+            controller.close()
+          }
+        }),
+      async function* () {
+        yield* elements
+      }
+    ]
+    for (const work of works) {
+      const { ended, first } = reading(agion.stream<unknown>({ action: "chat", resource: model }, work))
+      const isOut = first.then(() => true)
+      assert.instanceOf(await ended, PolicyViolation)
+      assert.isFalse(await Promise.race([isOut, Promise.resolve(false)]))
+    }
+    await agion.flush()
+    // Two in a row may lie in two minutes.
+    const types = new Set(platform.events.map((event) => event["event_type"] ?? event["decision"]))
+    assert.deepStrictEqual([...types], ["policy_violation", "allow"])
+  })
+
   it("a check is answered, also without a permission", async () => {
     const { agion, platform } = await connect()
     await using _ = agion

@@ -6,6 +6,7 @@
  */
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
+import { foreignKind, hasMethod, isError, isNative, isPairs, isUsedUp, lineOf } from "../internal/Kinds.ts"
 
 /** An argument that policies and DLP cannot see; its function was not called, which costs no trust. */
 export class ArgumentUnreadable extends TypeError {
@@ -31,59 +32,6 @@ const bytesOf = (value: ArrayBufferView | ArrayBufferLike): Uint8Array<ArrayBuff
     ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice()
     : new Uint8Array(value).slice()
 
-/** True for what every object inherits from, of any realm. */
-const isRoot = (proto: object): boolean =>
-  Object.getPrototypeOf(proto) === null && Object.hasOwn(proto, "isPrototypeOf")
-
-/** What a value inherits from, the nearest first. */
-function* lineOf(value: object): Generator<object> {
-  let proto: object | null = Object.getPrototypeOf(value)
-  for (; proto !== null && !isRoot(proto); proto = Object.getPrototypeOf(proto)) yield proto
-}
-
-const isNative = (made: unknown): boolean =>
-  typeof made === "function" && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(made))
-
-const holdsNative = (proto: object): boolean =>
-  Object.values(Object.getOwnPropertyDescriptors(proto)).some(
-    ({ get, value }) => isNative(get) || isNative(value)
-  )
-
-const nameOf = (made: object): string => String(Reflect.get(made, "name"))
-
-/** The name of the kind that a value is of and that is not the program's; undefined: it is the program's. */
-const foreignKind = (value: object): string | undefined => {
-  for (const proto of lineOf(value)) {
-    const made: unknown = Object.getOwnPropertyDescriptor(proto, "constructor")?.value
-    if (typeof made !== "function") {
-      if (holdsNative(proto)) return Object.prototype.toString.call(value).slice(8, -1)
-    } else if (isNative(made) || Reflect.get(globalThis, nameOf(made)) === made) return nameOf(made)
-  }
-  return undefined
-}
-
-/** True where a value has a method of this name, without calling a getter. */
-const hasMethod = (value: object, key: PropertyKey): boolean => {
-  for (let at: object | null = value; at !== null; at = Object.getPrototypeOf(at)) {
-    const found = Object.getOwnPropertyDescriptor(at, key)
-    if (found !== undefined) return typeof found.value === "function"
-  }
-  return false
-}
-
-/** True for an iterator, a stream, a promise, and what behaves as one: its contents come when it is asked. */
-const isUsedUp = (value: object): boolean =>
-  hasMethod(value, "then") ||
-  hasMethod(value, "next") ||
-  hasMethod(value, Symbol.asyncIterator) ||
-  (hasMethod(value, Symbol.iterator) && Reflect.get(value, Symbol.iterator) !== Array.prototype.values)
-
-const isPairs = (value: object): value is URLSearchParams | Headers | FormData =>
-  value instanceof URLSearchParams || value instanceof Headers || value instanceof FormData
-
-const isBoxed = types.isBoxedPrimitive
-const isError = (value: object): value is Error => value instanceof Error || types.isNativeError(value)
-
 /** Kinds whose contents are read as what they are. */
 const isKnown = (value: object): boolean =>
   Array.isArray(value) ||
@@ -93,7 +41,7 @@ const isKnown = (value: object): boolean =>
   types.isRegExp(value) ||
   types.isAnyArrayBuffer(value) ||
   ArrayBuffer.isView(value) ||
-  isBoxed(value) ||
+  types.isBoxedPrimitive(value) ||
   isError(value) ||
   value instanceof URL ||
   isPairs(value)
@@ -187,7 +135,7 @@ export class Reader {
     this.#own(value, name, types.isStringObject(value) ? isOfText : isNone)
     if (types.isAnyArrayBuffer(value)) return textOf(bytesOf(value))
     if (types.isDate(value)) return value.toJSON()
-    if (isBoxed(value)) return this.read(value.valueOf(), name)
+    if (types.isBoxedPrimitive(value)) return this.read(value.valueOf(), name)
     return String(value)
   }
 

@@ -35,7 +35,7 @@ import { EventBuffer, type EventStatistics, type Flushed } from "../EventBuffer.
 import type { EventInputs, EventKind } from "../events/Event.ts"
 import { Governance, type GovernedCall, type GovernedOptions } from "../Governance.ts"
 import { asRefusal, type GovernanceApi, GovernanceHttp } from "../GovernanceHttp.ts"
-import { governedStream } from "../GovernedStream.ts"
+import { governedStream, type TextIn } from "../GovernedStream.ts"
 import { Health, type HealthReport } from "../Health.ts"
 import * as Inputs from "../Inputs.ts"
 import { Rejected } from "../internal/Rejected.ts"
@@ -68,6 +68,7 @@ export {
 } from "../Denials.ts"
 export type { GovernedOptions, Usage } from "../Governance.ts"
 export { PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
+export type { TextIn } from "../GovernedStream.ts"
 export { InputInvalid } from "../InputInvalid.ts"
 export type { CacheStatistics, CheckInput } from "../PermissionCache.ts"
 export type { PolicyChange, PolicyJudgement, PolicyQuery } from "../PolicyEngine.ts"
@@ -88,9 +89,9 @@ export interface CallSpec<A = never> extends GovernedOptions<A> {
 }
 
 /** A governed stream, and what stops it. */
-export interface StreamSpec extends Omit<CallSpec, "usage"> {
-  /** Scan text in the stream. Default: true. */
-  readonly scan?: boolean
+export interface StreamSpec<A = unknown> extends Omit<CallSpec, "usage"> {
+  /** Scan text in the stream, or where a `TextIn` says that it stands. Default: true, wherever it stands. */
+  readonly scan?: boolean | TextIn<A>
 }
 
 /** What a call knows of itself; `signal` is aborted when it must stop. */
@@ -268,7 +269,7 @@ export class Agion implements AsyncDisposable {
    * is aborted when the stream ends before its work does.
    */
   stream<A>(
-    spec: StreamSpec,
+    spec: StreamSpec<A>,
     work: (call: PromiseCall) => AsyncIterable<A> | ReadableStream<A>
   ): AsyncIterable<A> {
     Inputs.demand(Inputs.streamSpec, spec)

@@ -1,0 +1,179 @@
+/**
+ * Elements of a stream, held back until all text in them is known to be clean, and let go in the order in which they
+ * came. What stands in the same slot of elements that follow each other is watched as one text.
+ */
+import type { Dlp } from "@agion/policy"
+import { anyReader, type ElementReader, lenient, type Reading, readerOf, type TextIn } from "./ElementText.ts"
+import { Unreadable } from "./ValueText.ts"
+
+/** What one element led to: what may go on now, or why nothing may. */
+export type Taken<A> =
+  | { readonly _tag: "Let"; readonly out: ReadonlyArray<A> }
+  | { readonly _tag: "Blocked"; readonly kinds: ReadonlyArray<Dlp.Kind> }
+  | { readonly _tag: "Unreadable"; readonly what: string }
+
+/** The text of one slot. */
+interface Line {
+  readonly watch: Dlp.DlpStream
+  pushed: number
+  /** The number of the last element that had a part of it. */
+  lastAt: number
+  /** What was replaced in what has not left, in order. */
+  readonly replaced: Array<Dlp.Replacement>
+}
+
+/** A piece of an element, as a part of its line. */
+interface Span {
+  readonly line: Line
+  readonly start: number
+  readonly text: string
+}
+
+interface Waiting<A> {
+  readonly spans: ReadonlyArray<Span>
+  readonly put: Reading<A>["put"]
+}
+
+/** A text to which so many elements in a row add nothing is over, though it may go on later. */
+const idleAfter = 1000
+
+/** Characters that wait at most; of more the oldest are let go as far as they are known. */
+const charsAtMost = 1_048_576
+
+/** Slots that are remembered. */
+const linesAtMost = 1000
+
+/** How a stream is watched. */
+export interface HeldBackOptions<A> {
+  readonly dlp: Dlp.Dlp
+  /** What would block is redacted, and what cannot be is handed on (POLICY-8). */
+  readonly observing: boolean
+  /** Where the text of the elements stands; undefined: wherever there is some. */
+  readonly textIn?: TextIn<A> | undefined
+}
+
+/** The elements of one stream under watch. */
+export class HeldBack<A> {
+  readonly #options: HeldBackOptions<A>
+  readonly #reader: ElementReader<A>
+  readonly #lines = new Map<string, Line>()
+  readonly #waiting: Array<Waiting<A>> = []
+  /** Characters that wait. */
+  #chars = 0
+  #count = 0
+  /** What was found that blocks. */
+  readonly #kinds = new Set<Dlp.Kind>()
+  #isBlocked = false
+
+  constructor(options: HeldBackOptions<A>) {
+    const reader = options.textIn === undefined ? anyReader<A>(options.dlp) : readerOf(options.textIn)
+    this.#options = options
+    this.#reader = options.observing ? lenient(reader) : reader
+  }
+
+  /** Takes an element. */
+  take(element: A): Taken<A> {
+    return this.#taken(() => {
+      for (const reading of this.#reader.read(element)) this.#add(reading)
+    })
+  }
+
+  /** Takes the end. */
+  end(): Taken<A> {
+    return this.#taken(() => {
+      for (const reading of this.#reader.rest()) this.#add(reading)
+      for (const line of this.#lines.values()) this.#note(line, line.watch.end())
+    })
+  }
+
+  #taken(take: () => void): Taken<A> {
+    try {
+      take()
+      const out = this.#isBlocked ? [] : this.#letGo()
+      return this.#isBlocked ? { _tag: "Blocked", kinds: [...this.#kinds] } : { _tag: "Let", out }
+    } catch (error) {
+      if (error instanceof Unreadable) return { _tag: "Unreadable", what: error.what }
+      throw error
+    }
+  }
+
+  #add({ findings = [], pieces, put }: Reading<A>): void {
+    this.#count++
+    if (!this.#options.observing) this.#isBlocked ||= findings.some(({ action }) => action === "block")
+    this.#found(findings)
+    const spans = pieces.map(({ slot, text }): Span => {
+      const line = this.#line(slot)
+      const start = line.pushed
+      line.pushed += text.length
+      line.lastAt = this.#count
+      this.#chars += text.length
+      this.#note(line, line.watch.push(text))
+      return { line, start, text }
+    })
+    this.#waiting.push({ spans, put })
+  }
+
+  #line(slot: string): Line {
+    const known = this.#lines.get(slot)
+    if (known !== undefined) return known
+    if (this.#lines.size >= linesAtMost) this.#forget()
+    const { dlp, observing } = this.#options
+    const watch = dlp.stream(observing ? { onBlock: "redact" } : {})
+    const line: Line = { watch, pushed: 0, lastAt: this.#count, replaced: [] }
+    this.#lines.set(slot, line)
+    return line
+  }
+
+  /** Forgets lines of which nothing waits. */
+  #forget(): void {
+    for (const [slot, { pushed, watch }] of this.#lines)
+      if (watch.released() === pushed) this.#lines.delete(slot)
+  }
+
+  #note(line: Line, { blocked, findings, replaced }: Dlp.StreamStep): void {
+    this.#found(findings)
+    if (replaced.length > 0) line.replaced.push(...replaced)
+    if (blocked) this.#isBlocked = true
+  }
+
+  #found(findings: ReadonlyArray<Dlp.Finding>): void {
+    for (const { action, kind } of findings) if (action === "block") this.#kinds.add(kind)
+  }
+
+  /** The elements at the front whose text is known to be clean. */
+  #letGo(): ReadonlyArray<A> {
+    const out: Array<A> = []
+    let gone = 0
+    for (const waiting of this.#waiting) {
+      if (!waiting.spans.every((span) => this.#isClean(span))) break
+      out.push(...waiting.put(waiting.spans.map(textNow)))
+      for (const { text } of waiting.spans) this.#chars -= text.length
+      gone++
+    }
+    if (gone > 0) this.#waiting.splice(0, gone)
+    return out
+  }
+
+  /** True where a piece may leave; a text that is over, or for which there is no room, is not waited for. */
+  #isClean({ line, start, text }: Span): boolean {
+    const end = start + text.length
+    if (line.watch.released() >= end) return true
+    if (this.#count - line.lastAt < idleAfter && this.#chars <= charsAtMost) return false
+    this.#note(line, line.watch.flush())
+    return !this.#isBlocked && line.watch.released() >= end
+  }
+}
+
+/** A piece with what was replaced in it: a placeholder stands where what it stands for began. */
+const textNow = ({ line: { replaced }, start, text }: Span): string | undefined => {
+  const end = start + text.length
+  while (replaced[0] !== undefined && replaced[0].end <= start) replaced.shift()
+  let out = ""
+  let at = start
+  for (const one of replaced) {
+    if (one.start >= end) break
+    out += text.slice(at - start, Math.max(at, one.start) - start) + (one.start >= start ? one.text : "")
+    at = Math.min(one.end, end)
+  }
+  return at === start ? undefined : out + text.slice(at - start)
+}
