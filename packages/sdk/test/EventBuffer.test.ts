@@ -33,6 +33,18 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect("GOVERN-1 sends off the path of whoever publishes the event that fills a batch", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const { events } = yield* start(platform, { files: new MemoryFiles() })
+      yield* TestClock.adjust(1)
+      for (let n = 1; n <= 100; n++) events.publishUnsafe("trust", trust(n))
+      assert.strictEqual(platform.attempts, 0)
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(platform.batches, [100])
+    })
+  )
+
   it.effect("EVENT-3 what is published after closing is an error, and is not taken in", () =>
     Effect.gen(function* () {
       const { close, events } = yield* start(new FakePlatform(), { files: new MemoryFiles() })

@@ -30,13 +30,13 @@ const makePool = () => {
 /** One pool for all sources of the process: agents by the thousand have one each. */
 const random = makePool()
 
-/** A source of ids; `now` answers epoch milliseconds. Each id is greater than the one before. */
-export const make = (now: () => number): (() => string) => {
+/** A source of ids of now, or of a moment that was read; epoch milliseconds. Each is greater than the one before. */
+export const make = (now: () => number): ((at?: number) => string) => {
   let millis = -1
   let count = 0
   let head = ""
-  return () => {
-    const time = Math.max(0, Math.floor(now()))
+  return (at = now()) => {
+    const time = Math.max(0, Math.floor(at))
     if (time > millis || count === 0xfff) {
       millis = time > millis ? time : millis + 1
       count = 0

@@ -17,7 +17,7 @@ export interface StampingOptions {
 /** Stamps events and encodes them. */
 export class Stamping {
   private options: StampingOptions
-  private id: () => string
+  private id: (at?: number) => string
   private sequence = 0
   /** What each record of a call begins with. */
   private callPrefix: string
@@ -38,7 +38,8 @@ export class Stamping {
 
   /** The end of a call, of which so many events are told, as a record and its body. */
   call(end: CallEnd.CallEnd): { readonly item: CallEnd.CallRecord; readonly body: string } {
-    const stamp = { id: this.id(), at: this.options.now(), sequence: this.sequence + 1 }
+    const at = this.options.now()
+    const stamp = { id: this.id(at), at, sequence: this.sequence + 1 }
     return { item: { ...stamp, ...this.who, end }, body: CallEnd.toRecord(this.callPrefix, stamp, end) }
   }
 

@@ -172,15 +172,16 @@ const usageOf = (entry: Spending, facts: HeldFacts, now: number): PermissionChec
 export const addSpend = (
   entry: CacheEntry,
   amounts: { readonly requests: number; readonly tokens: number; readonly costMicroUsd: number },
-  now: number
+  now: () => number
 ): void => {
   entry.spend ??= { requests: 0, tokens: 0, costMicroUsd: 0, times: [] }
   const { spend } = entry
   spend.requests += amounts.requests
   spend.tokens += amounts.tokens
   spend.costMicroUsd += amounts.costMicroUsd
-  if (entry.facts?.constraints.rateLimitRpm != null)
-    for (let i = 0; i < amounts.requests; i++) spend.times.push(now)
+  if (entry.facts?.constraints.rateLimitRpm == null) return
+  const at = now()
+  for (let i = 0; i < amounts.requests; i++) spend.times.push(at)
 }
 
 /** The facts of a call on an entry, as `PermissionCheck` and policies see them. */

@@ -75,7 +75,8 @@ export interface CallParts {
   readonly trust: TrustTracker["Service"]
   readonly priceOf: PriceOf
   readonly wallNow: () => number
-  readonly newId: () => string
+  /** An id of now, or of a moment by `wallNow`. */
+  readonly newId: (at?: number) => string
   readonly telemetry: Telemetry["Service"]
 }
 
@@ -196,6 +197,7 @@ const executionIdFault = (id: unknown): ContextFault | undefined =>
 /** DLP over content and arguments; `kinds` are those that block. */
 const scan = (dlp: Dlp.Dlp, options: GovernedOptions<never>): Scanned => {
   const content = options.content ?? ""
+  if (content === "" && options.arguments === undefined) return notScanned
   const args = options.arguments ?? noArguments
   const text = content === "" ? undefined : dlp.scan(content)
   const values = options.arguments === undefined ? undefined : dlp.scanValue(args)
@@ -283,6 +285,7 @@ export const judge = (
 ): Call => {
   const { cache, engine, settings } = parts
   const begunAt = cache.nowUnsafe()
+  const wallNow = parts.wallNow()
   const permission = options.permission ?? "use"
   const asked: CheckInput = { resourceId, permissionType: permission }
   const entry = cache.heldUnsafe(asked)
@@ -294,17 +297,11 @@ export const judge = (
   const estimatedCost = estimate === undefined ? undefined : costOf(parts, options, estimate, entry)
   const words = wordsOf(action, options, estimate, estimatedCost)
   // Policies look at what the call brought, the platform is told what may leave.
-  const full = { ...words, ...contentOf(options.content, options.arguments) }
+  const full = withContent(words, options.content, options.arguments)
   const facts =
     entry === undefined || held === null
-      ? bareFacts(selfOf(parts), callOf(permission, full), record, parts.wallNow(), settings.enforcement)
-      : checkFacts(
-          entry,
-          held,
-          callOf(permission, full),
-          { now: cache.nowUnsafe(), wallNow: parts.wallNow() },
-          settings.enforcement
-        )
+      ? bareFacts(selfOf(parts), callOf(permission, full), record, wallNow, settings.enforcement)
+      : checkFacts(entry, held, callOf(permission, full), { now: begunAt, wallNow }, settings.enforcement)
   const unheld =
     held === null
       ? bareUnheld(selfOf(parts), record)
@@ -333,7 +330,7 @@ export const judge = (
     estimate,
     input: estimatedCost === undefined && estimate === undefined ? input : { ...input, context: words },
     executionId:
-      idFault === undefined && options.executionId !== undefined ? options.executionId : parts.newId(),
+      idFault === undefined && options.executionId !== undefined ? options.executionId : parts.newId(wallNow),
     content: scanned.content,
     arguments: scanned.arguments,
     refusal: observing && idFault === undefined ? null : refusal,
@@ -341,7 +338,7 @@ export const judge = (
     policies: local.verdict.reasons.length === 0 ? noNames : local.verdict.reasons.map(({ name }) => name),
     obligations: local.obligations,
     observed: observing && idFault === undefined && refusal !== null,
-    sends: tells ? { ...words, ...contentOf(scanned.content, scanned.arguments) } : undefined,
+    sends: tells ? withContent(words, scanned.content, scanned.arguments) : undefined,
     platformOnly: local.deferred.length > 0,
     generation: engine.generationUnsafe(),
     begunAt,
@@ -371,13 +368,17 @@ export const judgeAgain = (
   return call
 }
 
-const contentOf = (
+/** The words of a call with what it brings; the words themselves where it brings nothing. */
+const withContent = (
+  words: Readonly<Record<string, Wire.JsonObject[string]>>,
   content: string | undefined,
   args: Wire.JsonObject | undefined
-): Record<string, Wire.JsonObject[string]> => ({
-  ...(content === undefined || content === "" ? {} : { content }),
-  ...(args === undefined || args === noArguments ? {} : { arguments: args })
-})
+): Readonly<Record<string, Wire.JsonObject[string]>> => {
+  const hasContent = content !== undefined && content !== ""
+  const hasArguments = args !== undefined && args !== noArguments
+  if (!hasContent && !hasArguments) return words
+  return { ...words, ...(hasContent ? { content } : {}), ...(hasArguments ? { arguments: args } : {}) }
+}
 
 /** A denial of the permission layer as its error. */
 export const refusalOf = (call: Call, decision: Decision): Denied => {

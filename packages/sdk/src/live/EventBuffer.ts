@@ -1,5 +1,5 @@
 /** The work of `EventBuffer`: an outbox, and a link for each of the two ways out of it. */
-import { Clock, Deferred, Duration, Effect, Exit, Latch, Redacted, SubscriptionRef } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Latch, Redacted, Scheduler, SubscriptionRef } from "effect"
 import { AgentClosed } from "../AgentClosed.ts"
 import {
   EventBuffer,
@@ -35,10 +35,12 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   const events = yield* EventTransport
   const reports = yield* ReportTransport
   const work = yield* Latch.make()
+  const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const outbox = openOutbox(
     options,
     () => clock.currentTimeMillisUnsafe(),
-    () => work.openUnsafe()
+    // Not at once: who published would wait for what is sent.
+    () => dispatcher.scheduleTask(() => work.openUnsafe(), 0)
   )
   yield* Effect.addFinalizer(() => Effect.sync(() => outbox.close()))
 

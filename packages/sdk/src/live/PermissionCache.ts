@@ -179,7 +179,7 @@ export const make: (
     recordUnsafe: (resourceId) => state.resources.get(canonicalId(resourceId)) ?? null,
     spentUnsafe: (input, amounts) => {
       const entry = find(parts, input)
-      if (entry !== undefined) addSpend(entry, amounts, now())
+      if (entry !== undefined) addSpend(entry, amounts, now)
     },
     outageUnsafe: (input, judged) => outage(parts, input, judged)
   })

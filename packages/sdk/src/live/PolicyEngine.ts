@@ -57,6 +57,7 @@ const dlpsOf = (options: Dlp.Options) => {
   )
   const more = new Map<string, Dlp.Dlp>()
   const dlpFor = (obligations: ReadonlyArray<PolicySet.Obligation>): Dlp.Dlp => {
+    if (obligations.length === 0) return dlp
     const kinds = new Set(obligations.flatMap(({ redact }) => redact.filter((kind) => !hides.has(kind))))
     if (kinds.size === 0) return dlp
     const key = [...kinds].sort().join()
