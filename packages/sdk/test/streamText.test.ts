@@ -287,6 +287,17 @@ describe("elements that cannot be read", () => {
     }).pipe(fresh())
   )
 
+  it("GOVERN-4 whose text is told of another kind do not compile", () => {
+    const scan = {
+      get: (element: { readonly said: string }) => element.said,
+      set: (_: { readonly said: string }, said: string) => ({ said })
+    }
+    const governing = governedStream("chat", model, { scan })
+    assert.isTrue(Stream.isStream(governing(Stream.make({ said: "hello" }))))
+    // @ts-expect-error: these elements have no `said`.
+    assert.isTrue(Stream.isStream(governing(Stream.make("hello"))))
+  })
+
   it.effect("GOVERN-4 are scanned where the program says what their text is", () =>
     Effect.gen(function* () {
       yield* ready()
