@@ -1,10 +1,12 @@
 import { ActorId, type CheckRequest, ResourceId } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../src/index.ts"
+import { GovernanceHttp, PlatformRefused, PlatformUnavailable, Settings } from "../src/index.ts"
 import { makeBatcher } from "../src/internal/CheckBatcher.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { atEachStep, interruptedAt } from "./Interrupting.ts"
 
 const fresh = (options = {}) => Effect.provide(AgionTest.layer(options))
 const parts = Effect.all({ platform: TestPlatform, http: GovernanceHttp })
@@ -98,7 +100,8 @@ describe("the platform over HTTP", () => {
           requests.map(({ resourceId }) =>
             resourceId === testUuid(2) ? Exit.fail(refused) : Exit.succeed(`answer ${resourceId}`)
           )
-        )
+        ),
+        "closed"
       )
       const ends = yield* Effect.all(
         [1, 2, 3].map((n) => Effect.exit(check(request(testUuid(n))))),
@@ -110,6 +113,62 @@ describe("the platform over HTTP", () => {
         Exit.succeed(`answer ${testUuid(3)}`)
       ])
     }).pipe(Effect.scoped)
+  )
+
+  it.effect("a caller that goes away at whatever step leaves no other waiting", () =>
+    Effect.gen(function* () {
+      const steps = yield* atEachStep((step) =>
+        Effect.gen(function* () {
+          const check = yield* makeBatcher(
+            (requests: ReadonlyArray<CheckRequest>) =>
+              Effect.succeed(requests.map(({ resourceId }) => Exit.succeed(resourceId))),
+            "closed"
+          )
+          const isReached = yield* interruptedAt(check(request(testUuid(1))), step)
+          const other = yield* Effect.forkChild(check(request(testUuid(2))), { startImmediately: true })
+          for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
+          assert.deepStrictEqual(other.pollUnsafe(), Exit.succeed(testUuid(2)), `step ${step}`)
+          return isReached
+        }).pipe(Effect.scoped)
+      )
+      assert.isAbove(steps, 3)
+    })
+  )
+
+  it.effect("who still waits when the agent is closed is told so, and so is who comes after", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const ends = yield* Effect.gen(function* () {
+        const check = yield* makeBatcher(
+          () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never),
+          "closed"
+        )
+        const sent = yield* Effect.forkDetach(check(request(testUuid(1))), { startImmediately: true })
+        yield* Deferred.await(asked)
+        const unsent = yield* Effect.forkDetach(check(request(testUuid(2))), { startImmediately: true })
+        return [Fiber.join(sent), Fiber.join(unsent), check(request(testUuid(3)))]
+      }).pipe(Effect.scoped)
+      for (const end of ends) assert.strictEqual(yield* Effect.flip(end), "closed")
+    })
+  )
+
+  it.effect("OUTAGE-1 a batch that is answered with fewer checks is an outage, and no defect", () =>
+    Effect.gen(function* () {
+      const client = HttpClient.make((asked) =>
+        Effect.succeed(HttpClientResponse.fromWeb(asked, Response.json({ results: [] })))
+      )
+      const layer = GovernanceHttp.layer().pipe(
+        Layer.provide(Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test" })),
+        Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+      )
+      const ends = yield* Effect.flatMap(GovernanceHttp, ({ check }) =>
+        Effect.forEach([1, 2], (n) => Effect.exit(check(request(testUuid(n)))), { concurrency: "unbounded" })
+      ).pipe(Effect.provide(layer))
+      for (const error of ends.map(errorOf)) {
+        assert.instanceOf(error, PlatformUnavailable)
+        assert.propertyVal(error, "kind", "garbled")
+      }
+    })
   )
 
   it.effect("a single check goes by itself", () =>

@@ -1,6 +1,6 @@
 /** Checks of one turn of the event loop become one call for each organization; duplicates are asked once. */
 import type { CheckRequest } from "@agion/domain"
-import { Deferred, Effect, Exit, type Scope } from "effect"
+import { Deferred, Effect, Exit, type Fiber, type Scope } from "effect"
 
 /** The most that one call may hold. */
 const maxBatch = 1000
@@ -11,11 +11,13 @@ interface Waiting<A, E> {
 }
 
 /**
- * A function that asks one by one over `ask`, which asks many and answers each; its failure is everybody's. A caller that goes away takes nobody with it:
- * the call runs in the scope in which the batcher was made.
+ * A function that asks one by one over `ask`, which asks many and answers each; its failure is everybody's. A caller
+ * that goes away takes nobody with it: the call runs in the scope in which the batcher was made, and whoever still
+ * waits when that scope closes fails with `closed`.
  */
 export const makeBatcher = Effect.fnUntraced(function* <A, E>(
-  ask: (requests: ReadonlyArray<CheckRequest>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>, E>
+  ask: (requests: ReadonlyArray<CheckRequest>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>, E>,
+  closed: E
 ): Effect.fn.Return<(request: CheckRequest) => Effect.Effect<A, E>, never, Scope.Scope> {
   const scope = yield* Effect.scope
   let waiting = new Map<string, Waiting<A, E>>()
@@ -26,26 +28,41 @@ export const makeBatcher = Effect.fnUntraced(function* <A, E>(
       Effect.map((exit) => answerAll(batch, exit))
     )
 
-  const flush = Effect.yieldNow.pipe(
-    Effect.andThen(
+  /** Sends those who wait, once this turn is over. */
+  const flush = (turn: Map<string, Waiting<A, E>>): Effect.Effect<Fiber.Fiber<void>> =>
+    Effect.yieldNow.pipe(
+      Effect.andThen(
+        Effect.suspend(() => {
+          waiting = new Map()
+          return Effect.forEach(batchesOf(turn.values()), send, { concurrency: "unbounded", discard: true })
+        })
+      ),
+      Effect.forkIn(scope),
+      Effect.tap((fiber) =>
+        Effect.sync(() => {
+          // It ends before its calls do only where the scope closes, also before its first step.
+          fiber.addObserver(() => {
+            if (waiting === turn) waiting = new Map()
+            answerAll([...turn.values()], Exit.fail(closed))
+          })
+        })
+      )
+    )
+
+  /** Whose turn has begun is sent, however early its caller goes away. */
+  const enqueue = (request: CheckRequest): Effect.Effect<Deferred.Deferred<A, E>> =>
+    Effect.uninterruptible(
       Effect.suspend(() => {
-        const batch = waiting
-        waiting = new Map()
-        return Effect.forEach(batchesOf(batch.values()), send, { concurrency: "unbounded", discard: true })
+        const key = JSON.stringify(request)
+        const known = waiting.get(key)
+        if (known !== undefined) return Effect.succeed(known.answer)
+        const answer = Deferred.makeUnsafe<A, E>()
+        waiting.set(key, { request, answer })
+        return waiting.size > 1 ? Effect.succeed(answer) : Effect.as(flush(waiting), answer)
       })
     )
-  )
 
-  return (request) =>
-    Effect.suspend(() => {
-      const key = JSON.stringify(request)
-      const known = waiting.get(key)
-      if (known !== undefined) return Deferred.await(known.answer)
-      const answer = Deferred.makeUnsafe<A, E>()
-      waiting.set(key, { request, answer })
-      const awaiting = Deferred.await(answer)
-      return waiting.size > 1 ? awaiting : Effect.andThen(Effect.forkIn(flush, scope), awaiting)
-    })
+  return (request) => Effect.flatMap(enqueue(request), Deferred.await)
 })
 
 const answerAll = <A, E>(

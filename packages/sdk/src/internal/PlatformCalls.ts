@@ -79,18 +79,21 @@ const openBreaker = (cause: unknown): { readonly retryAfterMs: number } | undefi
 const unreadable = (status: number, otherwise: string): string =>
   status === 404 ? "what answers is no platform; look at the path of `gatewayUrl`" : otherwise
 
+/** An answer in JSON that is none. */
+const garbled = (url: string): PlatformUnavailable =>
+  new PlatformUnavailable({
+    kind: "garbled",
+    detail: "an answer that is not of the contract",
+    retryAfterMs: null,
+    url
+  })
+
 /** A transport's error in our words: an answer that cannot be understood is none. */
 const translate = (
   error: HttpClientError.HttpClientError | Schema.SchemaError,
   url: string
 ): PlatformUnavailable | PlatformRefused => {
-  if (!HttpClientError.isHttpClientError(error))
-    return new PlatformUnavailable({
-      kind: "garbled",
-      detail: "an answer that is not of the contract",
-      retryAfterMs: null,
-      url
-    })
+  if (!HttpClientError.isHttpClientError(error)) return garbled(url)
   const { reason } = error
   if (reason._tag === "TransportError") {
     const open = openBreaker(reason.cause)
@@ -155,6 +158,10 @@ const timedOut = (after: Duration.Duration, url: string) =>
     retryAfterMs: null,
     url
   })
+
+/** What a check ends with that still waits when its agent is closed. */
+const closed = (url: string): PlatformUnavailable =>
+  new PlatformUnavailable({ kind: "connection", detail: "this agent is closed", retryAfterMs: null, url })
 
 /** A pause where none is asked for, milliseconds: half of it to half as long again. */
 const ownPause = 50
@@ -309,16 +316,19 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
         responseMode: "decoded-and-response"
       })
     ).pipe(
-      Effect.map(([{ results }, response]) => {
+      Effect.mapError(asRefusal),
+      Effect.flatMap(([{ results }, response]) => {
+        if (results.length !== checks.length) return Effect.fail(garbled(origin))
         const epoch = epochOf(response.headers)
-        return results.map((result): Answered => Exit.succeed({ result, epoch }))
-      }),
-      Effect.mapError(asRefusal)
+        return Effect.succeed(results.map((result): Answered => Exit.succeed({ result, epoch })))
+      })
     )
   const oneByOne = (checks: ReadonlyArray<CheckRequest>): Effect.Effect<ReadonlyArray<Answered>> =>
     Effect.forEach(checks, (one) => Effect.exit(single(one)), { concurrency: 8 })
-  const check = yield* makeBatcher((checks) =>
-    checks.length === 1 ? oneByOne(checks) : Effect.catchIf(many(checks), isOfOne, () => oneByOne(checks))
+  const check = yield* makeBatcher(
+    (checks) =>
+      checks.length === 1 ? oneByOne(checks) : Effect.catchIf(many(checks), isOfOne, () => oneByOne(checks)),
+    closed(origin)
   )
 
   return GovernanceHttp.of({

@@ -1,0 +1,38 @@
+/** Interruptions at each step of an effect, where a scheduler may well let them in. */
+import { Effect, Scheduler } from "effect"
+
+/** Interrupts an effect before its nth step; false: it has not so many before it waits or ends. */
+export const interruptedAt = <A, E, R>(effect: Effect.Effect<A, E, R>, step: number) =>
+  Effect.gen(function* () {
+    const real = new Scheduler.MixedScheduler()
+    let watched: number | undefined
+    let steps = 0
+    const scheduler: Scheduler.Scheduler = {
+      executionMode: "async",
+      makeDispatcher: () => real.makeDispatcher(),
+      shouldYield: ({ id }) => {
+        watched ??= id
+        return id === watched && ++steps === step
+      }
+    }
+    const fiber = yield* Effect.forkChild(
+      Effect.provideService(
+        Effect.suspend(() => effect),
+        Scheduler.Scheduler,
+        scheduler
+      ),
+      { startImmediately: true }
+    )
+    fiber.interruptUnsafe()
+    // What it has forked ends on the same terms.
+    for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+    return steps >= step
+  })
+
+/** Runs `trial` with an effect that is interrupted at its first step, its second and so on, as many as it has. */
+export const atEachStep = <E, R>(trial: (step: number) => Effect.Effect<boolean, E, R>) =>
+  Effect.gen(function* () {
+    let step = 1
+    while (yield* trial(step)) step++
+    return step - 1
+  })
