@@ -16,7 +16,11 @@ import type { EntryKey } from "./EntryTable.ts"
  * Asks the platform once for a key, in the cache's scope: a caller that goes away takes nobody with it. Where
  * `shared` says so, an entry of the shared cache will do.
  */
-export const fly = (
+export const fly = (...about: Parameters<typeof takeOff>): Effect.Effect<Flying> =>
+  // What stands there as under way is: others join it.
+  Effect.uninterruptible(takeOff(...about))
+
+const takeOff = (
   parts: Parts,
   key: EntryKey,
   context: Wire.JsonObject | undefined,

@@ -1,6 +1,6 @@
 /** The work of `SharedCache`: names read together, envelopes verified, misses counted. */
 import { SharedDecision, SharedResource, Signed, SignedTrust } from "@agion/domain"
-import { Deferred, Duration, Effect, Option, Schema } from "effect"
+import { Deferred, Duration, Effect, Exit, Option, Schema } from "effect"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { onLost, onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { monotonic } from "../internal/Monotonic.ts"
@@ -65,17 +65,27 @@ const makeTogether = Effect.fnUntraced(function* (reader: SharedReader, timeout:
     })
   })
 
+  /** A reading that has begun is made, however early its caller goes away; what the scope ends was not read. */
+  const enqueue = (name: string): Effect.Effect<Deferred.Deferred<string | null | undefined>> =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const known = waiting.get(name)
+        if (known !== undefined) return Effect.succeed(known)
+        const answer = Deferred.makeUnsafe<string | null | undefined>()
+        const turn = waiting.set(name, answer)
+        if (turn.size > 1) return Effect.succeed(answer)
+        return Effect.map(Effect.forkIn(Effect.andThen(Effect.yieldNow, flush), scope), (fiber) => {
+          fiber.addObserver(() => {
+            if (waiting === turn) waiting = new Map()
+            for (const unread of turn.values()) Deferred.doneUnsafe(unread, Exit.succeed(undefined))
+          })
+          return answer
+        })
+      })
+    )
+
   return (name: string): Effect.Effect<string | null | undefined> =>
-    Effect.suspend(() => {
-      const known = waiting.get(name)
-      if (known !== undefined) return Deferred.await(known)
-      const answer = Deferred.makeUnsafe<string | null | undefined>()
-      waiting.set(name, answer)
-      const awaiting = Deferred.await(answer)
-      return waiting.size > 1
-        ? awaiting
-        : Effect.andThen(Effect.forkIn(Effect.andThen(Effect.yieldNow, flush), scope), awaiting)
-    })
+    Effect.flatMap(enqueue(name), Deferred.await)
 })
 
 /** The epoch that pushes have confirmed within the last three seconds. */

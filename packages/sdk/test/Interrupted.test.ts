@@ -1,0 +1,61 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer } from "effect"
+import { PermissionCache, SharedCache, SharedEntries } from "../src/index.ts"
+import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
+import { atEachStep, interruptedAt } from "./Interrupting.ts"
+
+/** A shared cache that holds nothing. */
+const empty = Layer.succeed(SharedEntries, {
+  read: (asked) => Effect.succeed(asked.map(() => null))
+})
+
+/** After a caller that was interrupted at each of its steps, another with the same question is answered. */
+const answersOthers = <A, E>(ask: (n: number) => Effect.Effect<A, E>) =>
+  atEachStep((step) =>
+    Effect.gen(function* () {
+      const isReached = yield* interruptedAt(ask(step), step)
+      const other = yield* Effect.forkChild(ask(step), { startImmediately: true })
+      for (let turn = 0; turn < 200 && other.pollUnsafe() === undefined; turn++) yield* Effect.yieldNow
+      assert.isDefined(other.pollUnsafe(), `step ${step}`)
+      yield* Fiber.interrupt(other)
+      return isReached
+    })
+  )
+
+describe("a caller that goes away, at whatever step,", () => {
+  for (const [name, layer] of [
+    ["of the platform", AgionTest.layer()],
+    ["of the shared cache", AgionTest.layer().pipe(Layer.provide(empty))]
+  ] as const)
+    it.effect(`CACHE-1 leaves nobody waiting for an answer ${name}`, () =>
+      Effect.gen(function* () {
+        const cache = yield* PermissionCache
+        const platform = yield* TestPlatform
+        platform.heartbeat()
+        const steps = yield* answersOthers((n) => cache.check({ resourceId: testUuid(n) }))
+        assert.isAbove(steps, 3)
+      }).pipe(Effect.provide(layer))
+    )
+
+  it.effect("leaves nobody waiting for a score of the shared cache", () =>
+    Effect.gen(function* () {
+      const shared = yield* SharedCache
+      const platform = yield* TestPlatform
+      platform.heartbeat()
+      const steps = yield* answersOthers((n) => shared.trust(`agent-${n}`, "agent"))
+      assert.isAbove(steps, 3)
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(empty))))
+  )
+})
+
+it.effect("what is asked of the shared cache while it closes was not read, and waits no longer", () =>
+  Effect.gen(function* () {
+    const asked = yield* Effect.gen(function* () {
+      const shared = yield* SharedCache
+      const platform = yield* TestPlatform
+      platform.heartbeat()
+      return yield* Effect.forkDetach(shared.trust("agent-1", "agent"), { startImmediately: true })
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(empty))))
+    assert.deepStrictEqual(yield* Fiber.await(asked), Exit.succeed(undefined))
+  })
+)
