@@ -124,28 +124,45 @@ export const admit = (circuit: Circuit, now: number, rules: Rules): readonly [Ci
     case "forcedClosed":
       return [circuit, admitted(circuit.generation, 0, now)]
     case "forcedOpen":
-      return [circuit, { _tag: "Rejected", retryAfterMs: rules.maxOpenMs }]
+      return [circuit, { _tag: "Rejected", retryAfterMs: retryAfterMs(circuit, now, rules) }]
     case "open": {
-      if (now < circuit.until) return [circuit, { _tag: "Rejected", retryAfterMs: circuit.until - now }]
+      const wait = retryAfterMs(circuit, now, rules)
+      if (wait > 0) return [circuit, { _tag: "Rejected", retryAfterMs: wait }]
       const { openings, lastOpenMs, generation } = circuit
       const half = { phase: "half", generation: generation + 1, openings, lastOpenMs } as const
       return admit({ ...half, probes: [], nextProbe: 1, successes: 0 }, now, rules)
     }
     case "half": {
+      const wait = retryAfterMs(circuit, now, rules)
       const probes = circuit.probes.filter((probe) => now < probe.until)
-      if (probes.length >= rules.probes) {
-        const next = Math.min(...probes.map((probe) => probe.until))
+      if (wait > 0)
         return [
           { ...circuit, probes },
-          { _tag: "Rejected", retryAfterMs: next - now }
+          { _tag: "Rejected", retryAfterMs: wait }
         ]
-      }
       const id = circuit.nextProbe
       const probe = { id, until: now + rules.probeLeaseMs }
       return [
         { ...circuit, probes: [...probes, probe], nextProbe: id + 1 },
         admitted(circuit.generation, id, now)
       ]
+    }
+  }
+}
+
+/** When the next call is let through, milliseconds from now; 0: at once. */
+export const retryAfterMs = (circuit: Circuit, now: number, rules: Rules): number => {
+  switch (circuit.phase) {
+    case "closed":
+    case "forcedClosed":
+      return 0
+    case "forcedOpen":
+      return rules.maxOpenMs
+    case "open":
+      return Math.max(0, circuit.until - now)
+    case "half": {
+      const ends = circuit.probes.flatMap(({ until }) => (now < until ? [until] : []))
+      return ends.length < rules.probes ? 0 : Math.min(...ends) - now
     }
   }
 }

@@ -17,6 +17,7 @@ import type { RedisError, RedisStream } from "@agion/redis"
 import { Cause, Clock, Effect, Exit, Layer, Random, Result, Schema, type Stream } from "effect"
 import type { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import * as Circuit from "./Circuit.ts"
+import { given } from "./internal/Given.ts"
 import { streams } from "./internal/Later.ts"
 
 /** The dependency is away, and this call was not tried. */
@@ -95,7 +96,7 @@ export const judgeExit = (exit: Exit.Exit<unknown, unknown>): Circuit.Outcome =>
 export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions = {}) {
   const { PubSub, Stream } = yield* streams
   const { name = "dependency", ...numbers } = options
-  const rules: Circuit.Rules = { ...Circuit.defaultRules, ...numbers }
+  const rules: Circuit.Rules = { ...Circuit.defaultRules, ...given(numbers) }
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -125,7 +126,8 @@ export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions 
     effect: Effect.Effect<A, E, R>,
     judge: Judge<A, E> = judgeExit
   ): Effect.Effect<A, E | CircuitOpen, R> =>
-    Effect.suspend((): Effect.Effect<A, E | CircuitOpen, R> => {
+    // What is admitted is settled: a probe whose caller goes away in between would keep its place.
+    Effect.uninterruptibleMask((restore): Effect.Effect<A, E | CircuitOpen, R> => {
       const [next, admission] = Circuit.admit(circuit, now(), rules)
       const told = become(next)
       if (admission._tag === "Rejected") {
@@ -133,15 +135,14 @@ export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions 
         return Effect.fail(new CircuitOpen({ breaker: name, retryAfterMs: admission.retryAfterMs }))
       }
       counters.admitted += 1
-      const judged = Effect.onExit(effect, (exit) => settle(admission.ticket, judge(exit)))
+      const judged = Effect.onExit(restore(effect), (exit) => settle(admission.ticket, judge(exit)))
       return told === Effect.void ? judged : Effect.andThen(told, judged)
     })
 
-  const stateUnsafe = (): CircuitState => {
-    const { phase } = circuit
-    if (circuit.phase === "open") return { phase, retryAfterMs: Math.max(0, circuit.until - now()) }
-    return { phase, retryAfterMs: phase === "forcedOpen" ? rules.maxOpenMs : 0 }
-  }
+  const stateUnsafe = (): CircuitState => ({
+    phase: circuit.phase,
+    retryAfterMs: Circuit.retryAfterMs(circuit, now(), rules)
+  })
 
   const breaker: CircuitBreaker = {
     name,
@@ -213,7 +214,7 @@ export const layerHttpClient = (
     Effect.gen(function* () {
       const { HttpClient } = yield* Effect.promise(() => import("effect/http/HttpClient"))
       const client = yield* HttpClient
-      const breaker = yield* make({ name: "http", ...options })
+      const breaker = yield* make({ name: "http", ...given(options) })
       return Layer.succeed(HttpClient, yield* httpClient(breaker, client))
     })
   )
@@ -254,7 +255,7 @@ export const layerRedisStream = (
     Effect.gen(function* () {
       const { RedisStream } = yield* Effect.promise(() => import("@agion/redis"))
       const streams = yield* RedisStream
-      const breaker = yield* make({ name: "redis", ...options })
+      const breaker = yield* make({ name: "redis", ...given(options) })
       return Layer.succeed(RedisStream, yield* redisStream(breaker, streams))
     })
   )

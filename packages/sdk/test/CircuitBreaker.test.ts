@@ -4,6 +4,7 @@ import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } fr
 import { TestClock } from "effect/testing"
 import * as Circuit from "../src/Circuit.ts"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
+import { atEachStep, interruptedAt } from "./Interrupting.ts"
 
 const rules: Circuit.Rules = {
   consecutiveFailures: 3,
@@ -419,6 +420,48 @@ describe("CircuitBreaker", () => {
       yield* Effect.yieldNow
       yield* Fiber.interrupt(fiber)
       yield* breaker.run(Effect.void)
+    })
+  )
+
+  it.effect("OUTAGE-7 a probe that is interrupted at whatever step gives its place back", () =>
+    Effect.gen(function* () {
+      const steps = yield* atEachStep((step) =>
+        Effect.gen(function* () {
+          const breaker = yield* CircuitBreaker.make({ ...options, probes: 1 })
+          for (let i = 0; i < 3; i++) yield* Effect.flip(breaker.run(failing))
+          yield* TestClock.adjust("100 millis")
+          const isReached = yield* interruptedAt(breaker.run(Effect.never), step)
+          assert.isTrue(Exit.isSuccess(yield* Effect.exit(breaker.run(Effect.void))), `step ${step}`)
+          return isReached
+        })
+      )
+      assert.isAbove(steps, 3)
+    })
+  )
+
+  it.effect("OUTAGE-7 half open, its state says when the next call is let through", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make({ ...options, probes: 1 })
+      for (let i = 0; i < 3; i++) yield* Effect.flip(breaker.run(failing))
+      yield* TestClock.adjust("100 millis")
+      const probe = yield* Effect.forkChild(breaker.run(Effect.never), { startImmediately: true })
+      const { retryAfterMs } = yield* Effect.flip(breaker.run(Effect.void))
+      assert.isAbove(retryAfterMs, 0)
+      assert.deepStrictEqual(yield* breaker.state, { phase: "half", retryAfterMs })
+      yield* Fiber.interrupt(probe)
+      assert.deepStrictEqual(yield* breaker.state, { phase: "half", retryAfterMs: 0 })
+    })
+  )
+
+  it.effect("OUTAGE-7 a number that is undefined was left out", () =>
+    Effect.gen(function* () {
+      const none = Object.fromEntries(Object.keys(Circuit.defaultRules).map((rule) => [rule, undefined]))
+      const breaker = yield* CircuitBreaker.make(none)
+      for (let i = 0; i < Circuit.defaultRules.consecutiveFailures; i++)
+        yield* Effect.flip(breaker.run(failing))
+      const { phase, retryAfterMs } = breaker.stateUnsafe()
+      assert.strictEqual(phase, "open")
+      assert.isAbove(retryAfterMs, 0)
     })
   )
 
