@@ -85,9 +85,11 @@ const settingsOf = (options: Options): Settings => {
     credit_card: kinds.credit_card.action,
     email: kinds.email.action,
     iban: kinds.iban.action,
-    phone: kinds.phone.action,
-    ...options.kinds
+    phone: kinds.phone.action
   }
+  // A kind that is given as undefined is one that was left out: it is not switched off.
+  for (const kind of Object.keys(actions) as Array<Kind>)
+    actions[kind] = options.kinds?.[kind] ?? actions[kind]
   return { actions, keyedHash: options.keyedHash }
 }
 

@@ -10,6 +10,7 @@
  */
 import * as Outage from "@agion/policy/outage"
 import { Context, Layer } from "effect"
+import { given } from "./internal/Given.ts"
 
 /** How a call goes on, and which rule said so. */
 export type FailureOutcome =
@@ -35,7 +36,7 @@ export const layer = (policy: FailurePolicyShape): Layer.Layer<never> => Layer.s
 
 /** Warm approvals are used, a trusted agent goes on within a small budget, all else is denied: the default. */
 export const trustAware = (options: Partial<Outage.OutageOptions> = {}): FailurePolicyShape => {
-  const full = { ...Outage.defaults, ...options }
+  const full = { ...Outage.defaults, ...given(options) }
   return { name: "trust-aware", loud: false, decide: (facts) => Outage.decide(facts, full) }
 }
 

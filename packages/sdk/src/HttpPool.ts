@@ -7,6 +7,7 @@
 import { Context, Duration, Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
+import { given } from "./internal/Given.ts"
 
 /** The breaker around the platform. */
 export class PlatformCircuit extends Context.Service<PlatformCircuit, CircuitBreaker.CircuitBreaker>()(
@@ -33,7 +34,7 @@ export const layer = (options: HttpPoolOptions = {}): Layer.Layer<HttpClient.Htt
       const timeout = Duration.fromInputUnsafe(options.timeout ?? "2 seconds")
       const connections = yield* Effect.promise(() => import("./internal/Connections.ts"))
       const client = yield* connections.connect(options.connections ?? 32, timeout)
-      const breaker = yield* CircuitBreaker.make({ name: "platform", maxOpenMs, ...options.breaker })
+      const breaker = yield* CircuitBreaker.make({ name: "platform", maxOpenMs, ...given(options.breaker) })
       return Context.make(PlatformCircuit, breaker).pipe(
         Context.add(connections.Client, yield* CircuitBreaker.httpClient(breaker, client))
       )

@@ -95,12 +95,13 @@ describe("the platform over HTTP", () => {
   it.effect("each check of a batch has an end of its own", () =>
     Effect.gen(function* () {
       const refused = "one of the batch"
-      const check = yield* makeBatcher((requests: ReadonlyArray<CheckRequest>) =>
-        Effect.succeed(
-          requests.map(({ resourceId }) =>
-            resourceId === testUuid(2) ? Exit.fail(refused) : Exit.succeed(`answer ${resourceId}`)
-          )
-        ),
+      const check = yield* makeBatcher(
+        (requests: ReadonlyArray<CheckRequest>) =>
+          Effect.succeed(
+            requests.map(({ resourceId }) =>
+              resourceId === testUuid(2) ? Exit.fail(refused) : Exit.succeed(`answer ${resourceId}`)
+            )
+          ),
         "closed"
       )
       const ends = yield* Effect.all(
@@ -127,7 +128,11 @@ describe("the platform over HTTP", () => {
           const isReached = yield* interruptedAt(check(request(testUuid(1))), step)
           const other = yield* Effect.forkChild(check(request(testUuid(2))), { startImmediately: true })
           for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-          assert.deepStrictEqual(other.pollUnsafe(), Exit.succeed(testUuid(2)), `step ${step}`)
+          assert.deepStrictEqual(
+            other.pollUnsafe(),
+            Exit.succeed(ResourceId.make(testUuid(2))),
+            `step ${step}`
+          )
           return isReached
         }).pipe(Effect.scoped)
       )

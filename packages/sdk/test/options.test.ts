@@ -7,6 +7,7 @@ import { ConfigProvider, Effect, Layer, Redacted } from "effect"
 import {
   AgentHost,
   AgionSdk,
+  FailurePolicy,
   type HostedAgentOptions,
   type HostOptions,
   SettingsInvalid
@@ -134,6 +135,44 @@ describe("an option that cannot be", () => {
     }
     await using agion = await Agion.connect(untyped<AgionOptions>(options))
     assert.strictEqual((await agion.health()).status, "degraded")
+  })
+})
+
+describe("an option that is undefined", () => {
+  it("was left out", async () => {
+    const host = await Agion.hostOver(
+      AgentHost.layerOver({
+        gatewayUrl: "http://platform.test",
+        directory: false,
+        enforcement: "observe",
+        logLevel: "None"
+      }).pipe(Layer.provide(AgionTest.connections()))
+    )
+    await using _ = host
+    await using agent = await host.connect(
+      untyped<HostedAgentOptions>({ agentId: "agent-1", enforcement: undefined })
+    )
+    assert.strictEqual((await agent.health()).enforcement, "observe")
+    const decide = (options?: object) =>
+      FailurePolicy.trustAware(options).decide({
+        now: 1000,
+        permissionType: "use",
+        resource: { riskLevel: "low", tags: [] },
+        last: { allowed: true, reason: "Permission granted", confirmedAt: 0, deniedUntil: null },
+        trust: null,
+        open: false,
+        budget: 20
+      })
+    assert.deepStrictEqual(decide({ graceMs: undefined }), decide())
+  })
+
+  it("DLP-1 switches no kind off", async () => {
+    const kinds = { api_key: undefined, email: undefined }
+    await using agion = await Agion.over(AgionTest.layer(untyped({ dlp: { kinds, keyedHash: undefined } })))
+    const key = ["AK", "IA", "QZ3M5TXW7YB2LK4N"].join("")
+    assert.strictEqual((await agion.policies.check({ action: "say", content: key })).decision, "block")
+    const { content } = await agion.policies.check({ action: "say", content: "write to ada@example.org" })
+    assert.match(content, /^write to \[email:[0-9a-f]{8}\]$/)
   })
 })
 

@@ -9,6 +9,7 @@ import { Governance } from "../Governance.ts"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import { Health } from "../Health.ts"
 import { CacheTurns, makeTurns } from "../internal/CacheTurns.ts"
+import { given } from "../internal/Given.ts"
 import { type HostedCaches, makeCaches } from "../internal/HostedCaches.ts"
 import { hostedAgentOptions, hostOptions, settingsIn } from "../internal/KnownOptions.ts"
 import { usableFolder } from "../internal/UsableFolder.ts"
@@ -61,7 +62,7 @@ const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, Sett
         organizationId: settings.organizationId,
         directory: settings.eventDirectory ?? false,
         eventKey: eventKeyOf(settings, keys),
-        ...options.events
+        ...given(options.events)
       })
     )
   )
@@ -201,7 +202,7 @@ const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
       const scope = yield* Scope.fork(agents)
       yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
       yield* Scope.provide(claim(agent.agentId), scope)
-      const settings = yield* Settings.make(settingsIn({ ...base, ...agent }))
+      const settings = yield* Settings.make(settingsIn({ ...base, ...given(agent) }))
       yield* Effect.provideContext(warn(settings, hostWeaknesses), shared)
       return yield* makeParts(shared, { agent, settings, scope, keys, caches, flush })
     })

@@ -12,6 +12,7 @@ import { Governance } from "../Governance.ts"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import { Health } from "../Health.ts"
 import * as HttpPool from "../HttpPool.ts"
+import { given } from "../internal/Given.ts"
 import { partsOptions, sdkOptions, settingsIn } from "../internal/KnownOptions.ts"
 import { usableFolder } from "../internal/UsableFolder.ts"
 import { PermissionCache } from "../PermissionCache.ts"
@@ -48,7 +49,7 @@ const partsOver = (options: PartsOptions) => {
         organizationId: settings.organizationId,
         directory: settings.eventDirectory ?? false,
         eventKey: eventKeyOf(settings, new Map([[settings.agentId, eventKeyUnsafe]])),
-        ...options.events
+        ...given(options.events)
       })
     )
   )
@@ -150,5 +151,5 @@ const wholeOf = (options: AgionOptions) => {
   const sdk = layerOver(parts).pipe(Layer.provide(layerConnections(options)))
   return otlp === undefined
     ? sdk
-    : Layer.provideMerge(sdk, Telemetry.layerOtlp({ serviceName: options.agentId, ...otlp }))
+    : Layer.provideMerge(sdk, Telemetry.layerOtlp({ serviceName: options.agentId, ...given(otlp) }))
 }

@@ -16,6 +16,7 @@ import { Outbox, type Published } from "../events/Outbox.ts"
 import { isKnown } from "../events/Records.ts"
 import { ReportTransport } from "../events/ReportTransport.ts"
 import * as Signing from "../events/Signing.ts"
+import { given } from "../internal/Given.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { type Sampling, within } from "../telemetry/Spans.ts"
 import { node } from "../WriteAheadFiles.ts"
@@ -176,7 +177,7 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
     now,
     epoch,
     organizationId: options.organizationId,
-    classes: { ...defaultClasses, ...options.classes },
+    classes: { ...defaultClasses, ...given(options.classes) },
     memoryBytes,
     maxEventBytes: options.maxEventBytes ?? 1_048_576,
     flushAt: options.flushAt ?? 100,

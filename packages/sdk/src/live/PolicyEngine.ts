@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from "node:crypto"
 import { Dlp, PermissionCheck, PolicyFacts, PolicySet } from "@agion/policy/judgement"
 import { Clock, Effect, Exit, PubSub, Stream } from "effect"
 import { canonicalId } from "../internal/CacheParts.ts"
+import { given } from "../internal/Given.ts"
 import {
   type ActiveSet,
   type LocalVerdict,
@@ -46,7 +47,7 @@ const noVerdict: LocalVerdict = {
 /** Options with pseudonyms that hold as long as this process lives (DLP-4). */
 const pseudonymous = (options: Dlp.Options): Dlp.Options => {
   const secret = randomBytes(32)
-  return { keyedHash: (value) => createHmac("sha256", secret).update(value).digest("hex"), ...options }
+  return { keyedHash: (value) => createHmac("sha256", secret).update(value).digest("hex"), ...given(options) }
 }
 
 /** DLP as configured, and with more kinds redacted; what blocks goes on blocking. */
