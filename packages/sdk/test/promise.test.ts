@@ -129,6 +129,27 @@ describe("the promise front", () => {
     assert.strictEqual(platform.actor(agent).score, 40)
   })
 
+  it("a call whose signal has aborted before never runs its work, also where its permission is in memory", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const reason = new Error("too late")
+    const signal = AbortSignal.abort(reason)
+    const ran: Array<string> = []
+    const act = (name: string) => ran.push(name)
+    const spec = { action: "chat", resource: model }
+    await agion.governed(spec, () => act("first"))
+    const late = [
+      agion.governed({ ...spec, signal }, () => act("governed")),
+      agion.wrap(spec, (_signal: AbortSignal) => act("wrap"))(signal),
+      agion.tools(model, { pay: (_input: object, _more: object) => act("tool") }).pay({}, { signal })
+    ]
+    for (const end of await Promise.allSettled(late))
+      assert.deepStrictEqual(end, { status: "rejected", reason })
+    assert.deepStrictEqual(ran, ["first"])
+    await agion.flush()
+    assert.strictEqual(platform.actor(agent).score, 42)
+  })
+
   it("a wrapped function keeps its form, and policies see its arguments", async () => {
     const { agion, platform } = await connect()
     await using _ = agion

@@ -176,6 +176,8 @@ export class Agion implements AsyncDisposable {
 
   #run<A, E>(effect: Effect.Effect<A, E, Services>, signal?: AbortSignal): Promise<A> {
     if (this.#streams.closed) return Promise.reject(new AgentClosed())
+    // A fiber runs up to its first wait before it looks at its signal: with an answer in memory, that is the work.
+    if (signal?.aborted === true) return Promise.reject(signal.reason)
     return this.#runtime.runPromiseExit(effect, signalOf(signal)).then((exit) => {
       if (Exit.isSuccess(exit)) return exit.value
       if (!Cause.hasInterruptsOnly(exit.cause)) throw Cause.squash(exit.cause)
