@@ -2,6 +2,8 @@ import { createSecretKey } from "node:crypto"
 import { Readable } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import { AgionSdk } from "../src/index.ts"
 import {
   Agion,
   ApprovalRequired,
@@ -426,6 +428,57 @@ describe("a resource by its name", () => {
     const error = await agion.resource("orders").catch((thrown: unknown) => thrown)
     assert.include(String(error), "there are 2 resources `orders` (api, database); name the type")
     assert.strictEqual(await agion.resource("orders", "database"), testUuid(2))
+  })
+
+  it("is found once, though it moves to a later page meanwhile, and its type is asked for", async () => {
+    const { agion, platform } = await connect()
+    await using _ = agion
+    const named = (n: number, name: string) => platform.resource({ id: testUuid(n), name })
+    for (let n = 2000; n < 2998; n++) named(n, `filler ${n}`)
+    named(9000, "moving")
+    const list = platform.resources.values.bind(platform.resources)
+    // Another is added before each page but the first, and shifts what follows.
+    let asked = 0
+    platform.resources.values = () => {
+      if (asked++ > 0) platform.resources.set(testUuid(10_000 + asked), named(9000, "moving"))
+      return list()
+    }
+    assert.strictEqual(await agion.resource("moving"), testUuid(9000))
+    assert.strictEqual(await agion.resource("orders", "api"), orders)
+  })
+
+  it("ends its search where a platform answers the same page for ever", async () => {
+    let pages = 0
+    const firstPage = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(
+        HttpClient.HttpClient,
+        HttpClient.mapRequest((request) => {
+          const isList = request.url.endsWith("/resources")
+          if (isList && ++pages > 3) throw new Error("asked for the same page again and again")
+          return isList ? HttpClientRequest.setUrlParam(request, "offset", "0") : request
+        })
+      )
+    )
+    const full = Layer.effectDiscard(
+      Effect.map(TestPlatform, (platform) => {
+        for (let n = 2000; n < 3000; n++) platform.resource({ id: testUuid(n), name: `filler ${n}` })
+      })
+    )
+    const parts = AgionSdk.layerOver({
+      agentId: agent,
+      gatewayUrl: "http://platform.test",
+      directory: false,
+      events: { shutdownDeadline: 0 }
+    })
+    const layer = parts.pipe(
+      Layer.provide(firstPage),
+      Layer.provideMerge(full),
+      Layer.provideMerge(AgionTest.connections())
+    )
+    await using agion = await Agion.over(layer)
+    const error = await agion.resource("nothing").catch((thrown: unknown) => thrown)
+    assert.include(String(error), "there is no resource `nothing`")
   })
 
   it("that is not there is said so", async () => {

@@ -314,23 +314,27 @@ export class Agion implements AsyncDisposable {
     Inputs.demand(Inputs.resourceName, name, "name")
     Inputs.demand(Inputs.resourceType, type, "type")
     const { organizationId } = Context.get(this.#services, Settings)
-    const found: Array<{ readonly id: string; readonly resourceType: string }> = []
+    // A page may hold one that the page before held, where others were added meanwhile.
+    const found = new Map<string, ResourceType>()
+    const seen = new Set<string>()
+    const ofType = type === undefined ? {} : { resourceType: type }
     const http = Context.get(this.#services, GovernanceHttp)
     for (let offset = 0, more = true; more; offset += pageSize) {
       const page = http.ask((api) =>
-        api.resources.list({ query: { organizationId, limit: pageSize, offset } })
+        api.resources.list({ query: { organizationId, ...ofType, limit: pageSize, offset } })
       )
       const { resources } = await this.#run(Effect.mapError(page, asRefusal))
-      for (const resource of resources)
-        if (resource.name === name && (type ?? resource.resourceType) === resource.resourceType)
-          found.push(resource)
-      more = resources.length === pageSize
+      const before = seen.size
+      for (const { id, name: itsName, resourceType } of resources) {
+        seen.add(id)
+        if (itsName === name && (type ?? resourceType) === resourceType) found.set(id, resourceType)
+      }
+      more = resources.length === pageSize && seen.size > before
     }
-    const [only, other] = found
+    const [only, other] = found.keys()
     if (only === undefined) throw new ConfigMissing({ kind: "resource", key: name })
-    if (other !== undefined)
-      throw new ResourceAmbiguous({ resource: name, types: found.map(({ resourceType }) => resourceType) })
-    return only.id
+    if (other !== undefined) throw new ResourceAmbiguous({ resource: name, types: [...found.values()] })
+    return only
   }
 
   /** Asks ahead for what a workflow will need. */

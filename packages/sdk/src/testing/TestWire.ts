@@ -29,6 +29,7 @@ interface Answer {
 interface Asked {
   readonly method: string
   readonly path: string
+  readonly query: URLSearchParams
   readonly body: unknown
   readonly headers: { readonly [name: string]: string | undefined }
 }
@@ -252,6 +253,17 @@ const post = (platform: Platform, { path, body }: Asked): Answer => {
   return missing
 }
 
+const listResources = (platform: Platform, query: URLSearchParams): Answer => {
+  const type = query.get("resource_type")
+  const all = [...platform.resources.values()].filter(
+    ({ resourceType }) => type === null || type === resourceType
+  )
+  const limit = Number(query.get("limit") ?? 100)
+  const offset = Number(query.get("offset") ?? 0)
+  const resources = all.slice(offset, offset + limit).map((resource) => Schema.encodeSync(Resource)(resource))
+  return ok({ resources, total: all.length, limit, offset })
+}
+
 const get = (platform: Platform, asked: Asked): Answer => {
   const { path } = asked
   if (path === "/signing-keys") {
@@ -260,10 +272,7 @@ const get = (platform: Platform, asked: Asked): Answer => {
   if (path === "/policies/bundle") return bundle(platform, asked)
   if (path.startsWith("/trust/score/")) return score(platform, part(path, 3))
   if (path === "/resources") {
-    const resources = [...platform.resources.values()].map((resource) =>
-      Schema.encodeSync(Resource)(resource)
-    )
-    return ok({ resources, total: resources.length, limit: 1000, offset: 0 })
+    return listResources(platform, asked.query)
   }
   if (path.startsWith("/resources/")) {
     const resource = platform.resources.get(part(path, 2))
@@ -315,7 +324,13 @@ export const layerHttpClient = (platform: Platform): Layer.Layer<HttpClient.Http
         const { fault } = platform
         const path = url.pathname.replace(/^\/api\/v1/, "")
         const done = () =>
-          answer(platform, { method: request.method, path, body: bodyOf(request), headers: request.headers })
+          answer(platform, {
+            method: request.method,
+            path,
+            query: url.searchParams,
+            body: bodyOf(request),
+            headers: request.headers
+          })
         switch (fault._tag) {
           case "Refuse":
             return Effect.fail(failed(request, "ECONNREFUSED"))
