@@ -40,22 +40,31 @@ export const make = Effect.gen(function* () {
   const client = HttpClient.filterStatusOk(quiet(yield* HttpClient.HttpClient))
   const hub = makeHub("lost")
   let lastEventId: string | undefined
+  let isHeard = false
   const once = Stream.unwrap(
-    Effect.suspend(() =>
-      Effect.map(client.execute(streamRequest(settings, lastEventId)), (response) => response.stream)
-    )
+    Effect.suspend(() => {
+      isHeard = false
+      return Effect.map(client.execute(streamRequest(settings, lastEventId)), (response) => response.stream)
+    })
   ).pipe(
     Stream.decodeText(),
     Stream.pipeThroughChannel(Sse.decode()),
     Stream.timeout(silence),
     Stream.runForEach((event) =>
       Effect.sync(() => {
+        isHeard = true
         if (event.id !== undefined) lastEventId = event.id
         onEvent(event, hub, settings)
       })
     ),
     Effect.ignore,
-    Effect.andThen(Effect.sync(() => hub.lineUnsafe() === "up" && hub.tell({ _tag: "Lost" }))),
+    Effect.andThen(
+      Effect.sync(() => {
+        // What cannot be sent, or is not taken, must not keep the line down.
+        if (!isHeard) lastEventId = undefined
+        if (hub.lineUnsafe() === "up") hub.tell({ _tag: "Lost" })
+      })
+    ),
     // Agents that lost one platform do not come back all at once.
     Effect.andThen(Effect.flatMap(Random.next, (spread) => Effect.sleep(200 + 600 * spread)))
   )
