@@ -247,6 +247,48 @@ describe("the platform over HTTP", () => {
     { arbitrary: { runs: 20 } }
   )
 
+  it.effect("a platform that wants to be asked again at once is given a moment all the same", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      platform.fault = { _tag: "Status", status: 503, retryAfter: "0" }
+      platform.arrived.length = 0
+      const fiber = yield* Effect.forkChild(Effect.exit(http.check(request(testUuid(1)))))
+      for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
+      assert.lengthOf(paths(platform), 1)
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(paths(platform), 3)
+      yield* Fiber.join(fiber)
+    }).pipe(fresh())
+  )
+
+  it.effect("a refusal that says nothing says what to look at, and a way elsewhere is not gone", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const said = (status: number) => {
+        const client = HttpClient.make((request, { host }) => {
+          asked.push(host)
+          const response = new Response(null, { status, headers: { location: "http://elsewhere.test/" } })
+          return Effect.succeed(HttpClientResponse.fromWeb(request, response))
+        })
+        const layer = GovernanceHttp.layer().pipe(
+          Layer.provide(Settings.layer({ agentId: "a", gatewayUrl: "http://platform.test", apiKey: "k" })),
+          Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+        )
+        return Effect.flatMap(GovernanceHttp, ({ act }) =>
+          act((api) => api.organizations.signingKeys({}))
+        ).pipe(
+          Effect.flip,
+          Effect.map(({ message }) => message),
+          Effect.provide(layer)
+        )
+      }
+      assert.include(yield* said(401), "does not take `apiKey`")
+      for (const status of [301, 302, 307, 308])
+        assert.include(yield* said(status), `leads elsewhere with ${status}, which is not followed`)
+      assert.deepStrictEqual(new Set(asked), new Set(["platform.test"]))
+    })
+  )
+
   it.effect("OUTAGE-1 to be told to come back too late is that refusal at once, and no outage", () =>
     Effect.gen(function* () {
       const { http, platform } = yield* parts

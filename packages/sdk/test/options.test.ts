@@ -74,6 +74,8 @@ const wrong: ReadonlyArray<readonly [setting: string, options: object]> = [
   ["gatewayUrl", { gatewayUrl: "ftp://127.0.0.1" }],
   ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/?a=1" }],
   ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/#a" }],
+  ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/# " }],
+  ["gatewayUrl", { gatewayUrl: " http://127.0.0.1/?\n" }],
   ["gatewayUrl", { gatewayUrl: "http://user:secret@127.0.0.1" }],
   ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/api/v2" }],
   ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/api/v1/agents" }]

@@ -4,8 +4,9 @@
  * That it is never to be taken only the platform can say, in the contract's error body: a page of some proxy on the
  * way (404 while the platform is being replaced) loses nothing.
  */
-import { Duration, Effect, Redacted } from "effect"
+import { Clock, Duration, Effect, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
+import { retryAfterMs } from "../internal/RetryAfter.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
 import { DeliveryFailed, type HttpTransportOptions } from "./EventTransport.ts"
 
@@ -48,7 +49,9 @@ export const makeCall = Effect.fnUntraced(function* (options: HttpTransportOptio
         const reason = `${status} ${message ?? ""}`.trim()
         if (!passing(status) && (message !== undefined || status === 413))
           return Effect.succeed({ _tag: "Refused", status, reason })
-        return Effect.fail(failed(reason, retryAfter(response.headers["retry-after"])))
+        return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.fail(failed(reason, retryAfterMs(response.headers["retry-after"], now)))
+        )
       })
     )
   }
@@ -64,9 +67,4 @@ const told = (text: string): string | undefined => {
   } catch {
     return undefined
   }
-}
-
-const retryAfter = (header: string | undefined): number | undefined => {
-  const seconds = Number(header)
-  return header === undefined || !Number.isFinite(seconds) ? undefined : Math.max(0, seconds * 1000)
 }

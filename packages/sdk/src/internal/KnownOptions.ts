@@ -51,7 +51,7 @@ const gatewayProblem = (value: unknown): string | undefined => {
     return "must be an http or https address, such as `http://127.0.0.1:8080`"
   if (url.username !== "" || url.password !== "")
     return "must not hold a user or a password; give the key as `apiKey`"
-  if (url.search !== "" || url.hash !== "" || /[?#]$/.test(String(value)))
+  if (url.search !== "" || url.hash !== "" || /[?#]$/.test(url.href))
     return `must be an address without a query and a fragment, such as \`${url.origin}\``
   const path = url.pathname.replace(/\/+$/, "").replace(/\/api\/v1$/, "")
   if (/\/api(\/|$)/.test(path))

@@ -18,15 +18,7 @@ import { makeBatcher } from "./CheckBatcher.ts"
 import { contract, Line } from "./Contract.ts"
 import { type Monotonic, monotonic } from "./Monotonic.ts"
 import { isRecord } from "./OptionRules.ts"
-
-/** Milliseconds that a `Retry-After` asks for, seconds or a date; null when there is none. */
-const retryAfterMs = (header: string | undefined, now: number): number | null => {
-  if (header === undefined) return null
-  const seconds = Number(header)
-  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
-  const date = Date.parse(header)
-  return Number.isNaN(date) ? null : Math.max(0, date - now)
-}
+import { retryAfterMs } from "./RetryAfter.ts"
 
 const turnedAway = (
   status: number,
@@ -53,7 +45,7 @@ const transport = (client: HttpClient.HttpClient, settings: SettingsShape, url: 
         const { status } = response
         if (status !== 429 && !awayStatuses.includes(status)) return Effect.succeed(response)
         return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(turnedAway(status, retryAfterMs(response.headers["retry-after"], now), url))
+          Effect.fail(turnedAway(status, retryAfterMs(response.headers["retry-after"], now) ?? null, url))
         )
       })
     )
@@ -76,8 +68,16 @@ const openBreaker = (cause: unknown): { readonly retryAfterMs: number } | undefi
     : undefined
 
 /** What is said of a refusal that is not of the contract: a platform finds its own routes. */
-const unreadable = (status: number, otherwise: string): string =>
-  status === 404 ? "what answers is no platform; look at the path of `gatewayUrl`" : otherwise
+const unreadable = (status: number, otherwise: string): string => {
+  if (status === 404) return "what answers is no platform; look at the path of `gatewayUrl`"
+  return status === 401 || status === 403
+    ? "what answers does not take `apiKey`, and is no platform or something in front of it"
+    : otherwise
+}
+
+/** Where it leads is not followed: the key would go along. */
+const redirected = (status: number): string =>
+  `it leads elsewhere with ${status}, which is not followed; set \`gatewayUrl\` to where the platform is`
 
 /** An answer in JSON that is none. */
 const garbled = (url: string): PlatformUnavailable =>
@@ -123,9 +123,10 @@ const translate = (
       detail: unreadable(reason.response.status, "a refusal that could not be read"),
       retryAfterMs: null
     })
+  const status = "response" in reason ? reason.response.status : 0
   return new PlatformUnavailable({
     kind: "garbled",
-    detail: "an answer that could not be read",
+    detail: status >= 300 && status !== 304 ? redirected(status) : "an answer that could not be read",
     retryAfterMs: null,
     url
   })
@@ -168,8 +169,8 @@ const ownPause = 50
 
 /** Milliseconds to wait before repeating a call that failed so; undefined: repeating does not help. */
 const pauseAfter = (error: unknown, spread: number): number | undefined => {
-  // Not before the time that was asked for.
-  const later = (asked: number) => asked * (1 + spread / 2)
+  // Not before the time that was asked for, and never at once.
+  const later = (asked: number) => Math.max(ownPause * (0.5 + spread), asked * (1 + spread / 2))
   if (error instanceof PlatformUnavailable) {
     if (error.kind === "breaker" || error.kind === "garbled") return undefined
     return error.retryAfterMs === null ? ownPause * (0.5 + spread) : later(error.retryAfterMs)
