@@ -1,7 +1,7 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Schedule } from "effect"
-import { Health } from "../src/index.ts"
+import { CircuitBreaker, Health, HttpPool } from "../src/index.ts"
 import { AgionTest, TestPlatform } from "../src/testing/index.ts"
 
 /** A port that nothing listens on at the moment. */
@@ -46,6 +46,57 @@ describe("the health of an agent over HTTP", () => {
       // It ends with its layer.
       const exit = yield* Effect.exit(Effect.tryPromise(() => fetch(`http://127.0.0.1:${port}/health`)))
       assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+
+  it.live("answers, and ends nothing, where the state cannot be read; a query changes nothing", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      let isBroken = false
+      const breakable = Layer.effect(
+        Health,
+        Effect.map(Health, ({ now }) =>
+          Health.of({
+            now: Effect.suspend(() => (isBroken ? Effect.die(new Error("an adapter threw")) : now))
+          })
+        )
+      ).pipe(Layer.provideMerge(AgionTest.layer()))
+      const unhandled: Array<unknown> = []
+      const hear = (error: unknown) => unhandled.push(error)
+      process.on("unhandledRejection", hear)
+      yield* Effect.gen(function* () {
+        assert.notStrictEqual((yield* get(port, "/health?verbose=1")).status, 404)
+        isBroken = true
+        for (const path of ["/health", "/ready?x"]) {
+          const { body, status } = yield* get(port, path)
+          assert.strictEqual(status, 503)
+          assert.include(body.problems.join(), "cannot be read")
+          assert.notInclude(JSON.stringify(body), "adapter")
+        }
+      }).pipe(
+        Effect.provide(Health.layerHttp({ port }).pipe(Layer.provideMerge(breakable))),
+        Effect.ensuring(Effect.sync(() => process.off("unhandledRejection", hear)))
+      )
+      assert.deepStrictEqual(unhandled, [])
+    })
+  )
+
+  it.effect("says of a breaker that somebody forced what it is", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.make({ name: "platform" })
+      const problems = Effect.gen(function* () {
+        return (yield* (yield* Health).now).problems.join()
+      })
+      yield* Effect.gen(function* () {
+        yield* breaker.force("closed")
+        assert.notInclude(yield* problems, "the platform")
+        yield* breaker.force("open")
+        assert.include(yield* problems, "its breaker is forced open")
+      }).pipe(
+        Effect.provide(
+          AgionTest.layer().pipe(Layer.provide(Layer.succeed(HttpPool.PlatformCircuit, breaker)))
+        )
+      )
     })
   )
 

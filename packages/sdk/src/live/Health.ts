@@ -1,5 +1,5 @@
 /** The work of `Health`: every part asked, and the answer served. */
-import { Effect } from "effect"
+import { type Cause, Effect } from "effect"
 import { EventBuffer } from "../EventBuffer.ts"
 import { FailurePolicy } from "../FailurePolicy.ts"
 import { Health, type HealthReport } from "../Health.ts"
@@ -13,6 +13,14 @@ import { Settings } from "../Settings.ts"
 import { SharedCache } from "../SharedCache.ts"
 import { TrustTracker } from "../TrustTracker.ts"
 
+/** What the breaker's state says of the platform; undefined: it is reachable as far as is known. */
+const awayOf = (platform: string): string | undefined => {
+  if (platform === "closed" || platform === "forcedClosed") return undefined
+  return platform === "forcedOpen"
+    ? "the platform is not asked: its breaker is forced open"
+    : "the platform does not answer"
+}
+
 /** From here on, milliseconds, heartbeats of every second do not keep an allow fresh. */
 const lateFrom = 2000
 
@@ -21,7 +29,8 @@ const problemsOf = (
   lateness: number
 ): ReadonlyArray<string> => {
   const problems: Array<string> = []
-  if (report.platform !== "closed") problems.push("the platform does not answer")
+  const away = awayOf(report.platform)
+  if (away !== undefined) problems.push(away)
   if (report.pushes === "lost") problems.push("pushes are not heard: cached allows are asked for again")
   if (report.pushes === "up" && lateness >= lateFrom)
     problems.push(
@@ -81,6 +90,33 @@ export const make = Effect.gen(function* () {
   return Health.of({ now })
 })
 
+/** Says what cannot be read, and lets nobody wait for it. */
+const unreadable = (cause: Cause.Cause<unknown>) =>
+  Effect.as(Effect.logError("the state of the SDK cannot be read", cause), {
+    status: 503,
+    text: JSON.stringify({
+      status: "degraded",
+      ready: false,
+      problems: ["the state of the SDK cannot be read; see the log"]
+    })
+  })
+
+/** The answer to a path; undefined: there is none. */
+const answerTo = (health: Health["Service"], path: string | undefined) => {
+  if (path !== "/health" && path !== "/ready") return undefined
+  return health.now.pipe(
+    Effect.map((report) =>
+      path === "/ready"
+        ? {
+            status: report.ready ? 200 : 503,
+            text: JSON.stringify({ ready: report.ready, problems: report.problems })
+          }
+        : { status: report.status === "ok" ? 200 : 503, text: JSON.stringify(report) }
+    ),
+    Effect.catchCause(unreadable)
+  )
+}
+
 /** Answers over HTTP for as long as its scope is open. */
 export const serve = Effect.fnUntraced(function* (options: {
   readonly port: number
@@ -90,15 +126,13 @@ export const serve = Effect.fnUntraced(function* (options: {
   const { createServer } = yield* Effect.promise(() => import("node:http"))
   const run = Effect.runPromiseWith(yield* Effect.context<never>())
   const server = createServer((request, response) => {
-    void run(health.now).then((report) => {
-      const isReady = request.url === "/ready"
-      if (!isReady && request.url !== "/health") {
-        response.writeHead(404).end()
-        return
-      }
-      const ok = isReady ? report.ready : report.status === "ok"
-      response.writeHead(ok ? 200 : 503, { "content-type": "application/json" })
-      response.end(JSON.stringify(isReady ? { ready: report.ready, problems: report.problems } : report))
+    const answer = answerTo(health, request.url?.split("?")[0])
+    if (answer === undefined) {
+      response.writeHead(404).end()
+      return
+    }
+    void run(answer).then(({ status, text }) => {
+      response.writeHead(status, { "content-type": "application/json" }).end(text)
     })
   })
   yield* Effect.acquireRelease(
