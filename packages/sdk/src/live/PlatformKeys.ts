@@ -1,9 +1,10 @@
 /** The work of `PlatformKeys`: a ring of keys, and what they have signed. */
 import { createPublicKey, type KeyObject, verify } from "node:crypto"
 import { fromBase64Url, type Signed, SignedPayload, SigningKey } from "@agion/domain"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema, Semaphore } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import * as AgentFolder from "../internal/AgentFolder.ts"
+import { monotonic } from "../internal/Monotonic.ts"
 import { PlatformKeys, SignatureRefused } from "../PlatformKeys.ts"
 import { type PinnedKey, Settings } from "../Settings.ts"
 
@@ -72,6 +73,12 @@ const KeptKeys = Schema.Struct({
   keys: Schema.Array(Schema.Struct({ keyId: Schema.String, publicKey: Schema.String }))
 })
 
+/** How long the platform is not asked again for a key that it did not list, milliseconds. */
+const missingForMs = 5000
+
+/** So many such keys are remembered. */
+const missingAtMost = 64
+
 /** What to do when the pinned key is no longer the platform's: only its operator knows whether that may be. */
 const remedyFor = (pinned: string | null, file: string | null): string => {
   const isNew = `\`${pinned}\` is pinned; if the platform was set up anew, and only then,`
@@ -126,12 +133,31 @@ export const make = Effect.gen(function* () {
         learn(ring, keys)
         return ring.keys.size === before ? Effect.void : keepKeys
       }),
-      Effect.ignore
+      Effect.isSuccess
     )
-  const pin = Effect.suspend(() => (ring.pinned === null ? fetchKeys : Effect.void))
+  // Who was told that there is no such key need not ask again with everything that it signed.
+  const now = monotonic(clock)
+  const missing = new Map<string, number>()
+  const lock = yield* Semaphore.make(1)
+  const fetchFor = (keyId: string) =>
+    lock.withPermit(
+      Effect.suspend(() => {
+        const askedAt = missing.get(keyId) ?? Number.NEGATIVE_INFINITY
+        if (ring.keys.has(keyId) || now() - askedAt < missingForMs) return Effect.void
+        return Effect.map(fetchKeys, (isAnswered) => {
+          missing.delete(keyId)
+          if (!isAnswered || ring.keys.has(keyId)) return
+          missing.set(keyId, now())
+          for (const oldest of missing.keys()) if (missing.size > missingAtMost) missing.delete(oldest)
+        })
+      })
+    )
+  const pin = lock.withPermit(
+    Effect.suspend(() => (ring.pinned === null ? Effect.asVoid(fetchKeys) : Effect.void))
+  )
   return PlatformKeys.of({
     open: (signed) =>
-      Effect.suspend(() => (ring.keys.has(signed.keyId) ? Effect.void : fetchKeys)).pipe(
+      Effect.suspend(() => (ring.keys.has(signed.keyId) ? Effect.void : fetchFor(signed.keyId))).pipe(
         Effect.andThen(Effect.suspend(() => told(openUnsafe(signed))))
       ),
     openKept: (signed) => Effect.suspend(() => told(verified(signed, true))),
