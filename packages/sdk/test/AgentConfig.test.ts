@@ -1,7 +1,7 @@
 import { inspect } from "node:util"
 import type { EpochMessage } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Deferred, Effect, Fiber, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { AgentConfig, GovernanceHttp, makeHub, Pushes, Settings } from "../src/index.ts"
@@ -24,11 +24,17 @@ const model = {
 
 /** A platform that knows one model, and how often it was asked. */
 const platform = () => {
-  const state = { asked: 0, name: "large", status: 200, onAsked: () => {} }
+  const state = { asked: 0, name: "large", status: 200, onAsked: () => {}, before: Effect.void }
+  /** The next answer waits for `before`. */
+  const asked = Effect.suspend(() => {
+    const { before } = state
+    state.before = Effect.void
+    state.asked++
+    state.onAsked()
+    return before
+  })
   const client = HttpClient.make((request, url) =>
-    Effect.sync(() => {
-      state.asked++
-      state.onAsked()
+    Effect.map(asked, () => {
       const found = url.pathname.endsWith("/models/by-purpose/writing")
       const away = { error: "Service Unavailable", message: "away", details: "", timestamp: "" }
       const missing = {
@@ -137,6 +143,42 @@ describe("what agents look up", () => {
       hub.tell({ _tag: "Lost" })
       state.status = 503
       assert.strictEqual((yield* config.model("writing")).modelName, "large")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("what was held and has been dropped is not given for want of better", () => {
+    const { layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      tell(6, "heartbeat", [], 6)
+      yield* config.model("writing")
+      yield* TestClock.adjust("2 minutes")
+      // While it is asked for again it changes, another fetches it anew, and its own answer is lost.
+      const lost = yield* Deferred.make<void>()
+      state.before = Deferred.await(lost)
+      const asking = yield* Effect.forkChild(config.model("writing"), { startImmediately: true })
+      yield* Effect.repeat(Effect.yieldNow, { until: () => state.asked === 2, times: 1000 })
+      tell(6, "config", ["model", "writing"])
+      state.name = "larger"
+      yield* config.model("writing")
+      state.status = 503
+      yield* Deferred.succeed(lost, undefined)
+      assert.strictEqual((yield* Fiber.join(asking)).modelName, "larger")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("FRESH-4 what was asked for before the first push is asked for anew with it", () => {
+    const { layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      yield* config.model("writing")
+      // Changed while nothing was heard.
+      state.name = "larger"
+      tell(6, "heartbeat", [], 6)
+      assert.strictEqual((yield* config.model("writing")).modelName, "larger")
+      tell(6, "heartbeat", [], 6)
+      yield* config.model("writing")
+      assert.strictEqual(state.asked, 2)
     }).pipe(Effect.provide(layer))
   })
 

@@ -44,11 +44,11 @@ const kept = <A>(now: () => number, fetch: (name: string) => Effect.Effect<A, Co
             if (before === changes) answers.set(name, { value, until: now() + keptFor })
           })
         )
-        return Effect.catch(asked, (error) =>
-          known !== undefined && answers.has(name) && error instanceof PlatformUnavailable
-            ? Effect.succeed(known.value)
-            : Effect.fail(error)
-        )
+        return Effect.catch(asked, (error) => {
+          // Not what was held before: that may have been dropped, and fetched anew by another.
+          const held = error instanceof PlatformUnavailable ? answers.get(name) : undefined
+          return held === undefined ? Effect.fail(error) : Effect.succeed(held.value)
+        })
       }),
     clear: () => {
       changes++
@@ -80,7 +80,8 @@ const follow = Effect.fnUntraced(function* (
     if (push._tag === "Lost") for (const one of all) one.expire()
     if (push._tag !== "Epoch" || push.organizationId !== organizationId) return
     const { ids, kind, previous } = push.message
-    const follows = epoch === undefined || previous === epoch || push.message.epoch === epoch
+    // Before the first push nothing was heard: what was asked for until then may have changed.
+    const follows = previous === epoch || push.message.epoch === epoch
     epoch = push.message.epoch
     if (!follows || (ids.length === 0 && kind !== "heartbeat")) for (const one of all) one.expire()
     if (kind !== "config") return
