@@ -20,6 +20,7 @@ import type { PermissionCache } from "./PermissionCache.ts"
 import type { PolicySync } from "./PolicySync.ts"
 import type { Settings } from "./Settings.ts"
 import { SettingsInvalid } from "./Settings.ts"
+import { collectorAddress, isCollector } from "./telemetry/Collector.ts"
 import type { Sampling } from "./telemetry/Spans.ts"
 import { Tally } from "./telemetry/Tally.ts"
 
@@ -118,14 +119,9 @@ const make = Effect.fnUntraced(function* (options: TelemetryOptions) {
   return Telemetry.of({ sampling: { ratio, random: () => random.nextDoubleUnsafe() }, tally: new Tally() })
 })
 
-const isHttp = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
-
 const otlp = Effect.fnUntraced(function* (options: OtlpOptions) {
-  if (!isHttp(options.url))
-    return yield* new SettingsInvalid({
-      setting: "url",
-      problem: "must be the collector's http or https address, such as `http://127.0.0.1:4318`"
-    })
+  if (!isCollector(options.url))
+    return yield* new SettingsInvalid({ setting: "url", problem: `must be ${collectorAddress}` })
   const [Otlp, OtlpExporter, FetchHttpClient] = yield* Effect.promise(() =>
     Promise.all([
       import("effect/observability/Otlp"),

@@ -3,13 +3,14 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { ConfigProvider, Context, Effect, Layer, Redacted } from "effect"
 import {
   AgentHost,
   AgionSdk,
   FailurePolicy,
   type HostedAgentOptions,
   type HostOptions,
+  Settings,
   SettingsInvalid
 } from "../src/index.ts"
 import { Agion, type AgionOptions } from "../src/promise/index.ts"
@@ -70,6 +71,8 @@ const wrong: ReadonlyArray<readonly [setting: string, options: object]> = [
   ["telemetry.sample", { telemetry: { sample: 2 } }],
   ["logLevel", { logLevel: "loud" }],
   ["otlp.url", { otlp: {} }],
+  ["otlp.url", { otlp: { url: "http://user:secret@127.0.0.1:4318" } }],
+  ["otlp.url", { otlp: { url: "htp://user:secret@127.0.0.1:4318" } }],
   ["otlp.headers.key", { otlp: { url: "http://127.0.0.1:9", headers: { key: 5 } } }],
   ["gatewayUrl", { gatewayUrl: "ftp://127.0.0.1" }],
   ["gatewayUrl", { gatewayUrl: "http://127.0.0.1/?a=1" }],
@@ -270,13 +273,47 @@ describe("an environment", () => {
         ["AGION_GATEWAY_URL", { AGION_GATEWAY_URL: "http://127.0.0.1/api" }],
         ["AGION_API_KEY", { AGION_API_KEY: "a b" }],
         ["AGION_ORG_ID", { AGION_ORG_ID: "*" }],
+        ["AGION_AGENT_ID", { AGION_AGENT_ID: " \n" }],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://user:secret@127.0.0.1:4318" }],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", { OTEL_EXPORTER_OTLP_ENDPOINT: "htp://user:secret@127.0.0.1" }],
         ["AGION_DIRECTORY", { AGION_DIRECTORY: join(process.execPath, "below") }]
       ]
       for (const [setting, more] of faults) {
         const error = yield* Effect.flip(start({ ...base, ...more }))
         assert.instanceOf(error, SettingsInvalid)
         assert.strictEqual(error.setting, setting)
+        assert.notInclude(error.message, "secret")
       }
+    })
+  )
+
+  it.live("says the same with blanks and line ends around it, and nothing with blanks alone", () =>
+    Effect.gen(function* () {
+      const settings = (env: Record<string, string>) =>
+        Effect.map(start({ ...base, ...env }), (services) => Context.get(services, Settings))
+      const names = ["AGION_ORG_ID", "AGION_API_KEY", "AGION_REDIS_URL", "AGION_ENV", "AGION_SIGNING_KEY"]
+      const blank = yield* settings(Object.fromEntries(names.map((name) => [name, " \n"])))
+      assert.deepStrictEqual(
+        [blank.organizationId, blank.apiKey, blank.production, blank.signingKey],
+        ["default", null, false, null]
+      )
+      const signingKey = { keyId: "key", publicKey: "A".repeat(43) }
+      const { agentId, apiKey, directory, gatewayUrl, organizationId, production, ...more } = yield* settings(
+        {
+          AGION_AGENT_ID: "agent-1\n",
+          AGION_GATEWAY_URL: " http://127.0.0.1:9 ",
+          AGION_ORG_ID: "acme ",
+          AGION_API_KEY: "agion_1_x\n",
+          AGION_ENV: "production ",
+          AGION_DIRECTORY: " false",
+          AGION_SIGNING_KEY: `${signingKey.keyId}:${signingKey.publicKey}\r\n`
+        }
+      )
+      assert.deepStrictEqual(
+        [agentId, gatewayUrl, organizationId, production, directory, more.signingKey],
+        ["agent-1", "http://127.0.0.1:9", "acme", true, null, signingKey]
+      )
+      assert.strictEqual(apiKey === null ? null : Redacted.value(apiKey), "agion_1_x")
     })
   )
 

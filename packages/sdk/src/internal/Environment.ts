@@ -1,5 +1,5 @@
 /** What the environment says of an agent, each variable by its name: loaded for those who ask it. */
-import { Config, ConfigProvider, Effect, Layer, Option } from "effect"
+import { Config, ConfigProvider, Effect, Layer, Option, Redacted } from "effect"
 import type { AgionOptions } from "../AgionSdk.ts"
 import { SettingsInvalid } from "../Settings.ts"
 import * as TelemetryConfig from "../telemetry/TelemetryConfig.ts"
@@ -71,6 +71,16 @@ const refuseMisspelt = Effect.gen(function* () {
 
 const optional = <A>(config: Config.Config<A>) => Config.option(config)
 
+/** What a variable says without the blanks and the line end that a file or a shell may leave around it. */
+const trimmed = (name: string) => Config.map(Config.String(name), (text) => text.trim())
+
+/** The same of one that may be left out; blanks alone say nothing. */
+const text = (name: string) =>
+  Effect.map(
+    optional(trimmed(name)),
+    Option.filter((said) => said !== "")
+  )
+
 /** `keyId:publicKey`. */
 const signingKeyOf = (text: string) => {
   const at = text.lastIndexOf(":")
@@ -92,17 +102,23 @@ export const fromEnvironment = Effect.gen(function* () {
   yield* refuseMisspelt
   const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
     Option.isNone(value) ? {} : ({ [name]: value.value } as { readonly [Name in K]: A })
-  const key = yield* optional(Config.String("AGION_SIGNING_KEY"))
+  const key = yield* text("AGION_SIGNING_KEY")
   const governance = yield* optional(Config.Boolean("ENABLE_GOVERNANCE"))
   const observe = yield* optional(Config.Literals(["enforce", "observe"], "AGION_ENFORCEMENT"))
   const options: AgionOptions = {
-    agentId: yield* Config.String("AGION_AGENT_ID"),
-    gatewayUrl: yield* Config.String("AGION_GATEWAY_URL"),
-    ...given("organizationId", yield* optional(Config.String("AGION_ORG_ID"))),
-    ...given("redisUrl", yield* optional(Config.Redacted("AGION_REDIS_URL"))),
-    ...given("apiKey", yield* optional(Config.Redacted("AGION_API_KEY"))),
-    ...given("environment", yield* optional(Config.String("AGION_ENV"))),
-    ...given("directory", Option.map(yield* optional(Config.String("AGION_DIRECTORY")), folderOf)),
+    agentId: yield* trimmed("AGION_AGENT_ID"),
+    gatewayUrl: yield* trimmed("AGION_GATEWAY_URL"),
+    ...given("organizationId", yield* text("AGION_ORG_ID")),
+    ...given(
+      "redisUrl",
+      Option.map(yield* text("AGION_REDIS_URL"), (url) => Redacted.make(url))
+    ),
+    ...given(
+      "apiKey",
+      Option.map(yield* text("AGION_API_KEY"), (key) => Redacted.make(key))
+    ),
+    ...given("environment", yield* text("AGION_ENV")),
+    ...given("directory", Option.map(yield* text("AGION_DIRECTORY"), folderOf)),
     ...given("governance", governance),
     ...given("enforcement", observe),
     ...(yield* TelemetryConfig.fromEnvironment),

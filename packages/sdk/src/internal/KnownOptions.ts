@@ -15,6 +15,7 @@ import type { PermissionCacheOptions } from "../PermissionCache.ts"
 import type { PolicySyncOptions } from "../PolicySync.ts"
 import type { Registration, SettingsOptions } from "../Settings.ts"
 import type { OtlpOptions, TelemetryOptions } from "../Telemetry.ts"
+import { collectorAddress, isCollector } from "../telemetry/Collector.ts"
 import {
   anything,
   between,
@@ -89,10 +90,7 @@ const isRedisUrl = (value: unknown): boolean => {
 
 const redisUrl = mustSecret("the address of a Redis, such as `redis://127.0.0.1:6379`", isRedisUrl)
 
-const httpUrl = must(
-  "the collector's http or https address, such as `http://127.0.0.1:4318`",
-  (value) => typeof value === "string" && /^https?:$/.test(urlOf(value)?.protocol ?? "")
-)
+const collector = mustSecret(collectorAddress, isCollector)
 
 /** A folder; a NUL would end its name for the system. */
 const isFolder = (value: unknown): boolean =>
@@ -214,7 +212,7 @@ const header = mustSecret("text", (value) => secretOf(value) !== undefined)
 
 const otlp = object<OtlpOptions>(
   {
-    url: httpUrl,
+    url: collector,
     serviceName: text,
     serviceVersion: text,
     attributes: record(text),

@@ -1,6 +1,7 @@
 /** What the environment says of telemetry: a value that cannot be says what it could have been. */
 import { Config, Effect, LogLevel, Option, Redacted } from "effect"
 import { SettingsInvalid } from "../Settings.ts"
+import { collectorAddress, isCollector } from "./Collector.ts"
 
 const text = (name: string) =>
   Effect.map(Config.option(Config.String(name)), (value) =>
@@ -37,8 +38,13 @@ const level = (given: string): LogLevel.LogLevel | undefined => {
   return LogLevel.values.find((known) => known.toLowerCase() === word)
 }
 
-const address = (given: string): string | undefined =>
-  URL.canParse(given) && /^https?:$/.test(new URL(given).protocol) ? given : undefined
+/** An address may hold a password: it is not shown. */
+const endpoint = Effect.gen(function* () {
+  const setting = "OTEL_EXPORTER_OTLP_ENDPOINT"
+  const given = yield* text(setting)
+  if (given === undefined || isCollector(given)) return given
+  return yield* new SettingsInvalid({ setting, problem: `must be ${collectorAddress}` })
+})
 
 /** `name=value,…`, values percent-encoded. */
 const headersOf = (given: string) => {
@@ -77,11 +83,7 @@ export const fromEnvironment = Effect.gen(function* () {
     truths.get(given.toLowerCase())
   )
   const logLevel = yield* parsed("LOG_LEVEL", `one of ${levels}`, level)
-  const url = yield* parsed(
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "the collector's http or https address, such as `http://127.0.0.1:4318`",
-    address
-  )
+  const url = yield* endpoint
   const serviceName = yield* text("OTEL_SERVICE_NAME")
   const named = serviceName === undefined ? {} : { serviceName }
   return {
