@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer } from "effect"
+import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { AgionSdk, Health, Registrar, Settings } from "../src/index.ts"
 import { AgionTest, TestPlatform } from "../src/testing/index.ts"
@@ -36,6 +37,32 @@ describe("the whole SDK", () => {
         assert.isTrue(platform.arrived.some(({ path }) => path === "/agents/register"))
       }).pipe(Effect.provide(builtDuringOutage))
   )
+
+  it.effect("GOVERN-6 a client of the program's that throws at first ends nothing in the background", () => {
+    let requests = 0
+    const throwing = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(
+        HttpClient.HttpClient,
+        HttpClient.mapRequest((request) => {
+          if (requests++ < 10) throw new Error("no key at hand")
+          return request
+        })
+      )
+    )
+    const layer = AgionSdk.layerOver(options).pipe(
+      Layer.provide(throwing),
+      Layer.provideMerge(AgionTest.connections())
+    )
+    return Effect.gen(function* () {
+      const registrar = yield* Registrar
+      const health = yield* Health
+      assert.include((yield* registrar.register).problem ?? "", "a defect")
+      for (let i = 0; i < 900 && !(yield* health.now).ready; i++) yield* TestClock.adjust("1 second")
+      assert.deepInclude(registrar.stateUnsafe(), { registered: true, problem: null })
+      assert.isNotNull((yield* health.now).policies.version)
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("GOVERN-6 the agent is seen again every minute", () =>
     Effect.gen(function* () {

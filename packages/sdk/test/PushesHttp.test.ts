@@ -31,4 +31,20 @@ describe("the push line over HTTP", () => {
       assert.deepStrictEqual(ids.slice(0, 3), [undefined, "7€", undefined])
     }).pipe(Effect.provide(layer))
   })
+
+  it.effect("FRESH-4 comes back where a client of the program's throws", () => {
+    let asked = 0
+    const client = HttpClient.make((request) => {
+      if (++asked < 3) throw new Error("no key at hand")
+      return Effect.succeed(HttpClientResponse.fromWeb(request, new Response("data: {}\n\n")))
+    })
+    const layer = Pushes.layerHttp.pipe(
+      Layer.provide(Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test" })),
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+    )
+    return Effect.gen(function* () {
+      for (let tries = 0; tries < 100 && asked < 3; tries++) yield* TestClock.adjust("100 millis")
+      assert.strictEqual(asked, 3)
+    }).pipe(Effect.provide(layer))
+  })
 })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { AgentHost } from "../src/index.ts"
+import { openHost } from "../src/promise/Host.ts"
 import { AgentClosed, Agion, type Host, PermissionDenied, SettingsInvalid } from "../src/promise/index.ts"
 import { AgionTest, type Platform, TestPlatform, testUuid } from "../src/testing/index.ts"
 
@@ -130,6 +131,26 @@ describe("the promise front of a host", () => {
     await host.close()
     // Two seconds is what one flush may take.
     assert.isBelow(performance.now() - before, 4000)
+  })
+
+  it("lets go of everything where an agent's end fails, and says so", async () => {
+    const failure = new Error("its last word was lost")
+    let isReleased = false
+    const layer = Layer.effectDiscard(
+      Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          isReleased = true
+        })
+      )
+    ).pipe(Layer.provideMerge(AgentHost.layerOver(options)), Layer.provide(AgionTest.connections()))
+    const host = await openHost(layer, async (parts) => {
+      const agent = await Agion.over(parts)
+      return Object.assign(agent, { close: () => Promise.reject(failure) })
+    })
+    await host.connect({ agentId: "agent-1" })
+    const error = await host.close().catch((thrown: unknown) => thrown)
+    assert.strictEqual(error, failure)
+    assert.isTrue(isReleased)
   })
 
   it("refuses options that cannot be, and says what to do", async () => {

@@ -5,6 +5,7 @@ import { HttpClient, HttpClientRequest } from "effect/http"
 import { type Hub, makeHub, Pushes } from "../Pushes.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
+import { outliving } from "./Outliving.ts"
 import { decodeEpoch, policiesPush } from "./PushTexts.ts"
 
 /** A line without a heartbeat for so long is lost. */
@@ -58,6 +59,7 @@ export const make = Effect.gen(function* () {
       })
     ),
     Effect.ignore,
+    outliving("listening to pushes"),
     Effect.andThen(
       Effect.sync(() => {
         // What cannot be sent, or is not taken, must not keep the line down.

@@ -4,6 +4,7 @@ import { PolicySet, StoredPolicy } from "@agion/policy/judgement"
 import { Clock, Duration, Effect, Option, Queue, Schema, Semaphore } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import { onPush, unknownEpoch } from "../internal/Epochs.ts"
+import { outliving } from "../internal/Outliving.ts"
 import { epochOf } from "../internal/PlatformCalls.ts"
 import * as KeptPolicies from "../KeptPolicies.ts"
 import { PlatformKeys } from "../PlatformKeys.ts"
@@ -261,7 +262,7 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
   const pause = Effect.suspend(() => Effect.timeoutOption(Queue.take(wake), waitOf(state, pollMs)))
   // What was told before the platform is asked is answered by asking. In a busy organization every answer tells of it.
   yield* Queue.clear(wake).pipe(
-    Effect.andThen(asked),
+    Effect.andThen(outliving("fetching policies")(asked)),
     Effect.andThen(pause),
     Effect.flatMap((woken) => (Option.isSome(woken) && !isPushed ? Effect.sleep("1 second") : Effect.void)),
     Effect.forever,

@@ -2,6 +2,7 @@
 import { Clock, Effect, Redacted, Schedule } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import * as AgentFolder from "../internal/AgentFolder.ts"
+import { outliving } from "../internal/Outliving.ts"
 import { PlatformKeys } from "../PlatformKeys.ts"
 import { Registrar, type RegistrarState, RegistrationTurns } from "../Registrar.ts"
 import { Settings } from "../Settings.ts"
@@ -46,21 +47,26 @@ export const make = Effect.gen(function* () {
     state = { registered: true, lastSeenAt: now, problem: null }
   })
   const turns = yield* RegistrationTurns
-  const noted = Effect.tapError(turns === null ? attempt : turns.withPermit(attempt), (error) =>
+  const note = (problem: string) =>
     Effect.sync(() => {
-      state = { ...state, problem: error.message }
+      state = { ...state, problem }
     })
+  const noted = (turns === null ? attempt : turns.withPermit(attempt)).pipe(
+    Effect.tapError((error) => note(error.message)),
+    Effect.tapDefect(() => note("it ended in a defect; see the log"))
   )
   yield* keys.pin.pipe(
     Effect.andThen(Effect.retry(noted, again)),
-    Effect.andThen(Effect.sleep("1 minute")),
     Effect.ignore,
+    outliving("registering the agent"),
+    Effect.andThen(Effect.sleep("1 minute")),
     Effect.forever,
     Effect.forkScoped
   )
   return Registrar.of({
     register: noted.pipe(
       Effect.ignore,
+      outliving("registering the agent"),
       Effect.map(() => state)
     ),
     stateUnsafe: () => state,

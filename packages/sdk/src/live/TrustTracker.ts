@@ -4,6 +4,7 @@ import { Effect, Option, PubSub, Queue, Schema, Stream } from "effect"
 import { asRefusal, GovernanceHttp } from "../GovernanceHttp.ts"
 import { onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { type Monotonic, monotonic } from "../internal/Monotonic.ts"
+import { outliving } from "../internal/Outliving.ts"
 import { PlatformKeys, SignatureRefused } from "../PlatformKeys.ts"
 import { Pushes } from "../Pushes.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
@@ -161,7 +162,7 @@ export const make = Effect.gen(function* () {
   yield* Queue.take(unopened).pipe(
     Effect.flatMap(([actor, signed]) =>
       Effect.andThen(
-        Effect.ignore(keys.open(signed)),
+        outliving("fetching the key of a score")(Effect.ignore(keys.open(signed))),
         Effect.sync(() => openLate(keys, actor, signed, now()))
       )
     ),

@@ -50,8 +50,9 @@ export const openHost = async (
       closed = true
       host.closingUnsafe()
       // What an agent's end tells of is still taken in: the agents close before what they share.
-      await Promise.all([...agents].map((agent) => agent.close()))
+      const ends = await Promise.allSettled([...agents].map((agent) => agent.close()))
       await runtime.dispose()
+      for (const end of ends) if (end.status === "rejected") throw end.reason
     }
     return { connect, connected: host.connectedUnsafe, close, [Symbol.asyncDispose]: close }
   } catch (error) {

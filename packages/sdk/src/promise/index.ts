@@ -419,9 +419,12 @@ export class Agion implements AsyncDisposable {
 
   /** Ends calls and streams that are under way with `AgentClosed`, settles them, flushes, lets go of everything. */
   async close(): Promise<void> {
-    await this.#streams.close()
-    await this.#runtime.dispose()
-    this.#closes()
+    try {
+      await this.#streams.close()
+      await this.#runtime.dispose()
+    } finally {
+      this.#closes()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
