@@ -1,7 +1,11 @@
 /** The errors of the promise front as docs/sdk.md lists them: a class with a `code` each. */
 import { ApiError } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { AgionSdk } from "../src/index.ts"
 import * as Front from "../src/promise/index.ts"
+import { AgionTest } from "../src/testing/index.ts"
 import { textOf } from "./Snippets.ts"
 
 const refused = { action: "chat", resource: "r", reason: "no", denial: null, decisionId: "" }
@@ -30,9 +34,7 @@ const errors: ReadonlyArray<Error & { readonly code: string }> = [
   new ApiError.Conflict(said),
   new ApiError.PayloadTooLarge(said),
   new ApiError.Unprocessable(said),
-  new ApiError.TooManyRequests(said),
-  new ApiError.InternalError(said),
-  new ApiError.Unavailable(said)
+  new ApiError.InternalError(said)
 ]
 
 const [, chapter = ""] = textOf("sdk.md").split("\n## When something is wrong\n")
@@ -46,6 +48,36 @@ describe("docs/sdk.md, when something is wrong", () => {
       listed
     )
     for (const error of errors) assert.isNotEmpty(error.message)
+  })
+
+  it("says of a 429 and a 503 what they are, whatever their body names them", async () => {
+    const client = (status: number, body: object) =>
+      Layer.succeed(
+        HttpClient.HttpClient,
+        HttpClient.make((request) => {
+          const response = Response.json(body, { status, headers: { "retry-after": "20" } })
+          return Effect.succeed(HttpClientResponse.fromWeb(request, response))
+        })
+      )
+    const end = async (status: number, body: object): Promise<unknown> => {
+      const parts = AgionSdk.layerOver({
+        agentId: "agent-1",
+        gatewayUrl: "http://platform.test",
+        directory: false,
+        events: { shutdownDeadline: 0 }
+      }).pipe(Layer.provide(client(status, body)), Layer.provide(AgionTest.connections()))
+      await using agion = await Front.Agion.over(parts)
+      return agion.http((api) => api.organizations.signingKeys({})).catch((error: unknown) => error)
+    }
+    assert.deepInclude(await end(429, { ...new ApiError.TooManyRequests(said) }), {
+      code: "platform_refused",
+      status: 429,
+      retryAfterMs: 20_000
+    })
+    assert.deepInclude(await end(503, { ...new ApiError.Unavailable(said) }), {
+      code: "platform_unavailable",
+      retryAfterMs: 20_000
+    })
   })
 
   it("leaves out no class that the front has", () => {
