@@ -1,5 +1,5 @@
 /**
- * Connections to the platform: a pool of undici, a time-out for the answer's head, and a breaker around both.
+ * Connections to the platform: a pool of undici, a time-out for an answer, and a breaker around both.
  *
  * undici and the client over it are loaded when the layer is built. The breaker counts what OUTAGE-1 counts; its
  * state stands in `PlatformCircuit`, for `Health` and for programs that want to look.
@@ -16,7 +16,7 @@ export class PlatformCircuit extends Context.Service<PlatformCircuit, CircuitBre
 
 /** How connections are held. */
 export interface HttpPoolOptions {
-  /** How long an answer's head may take. Default: 2 seconds. */
+  /** How long an answer may take, and of a stream its head. Default: 2 seconds. */
   readonly timeout?: Duration.Input
   /** Connections at most. Default: 32. */
   readonly connections?: number
