@@ -173,6 +173,24 @@ export const serverFaults: ReadonlyArray<Fault> = [
       })
   },
   {
+    name: "revoked over a late push link",
+    what: "each push is later than the one before, up to 8 s, while a permission is revoked; the platform answers",
+    shows: "FRESH-2 FRESH-3",
+    body: (scene) =>
+      Effect.gen(function* () {
+        const agent = yield* scene.agent()
+        for (let millis = 1000; millis <= 8000; millis += 1000) {
+          yield* scene.wire.apply({ _tag: "Latency", millis })
+          yield* Effect.sleep("1 second")
+        }
+        yield* scene.revoke(agent)
+        yield* scene.denies(agent)
+        yield* scene.wire.apply(none)
+        yield* scene.wire.cut
+        yield* scene.healed
+      })
+  },
+  {
     name: "revoked over half-open links",
     what: "both connections are open and silent while a permission is revoked: what is used then is marked stale",
     shows: "FRESH-2 FRESH-3 OUTAGE-2",

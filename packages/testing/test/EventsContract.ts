@@ -1,6 +1,5 @@
 import { Streams } from "@agion/domain"
 import { EventBuffer, EventTransport } from "@agion/sdk"
-import { RedisServer } from "@agion/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Schedule, Schema, type Scope } from "effect"
 import * as EventTargets from "./EventTargets.ts"
@@ -30,7 +29,7 @@ const drained = (events: EventBuffer["Service"]) =>
   )
 
 /** What every way out promises (EVENT-7). */
-const contract = (name: string, make: Effect.Effect<EventTargets.Target, never, Scope.Scope>) =>
+export const eventsContract = (name: string, make: Effect.Effect<EventTargets.Target, never, Scope.Scope>) =>
   describe(`events over ${name}`, () => {
     it.live("EVENT-7 each kind arrives on its stream, in order, as the platform decodes it", () =>
       Effect.gen(function* () {
@@ -129,8 +128,3 @@ const contract = (name: string, make: Effect.Effect<EventTargets.Target, never, 
       })
     )
   })
-
-contract("redis-memory", EventTargets.redisMemory)
-contract("HTTP", EventTargets.http)
-if (RedisServer.isThere()) contract("Redis", EventTargets.redisServer)
-else describe.skip("events over Redis: there is no `redis-server`", () => {})
