@@ -23,6 +23,11 @@ export interface GovernedStreamOptions extends GovernedOptions<never> {
    * an element; a `TextIn` says where it does, and nothing else is looked at.
    */
   readonly scan?: boolean | { readonly [K in keyof TextIn<never>]: (element: never, text: string) => unknown }
+  /**
+   * How many characters of a text wait until what follows them is known, 0 to 65,536. Default: 4096. With fewer, what is
+   * said is seen sooner, and the beginning of a secret that is longer may have left when its end is found.
+   */
+  readonly holdBack?: number
 }
 
 /** The elements that options can tell the text of. */
@@ -50,8 +55,8 @@ export const governedStream =
           return typeof work === "function" ? work(call) : work
         })
         const about = { action, resource, decisionId: call.decision.decisionId }
-        const { scan = true } = given
-        const held = scan === false ? undefined : heldBack<A>(engine, call, scan)
+        const { holdBack, scan = true } = given
+        const held = scan === false ? undefined : heldBack<A>(engine, call, scan, holdBack)
         const seen = held === undefined ? stream : scanned(stream, held, call, about)
         return ending(given.timeout === undefined ? seen : timed(seen, call, about, given.timeout), call)
       })
@@ -104,10 +109,12 @@ const ending = <A, E, R>(stream: Stream.Stream<A, E, R>, call: OpenCall): Stream
 const heldBack = <A>(
   engine: PolicyEngine["Service"],
   call: OpenCall,
-  scan: Exclude<GovernedStreamOptions["scan"], undefined>
+  scan: Exclude<GovernedStreamOptions["scan"], undefined>,
+  holdBack: number | undefined
 ): HeldBack<A> =>
   new HeldBack<A>({
     dlp: engine.dlpFor(call.obligations),
+    holdBack,
     observing: call.observing,
     textIn: typeof scan === "object" ? (scan as TextIn<A>) : undefined
   })

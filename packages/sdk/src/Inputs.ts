@@ -123,9 +123,14 @@ const textIn = object<TextIn<never>>({ get: callable, set: callable }, ["get", "
 const scan: Rule = (value, at) =>
   isRecord(value) ? textIn(value, at) : value === undefined ? undefined : flag(value, at)
 
+interface StreamSays {
+  readonly scan: unknown
+  readonly holdBack: number
+}
+
 /** A governed stream of the promise front. */
-export const streamSpec: Rule = object<Omit<GovernedOptions, "usage"> & Spec & { readonly scan: unknown }>(
-  { ...streamRules, scan },
+export const streamSpec: Rule = object<Omit<GovernedOptions, "usage"> & Spec & StreamSays>(
+  { ...streamRules, scan, holdBack: between(0, 65_536) },
   ["action", "resource"],
   "spec"
 )

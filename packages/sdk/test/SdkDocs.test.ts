@@ -223,6 +223,24 @@ describe("docs/sdk.md, a governed call", () => {
       assert.match(said.map(({ text }) => text).join("|"), /^write to \[email:\w{8}\]\|\| today$/)
     }).pipe(Effect.provide(AgionTest.layer()))
   )
+
+  it.live("GOVERN-4 a stream with a short hold-back is read while its work goes on", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: model })
+      platform.grant(agentId, model)
+      const agion = yield* agionOfTest
+      let given = 0
+      const tokens = async function* () {
+        for (; given < 1000; given++) yield `word ${given} `
+      }
+      const names = { modules: {}, agion, modelId: model, prompt: "who?", model: { tokens } }
+      const chat = (yield* ran(the(4), names, "chat")) as AsyncIterable<string>
+      const read = chat[Symbol.asyncIterator]()
+      assert.strictEqual((yield* Effect.promise(() => read.next())).value, "word 0 ")
+      assert.isBelow(given, 100)
+    }).pipe(Effect.provide(AgionTest.layer()))
+  )
 })
 
 describe("docs/sdk.md, the parts", () => {

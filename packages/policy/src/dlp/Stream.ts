@@ -48,7 +48,7 @@ export interface DlpStream {
 const CONTEXT = 256
 
 /** How much more must arrive before the held text is read again: bounds the work of many small chunks. */
-const STRIDE = 1024
+const strideOf = (holdBack: number): number => Math.min(1024, Math.max(64, holdBack >> 2))
 
 /** How long a finding may grow while its end is awaited (a JSON web token); a longer one is a private key. */
 const LONGEST = 16_384
@@ -202,6 +202,7 @@ class Held {
 /** Watches a stream with `scan`; `hide` replaces findings. */
 export const stream = (scan: Scan, hide: Hide, options: StreamOptions = {}): DlpStream => {
   const holdBack = Math.max(0, options.holdBack ?? 4096)
+  const stride = strideOf(holdBack)
   const held = new Held(scan, hide, holdBack, options.onBlock !== "redact")
   let fresh: Array<string> = []
   let length = 0
@@ -218,7 +219,7 @@ export const stream = (scan: Scan, hide: Hide, options: StreamOptions = {}): Dlp
       if (blocked) return ended
       fresh.push(chunk)
       length += chunk.length
-      return length >= STRIDE && held.waiting + length >= holdBack + STRIDE ? step("border") : nothing
+      return length >= stride && held.waiting + length >= holdBack + stride ? step("border") : nothing
     },
     flush: () => (blocked ? ended : held.waiting + length === 0 ? nothing : step("flush")),
     end: () => (blocked ? ended : step("end")),

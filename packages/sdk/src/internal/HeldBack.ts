@@ -20,6 +20,11 @@ interface Line {
   lastAt: number
   /** What was replaced in what has not left, in order. */
   readonly replaced: Array<Dlp.Replacement>
+  /** The first different pieces of it. */
+  readonly words: Set<string>
+  last: string
+  /** How many pieces before the last one were the same. */
+  repeated: number
 }
 
 /** A piece of an element, as a part of its line. */
@@ -43,9 +48,32 @@ const charsAtMost = 1_048_576
 /** Slots that are remembered. */
 const linesAtMost = 1000
 
+/** A slot of no more different words names something, such as the type of an element, and is no text that goes on. */
+const wordsAtMost = 8
+const word = /^[A-Za-z][A-Za-z0-9]*(?:[-_.:][A-Za-z0-9]+)*$/
+const isWord = (text: string): boolean => text.length >= 3 && text.length <= 64 && word.test(text)
+/** So does one that says the same so many times in a row, or one word and then so many times nothing. */
+const sameAtLeast = 8
+
+/** True where a piece is known to be a name that is said again: what is in it does not wait for what follows. */
+const isNameAgain = (line: Line, text: string): boolean => {
+  line.repeated = text === line.last ? line.repeated + 1 : 0
+  line.last = text
+  if (line.repeated >= sameAtLeast) return true
+  if (line.words.size > wordsAtMost) return false
+  if (line.words.has(text)) return isWord(text)
+  line.words.add(text)
+  return false
+}
+
+/** True where one word is all that was said. */
+const isOneName = ({ last, pushed }: Line): boolean => pushed === last.length && isWord(last)
+
 /** How a stream is watched. */
 export interface HeldBackOptions<A> {
   readonly dlp: Dlp.Dlp
+  /** Characters of a text that wait for what follows them. Default: that of `Dlp.stream`. */
+  readonly holdBack?: number | undefined
   /** What would block is redacted, and what cannot be is handed on (POLICY-8). */
   readonly observing: boolean
   /** Where the text of the elements stands; undefined: wherever there is some. */
@@ -108,6 +136,7 @@ export class HeldBack<A> {
       line.lastAt = this.#count
       this.#chars += text.length
       this.#note(line, line.watch.push(text))
+      if (isNameAgain(line, text)) this.#note(line, line.watch.flush())
       return { line, start, text }
     })
     this.#waiting.push({ spans, put })
@@ -117,9 +146,20 @@ export class HeldBack<A> {
     const known = this.#lines.get(slot)
     if (known !== undefined) return known
     if (this.#lines.size >= linesAtMost) this.#forget()
-    const { dlp, observing } = this.#options
-    const watch = dlp.stream(observing ? { onBlock: "redact" } : {})
-    const line: Line = { watch, pushed: 0, lastAt: this.#count, replaced: [] }
+    const { dlp, holdBack, observing } = this.#options
+    const watch = dlp.stream({
+      ...(holdBack === undefined ? {} : { holdBack }),
+      onBlock: observing ? "redact" : "stop"
+    })
+    const line: Line = {
+      watch,
+      pushed: 0,
+      lastAt: this.#count,
+      replaced: [],
+      words: new Set(),
+      last: "",
+      repeated: 0
+    }
     this.#lines.set(slot, line)
     return line
   }
@@ -158,7 +198,8 @@ export class HeldBack<A> {
   #isClean({ line, start, text }: Span): boolean {
     const end = start + text.length
     if (line.watch.released() >= end) return true
-    if (this.#count - line.lastAt < idleAfter && this.#chars <= charsAtMost) return false
+    const patience = isOneName(line) ? sameAtLeast : idleAfter
+    if (this.#count - line.lastAt < patience && this.#chars <= charsAtMost) return false
     this.#note(line, line.watch.flush())
     return !this.#isBlocked && line.watch.released() >= end
   }

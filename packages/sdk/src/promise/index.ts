@@ -92,6 +92,8 @@ export interface CallSpec<A = never> extends GovernedOptions<A> {
 export interface StreamSpec<A = unknown> extends Omit<CallSpec, "usage"> {
   /** Scan text in the stream, or where a `TextIn` says that it stands. Default: true, wherever it stands. */
   readonly scan?: boolean | TextIn<A>
+  /** How many characters of a text wait for what follows them, 0 to 65,536. Default: 4096. See `governedStream`. */
+  readonly holdBack?: number
 }
 
 /** What a call knows of itself; `signal` is aborted when it must stop. */
