@@ -1,7 +1,8 @@
 /** The platform in memory behind a port of the loopback, in a process of its own: prints the port, ends with its input. */
 import { createServer, type IncomingMessage } from "node:http"
+import { EpochText } from "@agion/domain"
 import { AgionTest, TestPlatform, testUuid } from "@agion/sdk/testing"
-import { Context, Effect, Layer, ManagedRuntime } from "effect"
+import { Context, Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 
 const agents = Number(process.argv[2])
@@ -19,14 +20,18 @@ const bodyOf = async (request: IncomingMessage): Promise<Uint8Array> => {
   return Buffer.concat(parts)
 }
 
+const encodeEpoch = Schema.encodeSync(EpochText)
+
+/** What the push line says each second. */
+const heartbeat = (): string => {
+  const { epoch } = platform
+  return encodeEpoch({ previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp: platform.iso() })
+}
+
 const server = createServer((request, response) => {
   if (request.url?.startsWith("/api/v1/stream") === true) {
     response.writeHead(200, { "content-type": "text/event-stream" })
-    const beat = () => {
-      const { epoch } = platform
-      const message = { previous: epoch, epoch, kind: "heartbeat", ids: [] }
-      response.write(`event: heartbeat\ndata: ${JSON.stringify(message)}\n\n`)
-    }
+    const beat = () => response.write(`event: heartbeat\ndata: ${heartbeat()}\n\n`)
     beat()
     const timer = setInterval(beat, 1000)
     request.on("close", () => clearInterval(timer))
