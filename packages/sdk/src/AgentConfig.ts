@@ -1,6 +1,7 @@
 /**
  * What an agent looks up by purpose: prompts, models, and how to reach resources. Kept for a minute, or until a push
  * says that it has changed; while the platform is away the last answer is given, unless it is known to be changed.
+ * The platform is asked once for all who want the same at once.
  *
  * **Gotchas**: credentials are `Redacted`; they never stand in a log by themselves.
  */

@@ -196,6 +196,55 @@ describe("what agents look up", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("is asked for once by all who want the same at once, whoever of them goes away", () => {
+    const { layer, state } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      const answered = [yield* Deferred.make<void>(), yield* Deferred.make<void>()] as const
+      const asking = Effect.forkChild(config.model("writing"), { startImmediately: true })
+      const askedBy = (times: number) =>
+        Effect.repeat(Effect.yieldNow, { until: () => state.asked === times, times: 1000 })
+      state.before = Deferred.await(answered[0])
+      const first = yield* asking
+      const others = yield* Effect.all(Array.from({ length: 20 }, () => asking))
+      yield* askedBy(1)
+      // Who asked goes away, and another of them asks.
+      state.before = Deferred.await(answered[0])
+      yield* Fiber.interrupt(first)
+      yield* askedBy(2)
+      yield* Deferred.succeed(answered[0], undefined)
+      for (const { modelName } of yield* Effect.forEach(others, Fiber.join))
+        assert.strictEqual(modelName, "large")
+      assert.strictEqual(state.asked, 2)
+      yield* config.refresh
+      state.status = 503
+      state.before = Deferred.await(answered[1])
+      const failing = yield* Effect.all(Array.from({ length: 20 }, () => asking))
+      yield* askedBy(3)
+      yield* Deferred.succeed(answered[1], undefined)
+      for (const fiber of failing)
+        assert.strictEqual((yield* Effect.flip(Fiber.join(fiber)))._tag, "PlatformUnavailable")
+      assert.strictEqual(state.asked, 3)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("FRESH-3 an answer that a push overtook is nobody's who asks after the push", () => {
+    const { layer, state, tell } = platform()
+    return Effect.gen(function* () {
+      const config = yield* AgentConfig
+      tell(6, "heartbeat", [], 6)
+      const answered = yield* Deferred.make<void>()
+      state.before = Deferred.await(answered)
+      const before = yield* Effect.forkChild(config.model("writing"), { startImmediately: true })
+      yield* Effect.repeat(Effect.yieldNow, { until: () => state.asked === 1, times: 1000 })
+      tell(6, "config", ["model", "writing"])
+      assert.strictEqual((yield* config.model("writing")).modelName, "large")
+      assert.strictEqual(state.asked, 2)
+      yield* Deferred.succeed(answered, undefined)
+      yield* Fiber.join(before)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("never prints credentials by itself", () =>
     Effect.gen(function* () {
       const found = yield* (yield* AgentConfig).model("writing")

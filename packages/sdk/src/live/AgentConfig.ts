@@ -1,5 +1,5 @@
 /** The work of `AgentConfig`: answers kept for a minute, and dropped as pushes say. */
-import { Effect, Redacted } from "effect"
+import { Cause, Deferred, Effect, Exit, Redacted } from "effect"
 import {
   AgentConfig,
   type ConfigError,
@@ -29,37 +29,58 @@ interface Kept<A> {
   readonly expire: () => void
 }
 
-/** Remembers answers for a minute, and beyond when the platform is away. */
+/** How a question ended; null: whoever asked it went away. */
+type Flight<A> = Deferred.Deferred<Exit.Exit<A, ConfigError> | null>
+
+/** Remembers answers for a minute, and beyond when the platform is away; asks once for all who want the same. */
 const kept = <A>(now: () => number, fetch: (name: string) => Effect.Effect<A, ConfigError>): Kept<A> => {
   const answers = new Map<string, { readonly value: A; readonly until: number }>()
+  /** Questions whose answers nothing has overtaken. */
+  const flights = new Map<string, Flight<A>>()
   let changes = 0
+  const get = (name: string): Effect.Effect<A, ConfigError> =>
+    Effect.suspend(() => {
+      const known = answers.get(name)
+      if (known !== undefined && now() < known.until) return Effect.succeed(known.value)
+      const flight = flights.get(name)
+      if (flight === undefined) return ask(name)
+      return Effect.flatMap(Deferred.await(flight), (exit) => exit ?? get(name))
+    })
+  const ask = (name: string): Effect.Effect<A, ConfigError> => {
+    const before = changes
+    const flight: Flight<A> = Deferred.makeUnsafe()
+    flights.set(name, flight)
+    const asked = Effect.tap(fetch(name), (value) =>
+      Effect.sync(() => {
+        if (before === changes) answers.set(name, { value, until: now() + keptFor })
+      })
+    )
+    return Effect.catch(asked, (error) => {
+      // Not what was held before: that may have been dropped, and fetched anew by another.
+      const held = error instanceof PlatformUnavailable ? answers.get(name) : undefined
+      return held === undefined ? Effect.fail(error) : Effect.succeed(held.value)
+    }).pipe(Effect.onExit((exit) => Effect.sync(() => landed(name, flight, exit))))
+  }
+  const landed = (name: string, flight: Flight<A>, exit: Exit.Exit<A, ConfigError>): void => {
+    if (flights.get(name) === flight) flights.delete(name)
+    const isLeft = Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)
+    Deferred.doneUnsafe(flight, Effect.succeed(isLeft ? null : exit))
+  }
   return {
-    get: (name) =>
-      Effect.suspend(() => {
-        const known = answers.get(name)
-        if (known !== undefined && now() < known.until) return Effect.succeed(known.value)
-        const before = changes
-        const asked = Effect.tap(fetch(name), (value) =>
-          Effect.sync(() => {
-            if (before === changes) answers.set(name, { value, until: now() + keptFor })
-          })
-        )
-        return Effect.catch(asked, (error) => {
-          // Not what was held before: that may have been dropped, and fetched anew by another.
-          const held = error instanceof PlatformUnavailable ? answers.get(name) : undefined
-          return held === undefined ? Effect.fail(error) : Effect.succeed(held.value)
-        })
-      }),
+    get,
     clear: () => {
       changes++
+      flights.clear()
       answers.clear()
     },
     drop: (name) => {
       changes++
+      flights.delete(name)
       answers.delete(name)
     },
     expire: () => {
       changes++
+      flights.clear()
       for (const [name, { value }] of answers) answers.set(name, { value, until: Number.NEGATIVE_INFINITY })
     }
   }
