@@ -6,7 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { promisify } from "node:util"
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { EventBuffer, type EventBufferOptions } from "../src/EventBuffer.ts"
 import { FakePlatform } from "./FakePlatform.ts"
 
@@ -66,7 +66,7 @@ export const replay = (directory: string, flags: ReadonlyArray<string>) =>
     return JSON.parse(stdout)
   })
 
-/** Starts on the folder and answers what the platform got. */
+/** Starts on the folder and answers what the platform got, once all that was left there is sent. */
 export const next = (directory: string, options: EventBufferOptions = {}) =>
   Effect.gen(function* () {
     const platform = new FakePlatform()
@@ -74,7 +74,8 @@ export const next = (directory: string, options: EventBufferOptions = {}) =>
     yield* Effect.scoped(
       Effect.gen(function* () {
         const events = yield* EventBuffer
-        yield* events.flush({ deadline: "15 seconds" })
+        // However long that takes: a killed agent may have left a million events.
+        yield* events.flush({ deadline: Duration.infinity })
       }).pipe(Effect.provide(layer))
     )
     return platform
