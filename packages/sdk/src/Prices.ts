@@ -16,7 +16,10 @@ export interface Priced {
   readonly resourceData: { readonly [name: string]: unknown } | undefined
 }
 
-/** US dollars for tokens; undefined: no price is known. */
+/**
+ * US dollars for tokens; undefined: no price is known. One that throws, or answers what is no amount, breaks no call:
+ * no cost is reserved, and its cost is what was estimated, or held at the platform.
+ */
 export type PriceOf = (priced: Priced) => number | undefined
 
 const perThousand = (value: unknown): number | undefined =>

@@ -394,7 +394,7 @@ describe("functions of the program's that throw", () => {
   })
 
   it.effect.each([Number.NaN, -1, Number.POSITIVE_INFINITY])(
-    "GOVERN-7 a price of %s is no price, as if none were known, with one line for all of them",
+    "GOVERN-7 a price of %s is none: calls are charged by their estimates, with one line for all of them",
     (usd) => {
       const lines: Array<string> = []
       const usage = () => ({ tokens: 7 })
@@ -406,12 +406,12 @@ describe("functions of the program's that throw", () => {
         assert.deepStrictEqual(
           [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
           [
-            ["settled", 7, 0],
-            ["settled", 7, 0]
+            ["settled", 7, 2],
+            ["settled", 7, 2]
           ]
         )
         assert.lengthOf(lines, 1)
-        assert.match(lines[0] ?? "", /taken as not said/)
+        assert.match(lines[0] ?? "", /`Prices` answered .* charged by its estimate/)
       }).pipe(
         Effect.provide(
           AgionTest.layer().pipe(
@@ -426,6 +426,26 @@ describe("functions of the program's that throw", () => {
       )
     }
   )
+
+  it.effect("GOVERN-7 a call runs whose estimate has no price because prices throw, and leaves a line", () => {
+    const lines: Array<string> = []
+    const asked = { estimate: { tokens: 300 } }
+    return Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      // Judged without an entry, by what is reserved, and by what memory holds.
+      for (const answer of [1, 2])
+        assert.strictEqual(yield* Effect.succeed(answer).pipe(governed("chat", model, asked)), answer)
+      const opened = yield* Stream.make("a").pipe(governedStream("chat", model, asked), Stream.runCollect)
+      assert.deepStrictEqual(opened, ["a"])
+      assert.deepStrictEqual((yield* told).filter((one) => one !== "allow").length, 3)
+      assert.deepStrictEqual(
+        [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
+        Array.from({ length: 3 }, () => ["settled", 300, 0])
+      )
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0] ?? "", /`Prices` threw for 300 tokens.*no such model/s)
+    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
+  })
 
   it.effect("GOVERN-2 a success outlives a `usage` that throws, and is charged by its estimate", () => {
     const lines: Array<string> = []

@@ -16,12 +16,13 @@ import {
 } from "../Denials.ts"
 import type { CheckInput, PermissionCache } from "../PermissionCache.ts"
 import { allHeld, type LocalVerdict, type PolicyEngine } from "../PolicyEngine.ts"
-import type { Priced, PriceOf } from "../Prices.ts"
+import type { Priced } from "../Prices.ts"
 import type { SettingsShape } from "../Settings.ts"
 import type { Telemetry } from "../Telemetry.ts"
 import type { TrustTracker } from "../TrustTracker.ts"
 import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts } from "./CacheEntry.ts"
 import { canonicalId } from "./CacheParts.ts"
+import type { CheckedPriceOf } from "./PriceCheck.ts"
 
 /** What a call used; what is left out was not said. */
 export interface Usage {
@@ -73,7 +74,7 @@ export interface CallParts {
   readonly engine: PolicyEngine["Service"]
   readonly cache: PermissionCache["Service"]
   readonly trust: TrustTracker["Service"]
-  readonly priceOf: PriceOf
+  readonly priceOf: CheckedPriceOf
   readonly wallNow: () => number
   /** An id of now, or of a moment by `wallNow`. */
   readonly newId: (at?: number) => string
@@ -119,13 +120,13 @@ const noNames: ReadonlyArray<string> = []
 const openData = (value: unknown): Priced["resourceData"] =>
   typeof value === "object" && value !== null ? { ...value } : undefined
 
-/** US dollars of a usage: as said, else by price. */
+/** US dollars of a usage: as said, else by price; undefined: none is known; null: the prices are at fault. */
 export const costOf = (
   parts: CallParts,
   options: GovernedOptions<never>,
   usage: Usage,
   entry: CacheEntry | undefined
-): number | undefined => {
+): number | undefined | null => {
   if (usage.costUsd !== undefined) return usage.costUsd
   if (usage.tokens === undefined) return undefined
   return parts.priceOf({
@@ -294,7 +295,8 @@ export const judge = (
   const held = entry?.facts ?? null
   const record = held === null ? cache.recordUnsafe(resource) : held.resource
   const estimate = estimateOf(options.estimate)
-  const estimatedCost = estimate === undefined ? undefined : costOf(parts, options, estimate, entry)
+  const estimatedCost =
+    estimate === undefined ? undefined : (costOf(parts, options, estimate, entry) ?? undefined)
   const words = wordsOf(action, options, estimate, estimatedCost)
   // Policies look at what the call brought, the platform is told what may leave.
   const full = withContent(words, options.content, options.arguments)

@@ -57,7 +57,7 @@ export interface Reporting extends CallParts {
   readonly events: EventBuffer["Service"]
   /** Violations by subject and resource, and the minute in which each was last told. */
   readonly violations: Map<string, number>
-  /** Logs that a function of the program's threw: `usage`, or its prices. */
+  /** Logs that `usage` threw. */
   readonly onFault: (error: unknown) => void
   /** Logs what a program should mend. */
   readonly onWarning: (message: string) => void
@@ -92,33 +92,21 @@ const problemOf = (
     ? ""
     : parts.engine.dlpFor(call.obligations).redact(causeText(exit)).slice(0, maxText)
 
-/** What a call is charged, also where the program's prices throw: then its cost is what was estimated. */
-const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
-  try {
-    return pricedOf(parts, permit, ending, said)
-  } catch (error) {
-    parts.onFault(error)
-    const { estimate } = permit.call
-    const { tokens, costUsd } = permit.held ?? { tokens: estimate?.tokens, costUsd: estimate?.costUsd }
-    return { tokens: said?.tokens ?? tokens ?? 0, costUsd: costUsd ?? 0 }
-  }
-}
-
 interface Charge {
   readonly tokens: number
   readonly costUsd: number
 }
 
 /** What a call is charged: what it said, or by GOVERN-2 nothing, or its estimate. */
-const pricedOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
+const chargeOf = (parts: Reporting, permit: Permit, ending: Ending, said: Usage | null): Charge => {
   const { call, garbled } = permit
   if (said === null) return ending === "failed" && garbled === null ? noCharge : estimatedOf(parts, permit)
   const entry = parts.cache.heldUnsafe(call.input)
   const tokens = said.tokens ?? (garbled?.tokens === true ? estimatedOf(parts, permit).tokens : 0)
-  if (garbled === null) return { tokens, costUsd: costOf(parts, call.options, said, entry) ?? 0 }
-  if (garbled.costUsd && said.costUsd === undefined)
-    return { tokens, costUsd: estimatedOf(parts, permit).costUsd }
-  return { tokens, costUsd: costOf(parts, call.options, { ...said, tokens }, entry) ?? 0 }
+  const used = garbled === null ? said : { ...said, tokens }
+  const isCostGarbled = garbled?.costUsd === true && said.costUsd === undefined
+  const costUsd = isCostGarbled ? null : costOf(parts, call.options, used, entry)
+  return { tokens, costUsd: costUsd === null ? estimatedOf(parts, permit).costUsd : (costUsd ?? 0) }
 }
 
 const noCharge: Charge = { tokens: 0, costUsd: 0 }

@@ -145,7 +145,7 @@ const reserve = (
     const { settings } = parts
     const entry = parts.cache.heldUnsafe(call.input)
     const estimate = call.estimate ?? {}
-    const costUsd = costOf(parts, call.options, estimate, entry)
+    const costUsd = costOf(parts, call.options, estimate, entry) ?? undefined
     // Of this message alone: another call of the same execution is charged for itself.
     const key = parts.newId()
     const lost: Held = { reservationId: null, key, tokens: estimate.tokens ?? 0, costUsd: costUsd ?? 0 }
@@ -432,14 +432,13 @@ const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
     afterMs: Duration.toMillis(Duration.fromInputUnsafe(timeout))
   })
 
-/** Says that a function of the program's threw: what it says of a call is replaced by the estimate. */
-const faultLog = (context: Context.Context<never>) => (error: unknown) => {
-  const said = "`usage` or `Prices` threw: the call is charged by its estimate"
-  Effect.runForkWith(context)(Effect.logWarning(said, Cause.die(error)))
-}
+/** Says that the program's `usage` threw: the estimate stands for what it would have said. */
+const faultLog = (context: Context.Context<never>) => (error: unknown) =>
+  warn(context)("`usage` threw: the call is charged by its estimate", error)
 
-const warn = (context: Context.Context<never>) => (message: string) => {
-  Effect.runForkWith(context)(Effect.logWarning(message))
+const warn = (context: Context.Context<never>) => (message: string, thrown?: unknown) => {
+  const causes = thrown === undefined ? [] : [Cause.die(thrown)]
+  Effect.runForkWith(context)(Effect.logWarning(message, ...causes))
 }
 
 const noOptions: GovernedOptions<unknown> = {}
