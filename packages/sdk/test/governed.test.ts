@@ -427,25 +427,28 @@ describe("functions of the program's that throw", () => {
     }
   )
 
-  it.effect("GOVERN-7 a call runs whose estimate has no price because prices throw, and leaves a line", () => {
-    const lines: Array<string> = []
-    const asked = { estimate: { tokens: 300 } }
-    return Effect.gen(function* () {
-      const platform = yield* ready(limited)
-      // Judged without an entry, by what is reserved, and by what memory holds.
-      for (const answer of [1, 2])
-        assert.strictEqual(yield* Effect.succeed(answer).pipe(governed("chat", model, asked)), answer)
-      const opened = yield* Stream.make("a").pipe(governedStream("chat", model, asked), Stream.runCollect)
-      assert.deepStrictEqual(opened, ["a"])
-      assert.deepStrictEqual((yield* told).filter((one) => one !== "allow").length, 3)
-      assert.deepStrictEqual(
-        [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
-        Array.from({ length: 3 }, () => ["settled", 300, 0])
-      )
-      assert.lengthOf(lines, 1)
-      assert.match(lines[0] ?? "", /`Prices` threw for 300 tokens.*no such model/s)
-    }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
-  })
+  it.effect(
+    "GOVERN-7 a call runs whose estimate has no price because prices throw, and leaves a line",
+    () => {
+      const lines: Array<string> = []
+      const asked = { estimate: { tokens: 300 } }
+      return Effect.gen(function* () {
+        const platform = yield* ready(limited)
+        // Judged without an entry, by what is reserved, and by what memory holds.
+        for (const answer of [1, 2])
+          assert.strictEqual(yield* Effect.succeed(answer).pipe(governed("chat", model, asked)), answer)
+        const opened = yield* Stream.make("a").pipe(governedStream("chat", model, asked), Stream.runCollect)
+        assert.deepStrictEqual(opened, ["a"])
+        assert.deepStrictEqual((yield* told).filter((one) => one !== "allow").length, 3)
+        assert.deepStrictEqual(
+          [...platform.reservations.values()].map(({ costUsd, state, tokens }) => [state, tokens, costUsd]),
+          Array.from({ length: 3 }, () => ["settled", 300, 0])
+        )
+        assert.lengthOf(lines, 1)
+        assert.match(lines[0] ?? "", /`Prices` threw for 300 tokens.*no such model/s)
+      }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(logged(lines)))))
+    }
+  )
 
   it.effect("GOVERN-2 a success outlives a `usage` that throws, and is charged by its estimate", () => {
     const lines: Array<string> = []

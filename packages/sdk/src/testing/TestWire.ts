@@ -3,21 +3,26 @@ import { createHash } from "node:crypto"
 import {
   ActorId,
   Agent,
+  Amounts,
   CheckBatch,
   CheckBatchResult,
   CheckRequest,
   CheckResult,
   epochHeader,
+  IngestEvents,
   Policy,
   PolicyBundle,
+  RegisterAgent,
   ReportUsage,
   ReserveRequest,
   Resource,
   SigningKeys,
-  Trust
+  Trust,
+  Wire
 } from "@agion/domain"
-import { Effect, Layer, Schema } from "effect"
+import { Cause, Effect, Exit, Layer, Schema } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import { isRecord } from "../internal/OptionRules.ts"
 import type { Platform, Reserved } from "./TestPlatform.ts"
 
 interface Answer {
@@ -40,6 +45,22 @@ const failure = (status: number, tag: string, error: string, message: string): A
   status,
   body: { _tag: tag, error, message, details: "", timestamp: new Date(0).toISOString() }
 })
+
+/** A body that is not of the contract. */
+class NotValid {
+  readonly said: string
+  constructor(said: string) {
+    this.said = said
+  }
+}
+
+/** What a body says; throws `NotValid`. */
+const read = <A, I>(schema: Schema.Codec<A, I>, body: unknown): A => {
+  const exit = Schema.decodeUnknownExit(schema)(body)
+  if (Exit.isSuccess(exit)) return exit.value
+  const error = Cause.squash(exit.cause)
+  throw new NotValid(`the body is not valid: ${Wire.wirePaths(error instanceof Error ? error.message : "")}`)
+}
 
 const missing = failure(404, "NotFound", "Not Found", "there is no such thing")
 
@@ -67,7 +88,7 @@ const again = (platform: Platform, key: string, request: ReserveRequest): Answer
 }
 
 const reserve = (platform: Platform, body: unknown): Answer => {
-  const request = Schema.decodeUnknownSync(ReserveRequest)(body)
+  const request = read(ReserveRequest, body)
   const { amounts, context, idempotencyKey, ...check } = request
   const permission = platform.grantOf(request.actorId, request.resourceId, request.permissionType)
   const key = JSON.stringify([permission?.id, idempotencyKey])
@@ -105,9 +126,11 @@ const reserve = (platform: Platform, body: unknown): Answer => {
 }
 
 const settle = (platform: Platform, id: string, body: unknown): Answer => {
+  const amounts = read(Amounts, body)
   const reserved = platform.reservations.get(id)
   if (reserved === undefined) return missing
-  const { tokens = 0, cost_usd: costUsd = 0 } = body as { tokens?: number; cost_usd?: number }
+  const tokens = amounts.tokens ?? 0
+  const costUsd = amounts.costUsd ?? 0
   if (reserved.state === "held")
     platform.use(reserved.permissionId, 0, tokens - reserved.tokens, costUsd - reserved.costUsd)
   reserved.state = "settled"
@@ -199,7 +222,7 @@ const score = (platform: Platform, actorId: string): Answer => {
 }
 
 const register = (platform: Platform, body: unknown): Answer => {
-  const { agent_id: agentId = "agent" } = body as { agent_id?: string }
+  const agentId = read(RegisterAgent, body).agentId ?? "agent"
   const id = ActorId.make(agentId)
   return ok(
     Schema.encodeSync(Agent)({
@@ -226,9 +249,13 @@ const register = (platform: Platform, body: unknown): Answer => {
 }
 
 const events = (platform: Platform, body: unknown): Answer => {
-  const { events: all = [] } = body as { events?: ReadonlyArray<{ readonly [name: string]: unknown }> }
+  const { events: all } = read(IngestEvents, body)
   return ok({
-    results: all.map((event) => ({ event_id: String(event["event_id"]), status: platform.event(event) }))
+    results: all.map((event) =>
+      isRecord(event)
+        ? { event_id: String(event["event_id"]), status: platform.event(event) }
+        : { event_id: null, status: "refused", reason: "an event must be an object" }
+    )
   })
 }
 
@@ -236,9 +263,9 @@ const part = (path: string, index: number): string => decodeURIComponent(path.sp
 
 const post = (platform: Platform, { path, body }: Asked): Answer => {
   if (path === "/permissions/check")
-    return ok(Schema.encodeSync(CheckResult)(platform.check(Schema.decodeUnknownSync(CheckRequest)(body))))
+    return ok(Schema.encodeSync(CheckResult)(platform.check(read(CheckRequest, body))))
   if (path === "/permissions/check/batch") {
-    const { checks, fields } = Schema.decodeUnknownSync(CheckBatch)(body)
+    const { checks, fields } = read(CheckBatch, body)
     const results = checks.map((check) => platform.check({ ...check, fields }))
     return ok(Schema.encodeSync(CheckBatchResult)({ results }))
   }
@@ -246,7 +273,7 @@ const post = (platform: Platform, { path, body }: Asked): Answer => {
   if (path.endsWith("/settle")) return settle(platform, part(path, 3), body)
   if (path.endsWith("/release")) return release(platform, part(path, 3))
   if (path.endsWith("/usage")) {
-    return used(platform, part(path, 2), Schema.decodeUnknownSync(ReportUsage)(body))
+    return used(platform, part(path, 2), read(ReportUsage, body))
   }
   if (path === "/events") return events(platform, body)
   if (path === "/agents/register") return register(platform, body)
@@ -294,12 +321,23 @@ const bodyOf = (request: HttpClientRequest.HttpClientRequest): unknown => {
   const { body } = request
   if (body._tag !== "Uint8Array") return undefined
   const text = utf8.decode(body.body)
-  return text === "" ? undefined : JSON.parse(text)
+  try {
+    return text === "" ? undefined : JSON.parse(text)
+  } catch {
+    throw new NotValid("the body is not valid JSON")
+  }
 }
 
-const answer = (platform: Platform, asked: Asked): Answer => {
-  platform.arrived.push({ method: asked.method, path: asked.path, body: asked.body })
-  return asked.method === "POST" ? post(platform, asked) : get(platform, asked)
+/** Answers as the platform does, also what is not of the contract. */
+const answer = (platform: Platform, asking: () => Asked): Answer => {
+  try {
+    const asked = asking()
+    platform.arrived.push({ method: asked.method, path: asked.path, body: asked.body })
+    return asked.method === "POST" ? post(platform, asked) : get(platform, asked)
+  } catch (error) {
+    if (error instanceof NotValid) return failure(400, "BadRequest", "Bad Request", error.said)
+    throw error
+  }
 }
 
 const respond = (platform: Platform, request: HttpClientRequest.HttpClientRequest, made: Answer) =>
@@ -324,13 +362,13 @@ export const layerHttpClient = (platform: Platform): Layer.Layer<HttpClient.Http
         const { fault } = platform
         const path = url.pathname.replace(/^\/api\/v1/, "")
         const done = () =>
-          answer(platform, {
+          answer(platform, () => ({
             method: request.method,
             path,
             query: url.searchParams,
             body: bodyOf(request),
             headers: request.headers
-          })
+          }))
         switch (fault._tag) {
           case "Refuse":
             return Effect.fail(failed(request, "ECONNREFUSED"))
