@@ -17,6 +17,7 @@ import type { RedisError, RedisStream } from "@agion/redis"
 import { Cause, Clock, Effect, Exit, Layer, Random, Result, Schema, type Stream } from "effect"
 import type { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import * as Circuit from "./Circuit.ts"
+import { AnswerTooLarge } from "./internal/AnswerLimit.ts"
 import { given } from "./internal/Given.ts"
 import { streams } from "./internal/Later.ts"
 
@@ -173,6 +174,8 @@ export const judgeHttp: Judge<{ readonly status: number }, HttpClientError.HttpC
   if (error === undefined) return "failure"
   switch (error.reason._tag) {
     case "TransportError":
+      // Who sends too much is there, as is one whose answer cannot be understood.
+      return error.reason.cause instanceof AnswerTooLarge ? "ignored" : "failure"
     case "DecodeError":
     case "EmptyBodyError":
       return "failure"

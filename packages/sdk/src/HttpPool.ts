@@ -1,8 +1,11 @@
 /**
- * Connections to the platform: a pool of undici, a time-out for an answer, and a breaker around both.
+ * Connections to the platform: a pool of undici, a time-out and a size for an answer, and a breaker around all.
  *
  * undici and the client over it are loaded when the layer is built. The breaker counts what OUTAGE-1 counts; its
  * state stands in `PlatformCircuit`, for `Health` and for programs that want to look.
+ *
+ * Of an answer 16 MiB are read at most, of one to a single check, a reservation or events 1 MiB. A larger one is none
+ * (`PlatformUnavailable`, kind `garbled`), and says nothing to the breaker. A stream of events goes on for ever.
  */
 import { Context, Duration, Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"

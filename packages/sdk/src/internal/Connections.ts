@@ -2,6 +2,7 @@
 import * as Undici from "@effect/platform-node/NodeHttpClient"
 import { Duration, Effect } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest } from "effect/http"
+import { limited } from "./AnswerLimit.ts"
 
 /** The service that connections are. */
 export const Client = HttpClient.HttpClient
@@ -46,6 +47,10 @@ const whole = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
 /** At most so many connections, and so long for an answer; for the head of one that is a stream. */
 export const connect = Effect.fnUntraced(function* (connections: number, timeout: Duration.Duration) {
   const dispatcher = yield* Undici.makeDispatcherOptions({ connections, keepAliveTimeout: 30_000 })
-  const client = yield* Effect.provideService(Undici.makeUndici, Undici.Dispatcher, dispatcher)
+  const client = yield* Effect.provideService(
+    Undici.makeUndici,
+    Undici.Dispatcher,
+    dispatcher.compose(limited)
+  )
   return timed(whole(client), timeout)
 })

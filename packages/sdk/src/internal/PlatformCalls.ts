@@ -14,6 +14,7 @@ import {
 } from "../GovernanceHttp.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
+import { AnswerTooLarge } from "./AnswerLimit.ts"
 import { makeBatcher } from "./CheckBatcher.ts"
 import { contract, Line } from "./Contract.ts"
 import { type Monotonic, monotonic } from "./Monotonic.ts"
@@ -79,11 +80,11 @@ const unreadable = (status: number, otherwise: string): string => {
 const redirected = (status: number): string =>
   `it leads elsewhere with ${status}, which is not followed; set \`gatewayUrl\` to where the platform is`
 
-/** An answer in JSON that is none. */
-const garbled = (url: string): PlatformUnavailable =>
+/** An answer that is none: in JSON that is not of the contract, or too large to be read. */
+const garbled = (url: string, detail = "an answer that is not of the contract"): PlatformUnavailable =>
   new PlatformUnavailable({
     kind: "garbled",
-    detail: "an answer that is not of the contract",
+    detail,
     retryAfterMs: null,
     url
   })
@@ -96,6 +97,7 @@ const translate = (
   if (!HttpClientError.isHttpClientError(error)) return garbled(url)
   const { reason } = error
   if (reason._tag === "TransportError") {
+    if (reason.cause instanceof AnswerTooLarge) return garbled(url, reason.cause.message)
     const open = openBreaker(reason.cause)
     return open === undefined
       ? new PlatformUnavailable({
