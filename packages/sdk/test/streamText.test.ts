@@ -208,6 +208,90 @@ describe("text in the elements of a stream", () => {
     assert.throws(() => through<object>(parts))
   })
 
+  /** Elements of two texts that take turns, told apart in the manner of several frameworks. */
+  const turns: Readonly<Record<string, (text: number, piece: string, at: number) => object>> = {
+    "`id`, as parts of the AI SDK": (text, delta) => ({ type: "text-delta", id: `${text}`, delta }),
+    "`index`, as events of Anthropic": (index, text) => ({
+      type: "content_block_delta",
+      index,
+      delta: { type: "text_delta", text }
+    }),
+    "`content_index`, as events of OpenAI": (content_index, delta, at) => ({
+      type: "response.output_text.delta",
+      item_id: "msg_1",
+      output_index: 0,
+      content_index,
+      delta,
+      sequence_number: at
+    }),
+    "`id` beside an `id` of each element": (text, content, at) => ({
+      id: `event-${at}`,
+      part: { id: `${text}`, content }
+    })
+  }
+
+  const takingTurns = (
+    of: (text: number, piece: string, at: number) => object,
+    one: ReadonlyArray<string>,
+    other: ReadonlyArray<string>
+  ) => one.flatMap((piece, i) => [of(0, piece, 2 * i), of(1, other[i] ?? " and", 2 * i + 1)])
+
+  for (const [name, of] of Object.entries(turns)) {
+    it(`DLP-2 texts that take turns are told apart by ${name}`, () => {
+      for (const size of [4, 8]) {
+        const pieces = cut(`here it is: ${secret}`, size)
+        assert.throws(() => through(takingTurns(of, pieces, [])), undefined, undefined, `by ${size}`)
+      }
+    })
+
+    it(`GOVERN-4 a placeholder stands where it began in texts that take turns by ${name}`, () => {
+      const pieces = ["write ", "to ", ...cut(email, 5), " today", ", please"]
+      const elements = takingTurns(of, pieces, [])
+      const out = through(elements)
+      const said = (list: ReadonlyArray<object>, text: number) =>
+        list.filter((_, i) => i % 2 === text).map((element) => JSON.stringify(element))
+      assert.deepStrictEqual(said(out, 1), said(elements, 1))
+      const first = said(out, 0).join("")
+      assert.include(first, "[email:32]")
+      for (const piece of cut(email, 5)) assert.notInclude(first, piece)
+      assert.include(first, "today")
+    })
+  }
+
+  it("DLP-2 texts of which each is named by two fields together are told apart", () => {
+    const of = (output_index: number, content_index: number) => (delta: string) => ({
+      output_index,
+      content_index,
+      delta
+    })
+    const [hidden, ...others] = [of(0, 0), of(0, 1), of(1, 0), of(1, 1)]
+    const elements = cut(secret, 8).flatMap((piece) => [
+      hidden?.(piece),
+      ...others.map((element) => element("so it is "))
+    ])
+    assert.throws(() => through(elements))
+  })
+
+  it("DLP-2 a text that is named anew in each element, or once after another, stays one", () => {
+    const pieces = cut(secret, 8)
+    assert.throws(() => through(pieces.map((delta, id) => ({ id, delta }))))
+    assert.throws(() => through(pieces.map((delta, i) => ({ id: i < 3 ? "a" : "b", delta }))))
+  })
+
+  it("GOVERN-4 texts that take turns are let go while they come, and little of them is remembered", () => {
+    const held = new HeldBack<object>({ dlp: Dlp.make(), observing: false })
+    const elements = Array.from({ length: 20_000 }, (_, i) => ({ id: i % 2, delta: `word ${i} ` }))
+    const out = elements.flatMap((element) => letGo(held.take(element)))
+    assert.isAbove(out.length, 15_000)
+    assert.deepStrictEqual([...out, ...letGo(held.end())], elements)
+    const ending = Array.from({ length: 1000 }, (_, i) => ({ id: i < 40 ? i % 2 : 0, delta: `word ${i} ` }))
+    const last = new HeldBack<object>({ dlp: Dlp.make(), observing: false })
+    assert.isAbove(ending.flatMap((element) => letGo(last.take(element))).length, 400)
+    const named = Array.from({ length: 5000 }, (_, id) => ({ id, delta: `word ${id} ` }))
+    const other = new HeldBack<object>({ dlp: Dlp.make(), observing: false })
+    assert.isAbove(named.flatMap((element) => letGo(other.take(element))).length, 3000)
+  })
+
   it("DLP-2 what the name of a field tells is found in it", () => {
     const word = ["Tr0ub4dor", "x9Qz"].join("&")
     assert.throws(() => through([{ input: { password: word } }]))

@@ -1,9 +1,11 @@
 /**
  * Elements of a stream, held back until all text in them is known to be clean, and let go in the order in which they
- * came. What stands in the same slot of elements that follow each other is watched as one text.
+ * came. What stands in the same slot of elements that follow each other is watched as one text, and where texts
+ * take turns in a slot, each of them as well.
  */
 import type { Dlp } from "@agion/policy"
 import { anyReader, type ElementReader, lenient, type Reading, readerOf, type TextIn } from "./ElementText.ts"
+import { TakingTurns } from "./TakingTurns.ts"
 import { Unreadable } from "./ValueText.ts"
 
 /** What one element led to: what may go on now, or why nothing may. */
@@ -15,6 +17,8 @@ export type Taken<A> =
 /** The text of one slot. */
 interface Line {
   readonly watch: Dlp.DlpStream
+  /** When so many elements in a row add nothing it is over, though it may go on later. */
+  readonly patience: number
   pushed: number
   /** The number of the last element that had a part of it. */
   lastAt: number
@@ -27,11 +31,15 @@ interface Line {
   repeated: number
 }
 
-/** A piece of an element, as a part of its line. */
+/** A piece of an element, and where it stands in each of its lines. */
 interface Span {
+  readonly text: string
+  readonly parts: Array<Part>
+}
+
+interface Part {
   readonly line: Line
   readonly start: number
-  readonly text: string
 }
 
 interface Waiting<A> {
@@ -39,8 +47,9 @@ interface Waiting<A> {
   readonly put: Reading<A>["put"]
 }
 
-/** A text to which so many elements in a row add nothing is over, though it may go on later. */
+/** The patience with a text, and with one that takes turns with others, which go on when it is over. */
 const idleAfter = 1000
+const outOfTurnAfter = 100
 
 /** Characters that wait at most; of more the oldest are let go as far as they are known. */
 const charsAtMost = 1_048_576
@@ -85,6 +94,7 @@ export class HeldBack<A> {
   readonly #options: HeldBackOptions<A>
   readonly #reader: ElementReader<A>
   readonly #lines = new Map<string, Line>()
+  readonly #turns = new TakingTurns<Span>((text) => ({ text, parts: [] }))
   readonly #waiting: Array<Waiting<A>> = []
   /** Characters that wait. */
   #chars = 0
@@ -129,20 +139,26 @@ export class HeldBack<A> {
     this.#count++
     if (!this.#options.observing) this.#isBlocked ||= findings.some(({ action }) => action === "block")
     this.#found(findings)
-    const spans = pieces.map(({ slot, text }): Span => {
-      const line = this.#line(slot)
-      const start = line.pushed
-      line.pushed += text.length
-      line.lastAt = this.#count
+    const spans = pieces.map(({ names = [], slot, text }): Span => {
+      const span: Span = { text, parts: [] }
       this.#chars += text.length
-      this.#note(line, line.watch.push(text))
-      if (isNameAgain(line, text)) this.#note(line, line.watch.flush())
-      return { line, start, text }
+      this.#push(this.#line(slot), span)
+      for (const own of this.#turns.take(slot, names, span))
+        for (const one of own.spans) this.#push(this.#line(own.slot, outOfTurnAfter), one)
+      return span
     })
     this.#waiting.push({ spans, put })
   }
 
-  #line(slot: string): Line {
+  #push(line: Line, { parts, text }: Span): void {
+    parts.push({ line, start: line.pushed })
+    line.pushed += text.length
+    line.lastAt = this.#count
+    this.#note(line, line.watch.push(text))
+    if (isNameAgain(line, text)) this.#note(line, line.watch.flush())
+  }
+
+  #line(slot: string, patience = idleAfter): Line {
     const known = this.#lines.get(slot)
     if (known !== undefined) return known
     if (this.#lines.size >= linesAtMost) this.#forget()
@@ -153,6 +169,7 @@ export class HeldBack<A> {
     })
     const line: Line = {
       watch,
+      patience,
       pushed: 0,
       lastAt: this.#count,
       replaced: [],
@@ -185,7 +202,7 @@ export class HeldBack<A> {
     const out: Array<A> = []
     let gone = 0
     for (const waiting of this.#waiting) {
-      if (!waiting.spans.every((span) => this.#isClean(span))) break
+      if (!waiting.spans.every(({ parts, text }) => parts.every((part) => this.#isClean(part, text)))) break
       out.push(...waiting.put(waiting.spans.map(textNow)))
       for (const { text } of waiting.spans) this.#chars -= text.length
       gone++
@@ -195,10 +212,10 @@ export class HeldBack<A> {
   }
 
   /** True where a piece may leave; a text that is over, or for which there is no room, is not waited for. */
-  #isClean({ line, start, text }: Span): boolean {
+  #isClean({ line, start }: Part, text: string): boolean {
     const end = start + text.length
     if (line.watch.released() >= end) return true
-    const patience = isOneName(line) ? sameAtLeast : idleAfter
+    const patience = isOneName(line) ? sameAtLeast : line.patience
     if (this.#count - line.lastAt < patience && this.#chars <= charsAtMost) return false
     this.#note(line, line.watch.flush())
     return !this.#isBlocked && line.watch.released() >= end
@@ -206,15 +223,28 @@ export class HeldBack<A> {
 }
 
 /** A piece with what was replaced in it: a placeholder stands where what it stands for began. */
-const textNow = ({ line: { replaced }, start, text }: Span): string | undefined => {
-  const end = start + text.length
-  while (replaced[0] !== undefined && replaced[0].end <= start) replaced.shift()
+const textNow = ({ parts, text }: Span): string | undefined => {
+  const replaced = parts.flatMap((part) => replacedIn(part, text))
+  if (replaced.length === 0) return undefined
+  // Of what several lines replaced from the same place on, the longest stands for all.
+  if (parts.length > 1) replaced.sort((one, other) => one.start - other.start || other.end - one.end)
   let out = ""
-  let at = start
+  let at = 0
   for (const one of replaced) {
-    if (one.start >= end) break
-    out += text.slice(at - start, Math.max(at, one.start) - start) + (one.start >= start ? one.text : "")
-    at = Math.min(one.end, end)
+    if (one.start >= at) out += text.slice(at, one.start) + one.text
+    at = Math.max(at, Math.min(one.end, text.length))
   }
-  return at === start ? undefined : out + text.slice(at - start)
+  return out + text.slice(at)
+}
+
+/** What of a line was replaced in a piece, by the piece's own places. */
+const replacedIn = ({ line: { replaced }, start }: Part, text: string): ReadonlyArray<Dlp.Replacement> => {
+  while (replaced[0] !== undefined && replaced[0].end <= start) replaced.shift()
+  const end = start + text.length
+  const over = replaced.findIndex((one) => one.start >= end)
+  return (over === -1 ? replaced : replaced.slice(0, over)).map((one) => ({
+    ...one,
+    start: one.start - start,
+    end: one.end - start
+  }))
 }

@@ -14,6 +14,14 @@ export interface Piece {
   /** Where it stands. What stands in the same slot of elements that follow each other is one text. */
   readonly slot: string
   readonly text: string
+  /** What may tell it from other texts that take turns in the same slot. Left out: nothing. */
+  readonly names?: ReadonlyArray<Name>
+}
+
+/** A field that may name the text in its object: `of` says which, `is` what it says. */
+export interface Name {
+  readonly of: string
+  readonly is: string
 }
 
 /** Thrown of what cannot be read, or not be redacted. */
@@ -137,9 +145,27 @@ const placeOf = (item: unknown, at: number): number => {
   return typeof index === "number" ? index : at
 }
 
+/** By what streams tell the texts apart that they send piece by piece. */
+const naming = ["id", "index", "item_id", "output_index", "content_index", "toolCallId", "tool_call_id"]
+
+const noNames: ReadonlyArray<Name> = []
+
+/** What may name the text in an object. */
+const namesIn = (value: object, slot: string): ReadonlyArray<Name> => {
+  const names: Array<Name> = []
+  for (const field of naming) {
+    const is: unknown = Object.getOwnPropertyDescriptor(value, field)?.value
+    if (typeof is === "number" || (typeof is === "string" && is.length <= 100))
+      names.push({ of: `${slot}.${field}`, is: String(is) })
+  }
+  return names.length === 0 ? noNames : names
+}
+
 /** One walk through a value. */
 class Walk {
   readonly pieces: Array<Piece> = []
+  /** What names the text in the objects that are walked through. */
+  #names = noNames
   /** Some of it is made up when it is read, or holds itself. */
   isMadeUp = false
   readonly #known = new Map<object, Put | undefined>()
@@ -163,7 +189,7 @@ class Walk {
 
   /** A text, and what becomes of it when it is replaced. */
   #text(text: string, slot: string, replaced: (text: string) => unknown, value: unknown = text): Put {
-    this.pieces.push({ slot, text })
+    this.pieces.push({ slot, text, names: this.#names })
     return (next) => {
       const now = next()
       return now === undefined ? value : replaced(now)
@@ -212,6 +238,9 @@ class Walk {
     if (isUsedUp(value)) throw new Unreadable("what comes only as it is used")
     const parts: Array<Part<PropertyKey>> = []
     const isList = Array.isArray(value)
+    const around = this.#names
+    const names = isList ? noNames : namesIn(value, slot)
+    if (names.length > 0) this.#names = [...around, ...names]
     for (const key of Reflect.ownKeys(value)) {
       const how = Object.getOwnPropertyDescriptor(value, key)
       if (how?.get !== undefined) this.isMadeUp = true
@@ -220,7 +249,9 @@ class Walk {
       parts.push(this.#part(key, item, `${slot}.${name}`))
     }
     const own = anewBy(value, parts, (changed) => likeOf(value, changed))
-    return isList || isPlain(value) ? own : this.#made(value, slot, own)
+    const put = isList || isPlain(value) ? own : this.#made(value, slot, own)
+    this.#names = around
+    return put
   }
 
   /** What getters of a class make is not put back: it follows from the fields, or `verify` finds that it does not. */
