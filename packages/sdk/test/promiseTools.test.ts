@@ -386,6 +386,25 @@ describe("the tools of a framework", () => {
     assert.strictEqual(platform.events[0]?.["event_type"], "task_completed")
   })
 
+  it("GOVERN-4 a generator goes on when its element was taken, which is given as it is", async () => {
+    const { agion } = await connect()
+    await using _ = agion
+    const steps: Array<string> = []
+    const tools = agion.tools(orders, {
+      async *look() {
+        steps.push("begun")
+        yield "write to ada@example.com"
+        steps.push("gone on")
+        yield "done"
+      }
+    })
+    const running = tools.look()
+    assert.strictEqual((await running.next()).value, "write to ada@example.com")
+    assert.deepStrictEqual(steps, ["begun"])
+    assert.strictEqual((await running.next()).value, "done")
+    assert.deepStrictEqual(steps, ["begun", "gone on"])
+  })
+
   it("GOVERN-4 a generator whose elements would come after the call is refused", async () => {
     const { agion } = await connect()
     await using _ = agion

@@ -12,8 +12,8 @@
  * `recursionLimit`, `runId`, `requestId` or `sessionId`. A signal, as `signal`, `abortSignal` or itself, stops the call; in its place the
  * function is given the call's own, which a time-out aborts, too.
  *
- * **Gotchas**: an `async function*` is governed as a stream whose elements are not scanned, and keeps the
- * framework's signal. A `function*` is refused: it would run after its call has ended.
+ * **Gotchas**: an `async function*` is governed as a stream whose elements are not scanned, since who calls it is to
+ * have each before it goes on, and keeps the framework's signal. A `function*` is refused: it would run after its call has ended.
  */
 import { type DenialValue, denialValue, isDenied } from "../Denials.ts"
 import type { GovernedCall, GovernedOptions } from "../Governance.ts"
