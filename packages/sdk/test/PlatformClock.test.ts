@@ -95,6 +95,18 @@ describe("how long what the platform says is on its way", () => {
     }
   })
 
+  it("FRESH-3 one late push makes no later one late, where answers come of a replica whose clock is behind", () => {
+    for (const behind of [5, 50, 1000]) {
+      const clock = unknownClock()
+      for (let at = 0; at < 20_000; at += 1000) {
+        onAnswered(clock, there(at + 100, -behind), at + 99, at + 101)
+        const delay = at === 5000 ? 5000 : 1
+        const lateness = onHeard(clock, there(at + 200), at + 200 + delay)
+        if (at < 5000 || at > 6000) assert.isAtMost(lateness, 1)
+      }
+    }
+  })
+
   it("FRESH-3 a timestamp that is none says nothing", () => {
     const clock = unknownClock()
     onAnswered(clock, "", 0, 10)

@@ -47,7 +47,11 @@ export const onHeard = (clock: PlatformClock, timestamp: string, now: number): n
 export const onAnswered = (clock: PlatformClock, timestamp: string, askedAt: number, now: number): void => {
   const saidAt = Date.parse(timestamp)
   if (Number.isNaN(saidAt)) return
+  const before = clock.atMost
   const atLeast = askedAt - saidAt
   if (atLeast !== Number.NEGATIVE_INFINITY) clock.atLeast = atLeast
-  clock.atMost = Math.max(atLeast, Math.min(clock.atMost, now - saidAt))
+  clock.atMost = Math.max(atLeast, Math.min(before, now - saidAt))
+  // The last push is judged anew: what it is late by outlives no answer that knows better.
+  if (before !== Number.POSITIVE_INFINITY)
+    clock.lateness = Math.max(0, clock.lateness + before - clock.atMost)
 }
