@@ -292,6 +292,41 @@ describe("text in the elements of a stream", () => {
     assert.isAbove(named.flatMap((element) => letGo(other.take(element))).length, 3000)
   })
 
+  it("GOVERN-4 what fills an element is found whatever stands before and after it", () => {
+    const rows: ReadonlyArray<(text: string) => unknown> = [
+      (text) => text,
+      (text) => Buffer.from(text),
+      (value) => ({ value }),
+      (output) => ({ type: "tool-result", output: [output] })
+    ]
+    const number = card.replaceAll(" ", "")
+    const others: ReadonlyArray<readonly [string, string]> = [
+      ["Ada", "Grace"],
+      ["1234", "5678"],
+      ["so that it is".repeat(2000), "y"]
+    ]
+    const said = (out: ReadonlyArray<unknown>) =>
+      out.map((one) => (Buffer.isBuffer(one) ? String(one) : JSON.stringify(one))).join()
+    for (const of of rows)
+      for (const [before, after] of others) {
+        for (const text of [number, ssn, aws]) {
+          for (const texts of [
+            [before, text, after],
+            [text, text],
+            [...text].map((_, i) => text.slice(0, i + 1))
+          ])
+            assert.throws(
+              () => through(texts.map(of)),
+              undefined,
+              undefined,
+              `${text} in ${JSON.stringify(of(""))}`
+            )
+          assert.notInclude(said(through([before, text, after].map(of), true)), text)
+        }
+        assert.notInclude(said(through([before, email, after].map(of))), email)
+      }
+  })
+
   it("DLP-2 what the name of a field tells is found in it", () => {
     const word = ["Tr0ub4dor", "x9Qz"].join("&")
     assert.throws(() => through([{ input: { password: word } }]))

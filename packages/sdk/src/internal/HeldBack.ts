@@ -1,9 +1,10 @@
 /**
  * Elements of a stream, held back until all text in them is known to be clean, and let go in the order in which they
  * came. What stands in the same slot of elements that follow each other is watched as one text, and where texts
- * take turns in a slot, each of them as well.
+ * take turns in a slot, each of them as well; and each piece by itself, since nobody says whether they belong together.
  */
 import type { Dlp } from "@agion/policy"
+import { foundAlone } from "./Alone.ts"
 import { anyReader, type ElementReader, lenient, type Reading, readerOf, type TextIn } from "./ElementText.ts"
 import { TakingTurns } from "./TakingTurns.ts"
 import { Unreadable } from "./ValueText.ts"
@@ -27,6 +28,8 @@ interface Line {
   /** The first different pieces of it. */
   readonly words: Set<string>
   last: string
+  /** What was found in the last piece alone. */
+  alone: ReadonlyArray<Dlp.Finding>
   /** How many pieces before the last one were the same. */
   repeated: number
 }
@@ -34,6 +37,8 @@ interface Line {
 /** A piece of an element, and where it stands in each of its lines. */
 interface Span {
   readonly text: string
+  /** By itself it shows what is not to be seen. */
+  readonly isFound: boolean
   readonly parts: Array<Part>
 }
 
@@ -94,7 +99,7 @@ export class HeldBack<A> {
   readonly #options: HeldBackOptions<A>
   readonly #reader: ElementReader<A>
   readonly #lines = new Map<string, Line>()
-  readonly #turns = new TakingTurns<Span>((text) => ({ text, parts: [] }))
+  readonly #turns = new TakingTurns<Span>((text) => ({ text, isFound: false, parts: [] }))
   readonly #waiting: Array<Waiting<A>> = []
   /** Characters that wait. */
   #chars = 0
@@ -137,12 +142,12 @@ export class HeldBack<A> {
 
   #add({ findings = [], pieces, put }: Reading<A>): void {
     this.#count++
-    if (!this.#options.observing) this.#isBlocked ||= findings.some(({ action }) => action === "block")
-    this.#found(findings)
+    this.#judge(findings)
     const spans = pieces.map(({ names = [], slot, text }): Span => {
-      const span: Span = { text, parts: [] }
+      const line = this.#line(slot)
+      const span: Span = { text, parts: [], isFound: this.#isFound(line, text) }
       this.#chars += text.length
-      this.#push(this.#line(slot), span)
+      this.#push(line, span)
       for (const own of this.#turns.take(slot, names, span))
         for (const one of own.spans) this.#push(this.#line(own.slot, outOfTurnAfter), one)
       return span
@@ -156,6 +161,21 @@ export class HeldBack<A> {
     line.lastAt = this.#count
     this.#note(line, line.watch.push(text))
     if (isNameAgain(line, text)) this.#note(line, line.watch.flush())
+  }
+
+  #isFound(line: Line, text: string): boolean {
+    // Many say the same again, as an id does.
+    if (text !== line.last) {
+      line.alone = foundAlone(this.#options.dlp, text)
+      this.#judge(line.alone)
+    }
+    return line.alone.some(({ action }) => action !== "warn")
+  }
+
+  /** Takes what was found in an element by itself. */
+  #judge(findings: ReadonlyArray<Dlp.Finding>): void {
+    if (!this.#options.observing) this.#isBlocked ||= findings.some(({ action }) => action === "block")
+    this.#found(findings)
   }
 
   #line(slot: string, patience = idleAfter): Line {
@@ -175,6 +195,7 @@ export class HeldBack<A> {
       replaced: [],
       words: new Set(),
       last: "",
+      alone: [],
       repeated: 0
     }
     this.#lines.set(slot, line)
@@ -203,12 +224,17 @@ export class HeldBack<A> {
     let gone = 0
     for (const waiting of this.#waiting) {
       if (!waiting.spans.every(({ parts, text }) => parts.every((part) => this.#isClean(part, text)))) break
-      out.push(...waiting.put(waiting.spans.map(textNow)))
+      out.push(...waiting.put(waiting.spans.map((span) => this.#textNow(span))))
       for (const { text } of waiting.spans) this.#chars -= text.length
       gone++
     }
     if (gone > 0) this.#waiting.splice(0, gone)
     return out
+  }
+
+  #textNow(span: Span): string | undefined {
+    const text = textNow(span)
+    return span.isFound ? this.#options.dlp.redact(text ?? span.text) : text
   }
 
   /** True where a piece may leave; a text that is over, or for which there is no room, is not waited for. */
