@@ -113,6 +113,8 @@ const note = (lastByLane: Array<number>, lane: number, index: number): void => {
 
 const segmentName = (first: number): string => `${String(first).padStart(15, "0")}.wal`
 
+const nothing: Buffer = Buffer.alloc(0)
+
 export class WriteAheadLog {
   readonly folder: string
   /** The start that wrote it. */
@@ -133,7 +135,8 @@ export class WriteAheadLog {
   private generation = 0
   private ackFile: FileHandle | undefined
   private ackDirty = false
-  private scratch = Buffer.allocUnsafe(64 * 1024)
+  /** None where nothing is written: a log that is only read, or one of many that are kept beside. */
+  private scratch = nothing
   private parsed: Array<Parsed | undefined> = []
   /** Room for the bytes of a segment that no lane reads any more. */
   private spare: Buffer = Buffer.alloc(0)
@@ -289,6 +292,7 @@ export class WriteAheadLog {
   finish(): void {
     const current = this.current
     this.current = undefined
+    this.scratch = nothing
     if (current === undefined) return
     if (this.unsynced && !this.options.syncEach) this.retiring.push(current.file)
     else this.quietly(() => this.files.close(current.file))

@@ -18,6 +18,8 @@ export interface RefusedOptions {
   readonly room: () => number
   /** Bytes of all in memory. */
   readonly memoryBytes: number
+  /** Called when files have grown or shrunk. */
+  readonly onResized: () => void
 }
 
 /** What is kept of one agent. */
@@ -102,6 +104,8 @@ export class WriteAheadRefused {
       return lost
     } catch {
       return lost + this.remember(kept, fit.length === 0 ? drafts : fit)
+    } finally {
+      this.options.onResized()
     }
   }
 
@@ -147,6 +151,7 @@ export class WriteAheadRefused {
       const dropped = kept.log?.dropOldest()
       if (dropped === undefined) continue
       kept.logged -= dropped
+      this.options.onResized()
       return dropped
     }
     return undefined
@@ -212,6 +217,7 @@ export class WriteAheadRefused {
       const { log } = kept
       if (log === undefined || !isGone(log)) continue
       log.close()
+      this.options.onResized()
       kept.log = undefined
       kept.logged = 0
       if (kept.memory.length === 0) this.agents.delete(agentId)

@@ -67,6 +67,8 @@ export class WriteAheadStore {
   readonly left: Array<WriteAheadLog> = []
   /** Logs of earlier starts that wait for their agents' keys. */
   leftAlone: ReadonlyArray<LeftAlone> = []
+  /** The agents of those that were left alone when it was last looked, by folder. */
+  private alone: ReadonlyMap<string, LeftAlone["agents"]> = new Map()
   /** Agents of logs that were taken over whose events are to be signed, and whose key was not there. */
   readonly missing = new Set<string>()
   /** Events that were refused for their signature. */
@@ -85,6 +87,8 @@ export class WriteAheadStore {
   private lostRecords = 0
   private lostStretches = 0
   private setAside = 0
+  /** Bytes in other logs than the one that is written; undefined: to be summed up again. */
+  private elsewhere: number | undefined
   private agents: Agents.WriteAheadAgents | undefined
 
   constructor(options: StoreOptions) {
@@ -95,7 +99,8 @@ export class WriteAheadStore {
       open: (agentId, signed) => this.beside(agentId, signed),
       room: () =>
         Math.min(options.diskBytes * refusedShare, options.diskBytes - this.bytes + this.refused.bytes),
-      memoryBytes: options.refusedMemoryBytes
+      memoryBytes: options.refusedMemoryBytes,
+      onResized: this.resized
     })
     this.producer = options.epoch
     const { directory } = options
@@ -124,7 +129,13 @@ export class WriteAheadStore {
 
   /** Bytes in files. */
   get bytes(): number {
-    return this.left.reduce((sum, log) => sum + log.bytes, (this.log?.bytes ?? 0) + this.refused.bytes)
+    // Each event that is kept asks, and there may be a log for each of many agents.
+    this.elsewhere ??= this.left.reduce((sum, log) => sum + log.bytes, this.refused.bytes)
+    return this.elsewhere + (this.log?.bytes ?? 0)
+  }
+
+  private readonly resized = (): void => {
+    this.elsewhere = undefined
   }
 
   /** Records that were in a file and could not be read. */
@@ -282,7 +293,8 @@ export class WriteAheadStore {
 
   private mayTake(folder: string): boolean {
     const { files, hasKey = () => false } = this.options
-    const agents = Agents.read(files, folder)
+    // Nobody writes there any more.
+    const agents = this.alone.get(folder) ?? Agents.read(files, folder)
     const missing = agents.filter((agentId) => !hasKey(agentId))
     if (agents.length > 0 && missing.length === agents.length) {
       this.leftAlone = [...this.leftAlone, { folder, agents }]
@@ -294,28 +306,45 @@ export class WriteAheadStore {
 
   /** Takes over the logs of processes that are gone; answers those that are new. */
   takeOver(): ReadonlyArray<WriteAheadLog> {
-    const { directory, files, knows, secret, syncEach } = this.options
+    const { directory } = this.options
+    if (directory === undefined) return []
+    this.alone = new Map(this.leftAlone.map(({ agents, folder }) => [folder, agents]))
+    this.leftAlone = []
+    const fresh = this.adopted(directory)
+    this.left.push(...fresh)
+    this.resized()
+    if (this.leftAlone.length !== this.alone.size) this.changed = true
+    return fresh
+  }
+
+  private adopted(directory: string): ReadonlyArray<WriteAheadLog> {
+    const { files, knows, secret, syncEach } = this.options
     const { producer } = this
     const known = knows === undefined ? {} : { knows }
-    if (directory === undefined) return []
-    const fresh: Array<WriteAheadLog> = []
-    const alone = this.leftAlone.length
-    this.leftAlone = []
     try {
-      for (const { name, epoch } of Folder.adopt(files, directory, (folder) => this.mayTake(folder))) {
+      return Folder.adopt(files, directory, (folder) => this.mayTake(folder)).flatMap(({ epoch, name }) => {
         const folder = join(directory, name)
-        fresh.push(WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach, ...known }))
-      }
+        try {
+          return WriteAheadLog.open({ files, folder, producer, epoch, secret, syncEach, ...known })
+        } catch {
+          // One that cannot be read is left for a person, and for the next start; the others are not.
+          return []
+        }
+      })
     } catch {
-      // A folder that cannot be read is left for a person, and for the next start.
+      return []
     }
-    this.left.push(...fresh)
-    if (this.leftAlone.length !== alone) this.changed = true
-    return fresh
+  }
+
+  /** True when a key has come for which a log was left alone. */
+  get isKeyHere(): boolean {
+    const { hasKey = () => false } = this.options
+    return this.leftAlone.some(({ agents }) => agents.some(hasKey))
   }
 
   /** Writes down what was acknowledged; removes what is done. */
   checkpoint(): void {
+    this.resized()
     try {
       this.log?.checkpoint()
       for (const log of [...this.left]) {
@@ -332,6 +361,7 @@ export class WriteAheadStore {
   release(agentId: string): ReturnType<WriteAheadRefused["release"]> {
     const released = this.refused.release(agentId)
     if (released.log !== undefined) this.left.push(released.log)
+    this.resized()
     return released
   }
 
@@ -339,6 +369,7 @@ export class WriteAheadStore {
     const at = this.left.indexOf(log)
     if (at < 0) return
     this.left.splice(at, 1)
+    this.resized()
     this.lostRecords += log.damage.records
     this.lostStretches += log.damage.stretches
     log.close()
@@ -358,6 +389,8 @@ export class WriteAheadStore {
       for (const log of this.logs) await log.settle(sync)
     } catch (error) {
       this.toMemory(error)
+    } finally {
+      this.resized()
     }
   }
 

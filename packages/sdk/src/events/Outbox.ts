@@ -422,8 +422,7 @@ export class Outbox {
     this.resume()
     if (tell) this.store.recheckAgents()
     // Logs that wait for a key wait no longer than for what is told.
-    if (takeOver || (tell && this.store.leftAlone.length > 0))
-      for (const log of this.store.takeOver()) this.addLog(log)
+    if (takeOver || (tell && this.store.isKeyHere)) for (const log of this.store.takeOver()) this.addLog(log)
     this.refusals.settle()
     if (tell) this.tell()
   }
