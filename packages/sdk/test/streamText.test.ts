@@ -327,6 +327,27 @@ describe("text in the elements of a stream", () => {
       }
   })
 
+  it("DLP-5 the texts of one element are looked through once, however many there are", () => {
+    let asked = 0
+    const counting: Dlp.Dlp = {
+      ...dlp,
+      stream: (options) => {
+        const watch = dlp.stream(options)
+        return {
+          ...watch,
+          released: () => {
+            asked++
+            return watch.released()
+          }
+        }
+      }
+    }
+    const rows = Array.from({ length: 4000 }, (_, i) => `row ${i}`)
+    const held = new HeldBack<object>({ dlp: counting, observing: false })
+    assert.deepStrictEqual([...letGo(held.take({ rows })), ...letGo(held.end())], [{ rows }])
+    assert.isBelow(asked, 10 * rows.length)
+  })
+
   it("DLP-2 what the name of a field tells is found in it", () => {
     const word = ["Tr0ub4dor", "x9Qz"].join("&")
     assert.throws(() => through([{ input: { password: word } }]))

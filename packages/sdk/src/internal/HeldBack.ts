@@ -100,6 +100,8 @@ export class HeldBack<A> {
   readonly #reader: ElementReader<A>
   readonly #lines = new Map<string, Line>()
   readonly #turns = new TakingTurns<Span>((text) => ({ text, isFound: false, parts: [] }))
+  /** With so many lines it is looked which may be forgotten. */
+  #forgetAt = linesAtMost
   readonly #waiting: Array<Waiting<A>> = []
   /** Characters that wait. */
   #chars = 0
@@ -181,7 +183,7 @@ export class HeldBack<A> {
   #line(slot: string, patience = idleAfter): Line {
     const known = this.#lines.get(slot)
     if (known !== undefined) return known
-    if (this.#lines.size >= linesAtMost) this.#forget()
+    if (this.#lines.size >= this.#forgetAt) this.#forget()
     const { dlp, holdBack, observing } = this.#options
     const watch = dlp.stream({
       ...(holdBack === undefined ? {} : { holdBack }),
@@ -202,10 +204,11 @@ export class HeldBack<A> {
     return line
   }
 
-  /** Forgets lines of which nothing waits. */
+  /** Forgets lines of which nothing waits; an element may have more of them than are remembered. */
   #forget(): void {
     for (const [slot, { pushed, watch }] of this.#lines)
       if (watch.released() === pushed) this.#lines.delete(slot)
+    this.#forgetAt = Math.max(linesAtMost, 2 * this.#lines.size)
   }
 
   #note(line: Line, { blocked, findings, replaced }: Dlp.StreamStep): void {
