@@ -9,6 +9,7 @@ import { objection, redecide } from "./CacheJudgement.ts"
 import { actorOf, find, keyOf, observed, type Parts } from "./CacheParts.ts"
 import { degradedOf, noteDegraded, organizationOf } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
+import { machine } from "./Sleep.ts"
 
 const onlyPlatform = "Platform unavailable: only it can judge this call"
 
@@ -130,6 +131,8 @@ const locally = (
 
 /** Local facts first, then the failure policy; what goes on is recorded before it does (OUTAGE-6). */
 export const outage = (parts: Parts, input: CheckInput, judged: boolean): Decision => {
+  // A machine that wakes has no line yet.
+  machine.look()
   const now = parts.now()
   const entry = find(parts, input)
   const held: Partial<Decision> = entry?.decision ?? {}

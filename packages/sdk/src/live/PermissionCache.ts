@@ -24,6 +24,7 @@ import { keepCurrent } from "../internal/CacheTurns.ts"
 import type { EntryKey } from "../internal/EntryTable.ts"
 import { monotonic } from "../internal/Monotonic.ts"
 import { onHeard } from "../internal/PlatformClock.ts"
+import { machine } from "../internal/Sleep.ts"
 import {
   type CacheStatistics,
   type CheckInput,
@@ -68,6 +69,7 @@ const follow = (parts: Parts, askAgain: (keys: ReadonlyArray<EntryKey>) => void)
     yield* pushes.listen((push) => {
       if (push._tag === "Lost") takeLost(parts.state, own)
       if (push._tag !== "Epoch") return
+      machine.look()
       const now = parts.now()
       const saidAt = now - onHeard(parts.clock, push.message.timestamp, now)
       const dropped = takePush(parts.state, push.organizationId, push.message, saidAt, now)

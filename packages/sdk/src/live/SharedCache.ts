@@ -5,6 +5,7 @@ import * as CircuitBreaker from "../CircuitBreaker.ts"
 import { onLost, onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { monotonic } from "../internal/Monotonic.ts"
 import { onHeard } from "../internal/PlatformClock.ts"
+import { machine } from "../internal/Sleep.ts"
 import { PlatformKeys, SignatureRefused } from "../PlatformKeys.ts"
 import { Pushes } from "../Pushes.ts"
 import { Settings } from "../Settings.ts"
@@ -97,6 +98,7 @@ const confirmedEpoch = Effect.gen(function* () {
   yield* pushes.listen((push) => {
     if (push._tag === "Lost") onLost(state)
     if (push._tag !== "Epoch" || push.organizationId !== organizationId) return
+    machine.look()
     const at = now()
     onPush(state, push.message, at - onHeard(pushes.clock, push.message.timestamp, at))
   })
