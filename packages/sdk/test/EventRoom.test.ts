@@ -65,4 +65,27 @@ describe("durable events where memory is short", () => {
           assert.deepStrictEqual(platform.field("agent_id"), ["agent-1", "agent-2"])
         })
     )
+
+  it.effect(
+    "EVENT-1 what cannot be encoded is counted by its kind, and what its error says is not told",
+    () =>
+      Effect.gen(function* () {
+        const platform = new FakePlatform()
+        const { events } = yield* start(platform, { files: new MemoryFiles() })
+        for (let n = 0; n < 50; n++)
+          events.publishUnsafe(
+            "trust",
+            Object.defineProperty({ ...trust(n) }, "context", {
+              enumerable: true,
+              get: () => {
+                throw new TypeError(`no such record: ${n}`)
+              }
+            })
+          )
+        yield* TestClock.adjust("6 seconds")
+        yield* events.flush()
+        const [told] = platform.reports.map((report) => JSON.parse(report.body))
+        assert.deepStrictEqual(told.data.counts, { "trust: it cannot be encoded: TypeError": 50 })
+      })
+  )
 })

@@ -65,8 +65,9 @@ const telemetryShare = 0.5
 
 const tooLarge = "it is too large"
 
+/** By the kind of error alone: its words may be others each time, and quote what nobody has scanned. */
 const unencodable = (error: unknown): string =>
-  `it cannot be encoded: ${error instanceof Error ? error.message : String(error)}`
+  `it cannot be encoded: ${error instanceof Error ? error.constructor.name : typeof error}`
 
 type StreamPublication = Extract<Event.Publication, { readonly kind: Event.StreamKind }>
 
