@@ -68,8 +68,11 @@ export class Changes extends Context.Service<
     readonly take: (announced: ReadonlyArray<Order.Announced>) => Effect.Effect<void>
     /** Brings this process to epochs that were read from the database: it tells what it has not told yet. */
     readonly follow: (seen: ReadonlyArray<Seen>) => Effect.Effect<void>
-    /** Tells listeners that the present epoch of an organization, when it is known, is still the last. */
-    readonly heartbeat: (organizationId: string) => void
+    /**
+     * Tells listeners that the present epoch of an organization, when it is known, was still the last at `timestamp`,
+     * ISO-8601: what is confirmed is what was read then.
+     */
+    readonly heartbeat: (organizationId: string, timestamp: string) => void
     /** The database went back to an epoch: everybody drops all of the organization. */
     readonly goBack: (seen: Seen) => void
     /** Changes may have been missed: everybody drops everything. */
@@ -214,10 +217,10 @@ const make = Effect.gen(function* () {
       ),
     take,
     follow,
-    heartbeat: (organizationId) => {
+    heartbeat: (organizationId, timestamp) => {
       const epoch = order.applied(organizationId)
       if (epoch === undefined) return
-      const message = { previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp: timestamp() } as const
+      const message = { previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp } as const
       for (const listener of listeners) listener({ organizationId, message }, false)
     },
     goBack: ({ organizationId, epoch }) => order.jump(organizationId, epoch, timestamp()),

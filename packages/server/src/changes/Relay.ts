@@ -91,6 +91,8 @@ const make = Effect.fnUntraced(function* (options: RelayOptions) {
   const heartbeat = Effect.gen(function* () {
     const ids = yield* changes.inUse
     if (ids.length === 0) return
+    // Of this moment is what is read, however long the answer takes.
+    const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
     const before = new Map(ids.map((id) => [id, changes.epoch(id) ?? 0]))
     const rows = yield* sql<{ id: string; exists: boolean; epoch: number; waits: boolean }>`
       SELECT t.id, o.id IS NOT NULL AS exists, coalesce(o.epoch, 0) AS epoch, EXISTS (
@@ -100,8 +102,7 @@ const make = Effect.fnUntraced(function* (options: RelayOptions) {
     for (const one of seen) if (one.epoch < (before.get(one.organizationId) ?? 0)) changes.goBack(one)
     // A change that is committed and not yet told comes first.
     yield* changes.follow(seen)
-    for (const id of ids) changes.heartbeat(id)
-    const timestamp = new Date(clock.currentTimeMillisUnsafe()).toISOString()
+    for (const id of ids) changes.heartbeat(id, timestamp)
     const commands = rows.flatMap(({ id, epoch, exists, waits }): ReadonlyArray<Command> => {
       if (waits || !exists) return []
       const message = { previous: epoch, epoch, kind: "heartbeat", ids: [], timestamp } as const
