@@ -5,21 +5,23 @@ import { defineConfig } from "vitest/config"
  * on what `npm run build` has made.
  */
 const tier = process.env["AGION_TIER"] ?? "test"
-const include = [`test/**/*.${tier}.ts`]
 
-const project = (name: string, root: string) => ({
+/** Files of a project share a worker and what it has imported. */
+const project = (name: string, root: string, files = "**/*", others: ReadonlyArray<string> = []) => ({
   extends: true as const,
   test: {
     name,
     root,
-    include,
-    exclude: ["**/node_modules/**", "**/dist/**", "**/test/fixtures/**"],
-    // Files of a project share a worker and what it has imported, but for the one whose tests install engines.
-    isolate: name === "policy"
+    include: [`test/${files}.${tier}.ts`],
+    exclude: ["**/node_modules/**", "**/dist/**", "**/test/fixtures/**", ...others],
+    isolate: false
   }
 })
 
-const packages = ["domain", "policy", "redis", "redis-memory", "sdk", "server", "cli", "testing", "bench"]
+/** It shows what `@agion/policy/engine` does without anything else: a worker of its own has imported nothing. */
+const engine = "engine"
+
+const packages = ["domain", "redis", "redis-memory", "sdk", "server", "cli", "testing", "bench"]
 
 export default defineConfig({
   // Workspace packages resolve to their sources.
@@ -33,6 +35,8 @@ export default defineConfig({
     // `npm run coverage`; the pattern is matched in each project.
     coverage: { provider: "v8", include: ["**/src/**/*.ts"], reporter: ["text", "text-summary"] },
     projects: [
+      project("policy", "./packages/policy", "**/*", [`test/${engine}.*`]),
+      project("policy-engine", "./packages/policy", engine),
       ...packages.map((name) => project(name, `./packages/${name}`)),
       project("examples", "./examples"),
       project("scripts", "./scripts")
