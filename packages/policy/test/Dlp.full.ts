@@ -112,6 +112,34 @@ describe("stream", () => {
   })
 })
 
+describe("a stream with a short hold-back", () => {
+  it("DLP-2 lets nothing go of what blocks with 256 characters, wherever it stands", () => {
+    const dice = new Dice(7)
+    const prose = "The quarterly report is due on Friday and nobody has read the appendix yet. ".repeat(40)
+    const texts = generate({ seed: 7 }).filter(({ class: of }) => of === "positive" || of === "evasion")
+    let watched = 0
+    const left: Array<string> = []
+    for (const { id, text } of texts) {
+      const whole = `${prose.slice(dice.below(1500))}\n${text}\n${prose}`
+      const { decision, findings } = dlp.scan(whole)
+      if (decision !== "block") continue
+      watched++
+      const first = Math.min(...findings.flatMap(({ action, start }) => (action === "block" ? start : [])))
+      const stream = dlp.stream({ holdBack: 256 })
+      let isBlocked = false
+      for (let at = 0; at < whole.length && !isBlocked; ) {
+        const size = 1 + dice.below(12)
+        isBlocked = stream.push(whole.slice(at, at + size)).blocked
+        at += size
+      }
+      isBlocked ||= stream.end().blocked
+      if (!isBlocked || stream.released() > first) left.push(id)
+    }
+    assert.isAbove(watched, 500)
+    assert.deepStrictEqual(left, [])
+  })
+})
+
 describe("hostile text", () => {
   it("DLP-5 takes time that grows linearly up to 1 MiB", () => {
     const all = Dlp.make({ kinds: { iban: "block", phone: "block" } })

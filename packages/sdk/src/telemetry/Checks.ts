@@ -69,7 +69,8 @@ const asStep = evaluated[Symbol.iterator]
 
 /**
  * `yield*` in a running fiber looks up where it stands: a hit takes no step of the run loop, which costs more than the
- * look-up. One in 32 does, so that a loop of hits can be interrupted and lets others run.
+ * look-up. One in 32 does, so that a loop of hits can be interrupted and lets others run. In a function that runs
+ * eagerly it looks up as that is called.
  */
 function atOnce(this: Check<unknown>): Effect.EffectIterator<Effect.Effect<Decision, unknown>> {
   const fiber = Fiber.getCurrent()

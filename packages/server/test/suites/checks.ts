@@ -17,6 +17,27 @@ const reserveBody = (s: { organization: string; agent: string; model: { id: stri
   ...more
 })
 
+/** A permission for 1,000 tokens a day, of which 100 are reserved by a key and reported by it. */
+const keyed = Effect.gen(function* () {
+  const platform = yield* Platform.Platform
+  const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
+  return {
+    platform,
+    reserve: (idempotency_key: string) =>
+      platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens: 100 }, idempotency_key })),
+    report: (reservation_key: string, more: object) =>
+      Effect.map(
+        platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key, ...more }),
+        ({ status }) => assert.strictEqual(status, 204)
+      ),
+    used: Effect.map(platform.get(`/permissions/${s.permission.id}`), ({ body }) => body.usage_tracking),
+    left: Effect.map(
+      check(s.organization, s.agent, s.model.id),
+      ({ constraints }) => constraints.remaining_tokens_today
+    )
+  }
+})
+
 export const checks = (it: It) => {
   it.effect("CHECK-3 a denial names its step, what was seen and needed, and what would allow it", () =>
     Effect.gen(function* () {
@@ -246,23 +267,7 @@ export const checks = (it: It) => {
 
   it.effect("LIMIT-3 what was reserved is not charged again by a report that knows it by its key alone", () =>
     Effect.gen(function* () {
-      const platform = yield* Platform.Platform
-      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
-      const reserve = (idempotency_key: string) =>
-        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens: 100 }, idempotency_key }))
-      const report = (reservation_key: string, more: object) =>
-        Effect.map(
-          platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key, ...more }),
-          ({ status }) => assert.strictEqual(status, 204)
-        )
-      const used = Effect.map(
-        platform.get(`/permissions/${s.permission.id}`),
-        ({ body }) => body.usage_tracking
-      )
-      const left = Effect.map(
-        check(s.organization, s.agent, s.model.id),
-        ({ constraints }) => constraints.remaining_tokens_today
-      )
+      const { left, platform, report, reserve, used } = yield* keyed
       yield* reserve("settled")
       const event = { event_id: unique("event"), request_count: 1, token_count: 7, cost_usd: 0.25 }
       for (let n = 0; n < 2; n++) yield* report("settled", event)
@@ -289,22 +294,8 @@ export const checks = (it: It) => {
 
   it.effect("LIMIT-3 a report by key that comes before its reservation leaves it uncharged", () =>
     Effect.gen(function* () {
-      const platform = yield* Platform.Platform
-      const s = yield* setting({ constraints: { token_limit_per_day: 1000 } })
-      const reserve = (idempotency_key: string) =>
-        platform.post("/permissions/reserve", reserveBody(s, { amounts: { tokens: 100 }, idempotency_key }))
-      const report = (reservation_key: string, more: object) =>
-        platform.post(`/permissions/${s.permission.id}/usage`, { reservation_key, ...more })
-      const used = Effect.map(
-        platform.get(`/permissions/${s.permission.id}`),
-        ({ body }) => body.usage_tracking
-      )
-      const left = Effect.map(
-        check(s.organization, s.agent, s.model.id),
-        ({ constraints }) => constraints.remaining_tokens_today
-      )
-      for (let n = 0; n < 2; n++)
-        assert.strictEqual((yield* report("given back", { request_count: 0 })).status, 204)
+      const { left, report, reserve, used } = yield* keyed
+      for (let n = 0; n < 2; n++) yield* report("given back", { request_count: 0 })
       const late = yield* reserve("given back")
       assertRefused(late, 409)
       assert.include(late.body.message, "reported before its reservation arrived")
