@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer } from "effect"
-import { PermissionCache, SharedCache, SharedEntries } from "../src/index.ts"
+import { AgentConfig, PermissionCache, SharedCache, SharedEntries } from "../src/index.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
 import { atEachStep, interruptedAt } from "./Interrupting.ts"
 
@@ -45,6 +45,14 @@ describe("a caller that goes away, at whatever step,", () => {
       const steps = yield* answersOthers((n) => shared.trust(`agent-${n}`, "agent"))
       assert.isAbove(steps, 3)
     }).pipe(Effect.provide(AgionTest.layer().pipe(Layer.provide(empty))))
+  )
+
+  it.effect("leaves nobody waiting for a model of the configuration", () =>
+    Effect.gen(function* () {
+      const config = yield* AgentConfig
+      const steps = yield* answersOthers((n) => config.model(`purpose-${n}`))
+      assert.isAbove(steps, 3)
+    }).pipe(Effect.provide(AgionTest.layer()))
   )
 })
 

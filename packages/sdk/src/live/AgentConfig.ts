@@ -46,21 +46,24 @@ const kept = <A>(now: () => number, fetch: (name: string) => Effect.Effect<A, Co
       if (flight === undefined) return ask(name)
       return Effect.flatMap(Deferred.await(flight), (exit) => exit ?? get(name))
     })
-  const ask = (name: string): Effect.Effect<A, ConfigError> => {
-    const before = changes
-    const flight: Flight<A> = Deferred.makeUnsafe()
-    flights.set(name, flight)
-    const asked = Effect.tap(fetch(name), (value) =>
-      Effect.sync(() => {
-        if (before === changes) answers.set(name, { value, until: now() + keptFor })
+  /** A question that has begun lands, however early whoever asks goes away. */
+  const ask = (name: string): Effect.Effect<A, ConfigError> =>
+    Effect.uninterruptibleMask((restore) => {
+      const before = changes
+      const flight: Flight<A> = Deferred.makeUnsafe()
+      flights.set(name, flight)
+      const asked = Effect.tap(fetch(name), (value) =>
+        Effect.sync(() => {
+          if (before === changes) answers.set(name, { value, until: now() + keptFor })
+        })
+      )
+      const orHeld = Effect.catch(asked, (error) => {
+        // Not what was held before: that may have been dropped, and fetched anew by another.
+        const held = error instanceof PlatformUnavailable ? answers.get(name) : undefined
+        return held === undefined ? Effect.fail(error) : Effect.succeed(held.value)
       })
-    )
-    return Effect.catch(asked, (error) => {
-      // Not what was held before: that may have been dropped, and fetched anew by another.
-      const held = error instanceof PlatformUnavailable ? answers.get(name) : undefined
-      return held === undefined ? Effect.fail(error) : Effect.succeed(held.value)
-    }).pipe(Effect.onExit((exit) => Effect.sync(() => landed(name, flight, exit))))
-  }
+      return Effect.onExit(restore(orHeld), (exit) => Effect.sync(() => landed(name, flight, exit)))
+    })
   const landed = (name: string, flight: Flight<A>, exit: Exit.Exit<A, ConfigError>): void => {
     if (flights.get(name) === flight) flights.delete(name)
     const isLeft = Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)
