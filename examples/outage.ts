@@ -1,8 +1,9 @@
 /**
  * What an agent may do while its platform is away. Run it, kill the platform, and start it again.
  *
- * A call that was approved lately goes on as `stale`. One that the agent never made goes on as `degraded` when its
- * trust is at least 70, and is refused below. What is critical is refused. Nothing that happened meanwhile is lost.
+ * A call that was approved lately goes on as `stale`. One that was never asked about goes on as `degraded` when the
+ * agent's trust is at least 70, and is refused below. (An agent that has just registered may ask how it stands by the
+ * first record that it holds.) What is critical is refused. Nothing that happened meanwhile is lost.
  */
 import { setTimeout as pause } from "node:timers/promises"
 import { Agion, isDenied } from "@agion/sdk/promise"

@@ -137,6 +137,20 @@ describe("an outage", () => {
         })
       )
     }
+    // A registration is news of an agent, which then asks how it stands, by a resource that it holds: one that has
+    // been here before does not.
+    await (async () => {
+      await using agion = await Agion.connect({
+        agentId: "steady-1",
+        gatewayUrl: before.url,
+        directory: join(directory, "agent")
+      })
+      await becomes(
+        "a registered agent",
+        () => agion.health(),
+        ({ ready }) => ready
+      )
+    })()
     await trust("steady-1", 32)
     const agent = kept(
       start([path("outage.ts")], {
