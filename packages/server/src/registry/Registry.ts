@@ -20,12 +20,16 @@ import { json } from "../sql/Database.ts"
 import type { Page } from "../sql/page.ts"
 import type { Rows, Table, Values } from "./RegistrySql.ts"
 import * as RegistrySql from "./RegistrySql.ts"
-
-/** What is encrypted together in one row. */
-export interface RowSecrets {
-  readonly connectionString?: string
-  readonly credentials?: { readonly [key: string]: Schema.Json }
-}
+import {
+  changedConfig,
+  changedModel,
+  changedPrompt,
+  newConfig,
+  newModel,
+  newPrompt,
+  type RowSecrets,
+  secretsIn
+} from "./RegistryValues.ts"
 
 /** Another row of the organization has that location, purpose or name. */
 export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { key: Schema.String }) {
@@ -96,10 +100,8 @@ const make = Effect.gen(function* () {
   const changes = yield* Changes
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
 
-  const encrypt = (table: "models" | "resource_configs", id: string, held: RowSecrets) =>
-    held.credentials === undefined && held.connectionString === undefined
-      ? Effect.succeed(null)
-      : secrets.encrypt(json(held), contextOf(table, "secrets", id))
+  const encrypt = (table: "models" | "resource_configs", id: string, held: RowSecrets | undefined) =>
+    held === undefined ? Effect.succeed(null) : secrets.encrypt(json(held), contextOf(table, "secrets", id))
 
   const secretsOf: Registry["Service"]["secretsOf"] = Effect.fnUntraced(function* (table, row) {
     if (row.secrets === null) return {}
@@ -162,102 +164,60 @@ const make = Effect.gen(function* () {
   const changedSecrets = Effect.fnUntraced(function* (
     id: string,
     organizationId: string | null,
-    change: typeof UpdateResourceConfig.Type
+    change: RowSecrets | undefined
   ) {
-    if (change.credentials == null && change.connectionString == null) return {}
+    if (change === undefined) return {}
     const rows = yield* sql<{ id: string; secrets: Uint8Array | null }>`
       SELECT id, secrets FROM resource_configs
       WHERE id = ${id} AND (${organizationId}::text IS NULL OR organization_id = ${organizationId}) FOR UPDATE`
     const [row] = rows
     const held = row === undefined ? {} : yield* secretsOf("resource_configs", row)
-    return {
-      secrets: yield* encrypt("resource_configs", id, {
-        ...held,
-        ...(change.credentials == null ? {} : { credentials: change.credentials }),
-        ...(change.connectionString == null ? {} : { connectionString: change.connectionString })
-      })
-    }
+    return { secrets: yield* encrypt("resource_configs", id, { ...held, ...change }) }
+  })
+
+  /** A new row of a table that holds secrets. */
+  const insertWithSecrets = Effect.fnUntraced(function* <T extends "models" | "resource_configs">(
+    table: T,
+    organizationId: string,
+    values: Values,
+    held: RowSecrets | undefined
+  ) {
+    const id = yield* newId
+    return yield* insert(table, {
+      id,
+      organization_id: organizationId,
+      ...values,
+      secrets: yield* encrypt(table, id, held)
+    })
   })
 
   return Registry.of({
-    createPrompt: Effect.fnUntraced(function* (organizationId, prompt) {
-      return yield* insert("prompts", {
-        id: yield* newId,
-        organization_id: organizationId,
-        name: prompt.name,
-        location: prompt.location,
-        content: prompt.content,
-        variables: json(prompt.variables ?? []),
-        metadata: json(prompt.metadata ?? {})
-      })
-    }),
+    createPrompt: (organizationId, prompt) =>
+      Effect.flatMap(newId, (id) =>
+        insert("prompts", { id, organization_id: organizationId, ...newPrompt(prompt) })
+      ),
     updatePrompt: (id, organizationId, change) =>
-      update("prompts", id, organizationId, {
-        ...given("name", change.name),
-        ...given("location", change.location),
-        ...given("content", change.content),
-        ...givenJson("variables", change.variables),
-        ...givenJson("metadata", change.metadata)
-      }),
-    createModel: Effect.fnUntraced(function* (organizationId, model) {
-      const id = yield* newId
-      return yield* insert("models", {
-        id,
-        organization_id: organizationId,
-        name: model.name,
-        purpose: model.purpose,
-        provider: model.provider,
-        model_name: model.modelName,
-        parameters: json(model.parameters ?? {}),
-        secrets: yield* encrypt(
-          "models",
-          id,
-          model.credentials == null ? {} : { credentials: model.credentials }
-        ),
-        metadata: json(model.metadata ?? {})
-      })
-    }),
+      update("prompts", id, organizationId, changedPrompt(change)),
+    createModel: (organizationId, model) =>
+      insertWithSecrets(
+        "models",
+        organizationId,
+        newModel(model),
+        secretsIn({ credentials: model.credentials })
+      ),
     updateModel: Effect.fnUntraced(function* (id, organizationId, change) {
-      const held =
-        change.credentials == null
-          ? {}
-          : { secrets: yield* encrypt("models", id, { credentials: change.credentials }) }
+      const held = secretsIn({ credentials: change.credentials })
       return yield* update("models", id, organizationId, {
-        ...given("name", change.name),
-        ...given("purpose", change.purpose),
-        ...given("provider", change.provider),
-        ...given("model_name", change.modelName),
-        ...givenJson("parameters", change.parameters),
-        ...givenJson("metadata", change.metadata),
-        ...held
+        ...changedModel(change),
+        ...(held === undefined ? {} : { secrets: yield* encrypt("models", id, held) })
       })
     }),
-    createConfig: Effect.fnUntraced(function* (organizationId, config) {
-      const id = yield* newId
-      const held: RowSecrets = {
-        ...(config.credentials == null ? {} : { credentials: config.credentials }),
-        ...(config.connectionString == null ? {} : { connectionString: config.connectionString })
-      }
-      return yield* insert("resource_configs", {
-        id,
-        organization_id: organizationId,
-        name: config.name,
-        resource_type: config.resourceType,
-        secrets: yield* encrypt("resource_configs", id, held),
-        config: json(config.config ?? {}),
-        metadata: json(config.metadata ?? {})
-      })
-    }),
+    createConfig: (organizationId, config) =>
+      insertWithSecrets("resource_configs", organizationId, newConfig(config), secretsIn(config)),
     updateConfig: (id, organizationId, change) =>
       sql.withTransaction(
-        Effect.flatMap(changedSecrets(id, organizationId, change), (held) =>
-          update("resource_configs", id, organizationId, {
-            ...given("name", change.name),
-            ...given("resource_type", change.resourceType),
-            ...givenJson("config", change.config),
-            ...givenJson("metadata", change.metadata),
-            ...held
-          })
+        Effect.flatMap(changedSecrets(id, organizationId, secretsIn(change)), (held) =>
+          update("resource_configs", id, organizationId, { ...changedConfig(change), ...held })
         )
       ),
     find: (table, key, organizationId) => withSql(RegistrySql.findRow(table, key, organizationId)),
@@ -282,8 +242,3 @@ const told: { readonly [T in Table]: string } = {
   models: "model",
   resource_configs: "resource"
 }
-
-const given = (column: string, value: string | null | undefined): Values =>
-  value == null ? {} : { [column]: value }
-
-const givenJson = (column: string, value: unknown): Values => (value == null ? {} : { [column]: json(value) })

@@ -6,8 +6,9 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import { Policies } from "../policies/Policies.ts"
 import { dying } from "../sql/Failure.ts"
-import { type NameTaken, Registry, type RowSecrets } from "./Registry.ts"
+import { type NameTaken, Registry } from "./Registry.ts"
 import type { ConfigRow, ModelRow, PromptRow, Table } from "./RegistrySql.ts"
+import type { RowSecrets } from "./RegistryValues.ts"
 
 const iso = (date: Date): string => Wire.timestamp(date.getTime())
 
