@@ -47,4 +47,56 @@ describe("the push line over HTTP", () => {
       assert.strictEqual(asked, 3)
     }).pipe(Effect.provide(layer))
   })
+
+  for (const [of, event] of [
+    ["in one line", (size: number) => `id: 8\ndata: ${"x".repeat(size)}`],
+    ["in many lines", (size: number) => `id: 8\n${"data: xxxxxxxxxxxxxxx\n".repeat(size / 16)}`]
+  ] as const)
+    it.effect(
+      `FRESH-4 an event that does not end, ${of}, is a lost line after 1 MiB, and is not asked for again`,
+      () => {
+        const ids: Array<string | undefined> = []
+        const heard: Array<string> = []
+        /** Of the larger one. */
+        let read = 0
+        const bodies = [
+          // What is smaller is read.
+          `id: 7\ndata: {}\n\n${event(1_000_000)}\n\n`,
+          `id: 7\ndata: {}\n\n${event(4_000_000)}`
+        ]
+        const client = HttpClient.make((request) => {
+          ids.push(request.headers["last-event-id"])
+          const body = bodies[ids.length - 1]
+          if (body === undefined) return Effect.never
+          const chunks = body.match(/[\s\S]{1,65536}/g) ?? []
+          const stream = new ReadableStream({
+            pull: (controller) => {
+              const chunk = chunks.shift()
+              // Neither does the line.
+              if (chunk === undefined) return ids.length === 1 ? controller.close() : undefined
+              if (ids.length === 2) read += chunk.length
+              controller.enqueue(new TextEncoder().encode(chunk))
+            }
+          })
+          return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(stream)))
+        })
+        const layer = Pushes.layerHttp.pipe(
+          Layer.provide(Settings.layer({ agentId: "agent-1", gatewayUrl: "http://platform.test" })),
+          Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+        )
+        return Effect.gen(function* () {
+          const pushes = yield* Pushes
+          yield* pushes.listen(({ _tag }) => heard.push(_tag))
+          for (let tries = 0; tries < 1000 && ids.length < 3; tries++) {
+            yield* TestClock.adjust("20 millis")
+            // A body arrives in turns of the event loop.
+            yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+          }
+          assert.deepStrictEqual(ids, [undefined, "8", undefined])
+          assert.deepStrictEqual(heard, ["Lost", "Up", "Lost", "Up", "Lost"])
+          // With what stands around the lines.
+          assert.isBelow(read, 2_000_000)
+        }).pipe(Effect.provide(layer))
+      }
+    )
 })

@@ -8,6 +8,9 @@ const answerBytes = 16_777_216
 /** Bytes of an answer at most that decides one call, or takes what is told. */
 const decisionBytes = 1_048_576
 
+/** Characters of one event at most of what is read as it comes. */
+export const eventCharacters = 1_048_576
+
 /** An answer was larger than is read; the rest of it was not waited for. */
 export class AnswerTooLarge extends Error {
   override readonly name = "AnswerTooLarge"
@@ -24,7 +27,7 @@ const limitOf = ({ method, path }: Dispatcher.DispatchOptions): number =>
 const isEndless = ({ headers }: Dispatcher.DispatchOptions): boolean =>
   isRecord(headers) && headers["accept"] === "text/event-stream"
 
-/** Ends answers that are too large, those at once that say so; what is read as it comes has no end. */
+/** Ends answers that are too large, those at once that say so; what is read as it comes has no end, its events have. */
 export const limited: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
   dispatch(options, isEndless(options) ? handler : counting(handler, limitOf(options)))
 

@@ -5,6 +5,7 @@ import { HttpClient, HttpClientRequest } from "effect/http"
 import { type Hub, makeHub, Pushes } from "../Pushes.ts"
 import { Settings, type SettingsShape } from "../Settings.ts"
 import { quiet } from "../telemetry/QuietClient.ts"
+import { eventCharacters } from "./AnswerLimit.ts"
 import { outliving } from "./Outliving.ts"
 import { decodeEpoch, policiesPush } from "./PushTexts.ts"
 
@@ -49,13 +50,19 @@ export const make = Effect.gen(function* () {
     })
   ).pipe(
     Stream.decodeText(),
-    Stream.pipeThroughChannel(Sse.decode()),
+    Stream.pipeThroughChannel(Sse.decode({ maxEventSize: eventCharacters })),
     Stream.timeout(silence),
     Stream.runForEach((event) =>
       Effect.sync(() => {
         isHeard = true
         if (event.id !== undefined) lastEventId = event.id
         onEvent(event, hub, settings)
+      })
+    ),
+    Effect.catchTag("SseError", () =>
+      // An event too large to be read was missed; who asked for what came after the last one would get it again.
+      Effect.sync(() => {
+        lastEventId = undefined
       })
     ),
     Effect.ignore,
