@@ -5,7 +5,7 @@ import type { Decision } from "../Decision.ts"
 import { type PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
-import { isOfBehind, isOvertaken, redecide, takeAnswer, unusable } from "./CacheJudgement.ts"
+import { isContradicted, redecide, takeAnswer, unsettled, unusable } from "./CacheJudgement.ts"
 import { outage, unjudgeable } from "./CacheOutage.ts"
 import { type Flying, find, keyOf, nameOf, observed, type Parts } from "./CacheParts.ts"
 import { fromShared, mayBeShared } from "./CacheShared.ts"
@@ -28,7 +28,7 @@ const takeOff = (
 ): Effect.Effect<Flying> =>
   Effect.suspend(() => {
     const name = nameOf(key)
-    const flight: Flight = { ...key, tainted: false }
+    const flight: Flight = { ...key, tainted: null }
     const answer = Deferred.makeUnsafe<Decision, PlatformUnavailable | PlatformRefused>()
     const flying: Flying = { flight, withContext: context !== undefined, answer }
     if (parts.scope.state._tag === "Closed") {
@@ -75,8 +75,8 @@ export const behindFor = "250 millis"
 export const behindAtMost = 4
 
 /**
- * One question and its answer; a push that named the key meanwhile makes it ask once more, and a replica that is behind
- * one that came before, a little later.
+ * One question and its answer; a push that named the key meanwhile makes it ask once more, and an allow that a push
+ * speaks against, a little later. However often pushes come: one that they still speak against lets nothing through.
  */
 const ask = (
   parts: Parts,
@@ -87,6 +87,9 @@ const ask = (
   waits = behindAtMost
 ): Effect.Effect<Decision, PlatformUnavailable | PlatformRefused> =>
   Effect.suspend(() => {
+    // What is told of the key before it is asked is no news to who is asked.
+    flight.tainted = null
+    parts.state.flights.add(flight)
     const askedAt = parts.now()
     const heldEpoch = organizationOf(parts.state, key.organizationId).epoch
     return Effect.flatMap(
@@ -101,15 +104,16 @@ const ask = (
       (answer) => {
         parts.tally.checks.record(parts.now() - askedAt)
         // TRUST-9: a score that fell meanwhile makes it worthless; one that rose leaves it as it is.
-        const tainted = flight.tainted || isOvertaken(parts, key, answer)
+        const contradicted = isContradicted(parts, key, answer, { askedAt, flight })
+        const tainted = flight.tainted !== null
         const about = { askedAt, heldEpoch, tainted, withContext: context !== undefined, confirms: true }
         const decision = takeAnswer(parts, key, answer, about)
-        if (tainted && again > 0) {
-          flight.tainted = false
-          return ask(parts, key, context, flight, again - 1, waits)
-        }
-        if (waits === 0 || !isOfBehind(parts, key, answer, askedAt)) return Effect.succeed(decision)
-        flight.tainted = false
+        if (tainted && again > 0) return ask(parts, key, context, flight, again - 1, waits)
+        if (!contradicted) return Effect.succeed(decision)
+        if (waits === 0) return Effect.succeed(unsettled(parts, decision))
+        // Whoever asks meanwhile waits for the same answer.
+        flight.tainted = null
+        parts.state.flights.delete(flight)
         return Effect.delay(ask(parts, key, context, flight, again, waits - 1), behindFor)
       }
     )
@@ -170,7 +174,7 @@ export const decide = (
     }
     const key = keyOf(parts, question.input)
     const flying = parts.flying.get(nameOf(key))
-    if (flying !== undefined && !flying.flight.tainted && !waited && !question.platformOnly)
+    if (flying !== undefined && flying.flight.tainted === null && !waited && !question.platformOnly)
       return join(parts, question, flying)
     counters.misses++
     counters.reasons[known]++

@@ -1,13 +1,13 @@
 /** What an entry answers to a call, and what an answer of the platform becomes: plain functions. */
 import { PermissionCheck } from "@agion/policy/judgement"
 import { Effect } from "effect"
-import { type Decision, ofCheck, ofResult } from "../Decision.ts"
+import { type Decision, ofCheck, ofResult, without } from "../Decision.ts"
 import type { CheckAnswer } from "../GovernanceHttp.ts"
-import type { CheckInput } from "../PermissionCache.ts"
+import type { Asked, CheckInput } from "../PermissionCache.ts"
 import { allHeld, type Unheld } from "../PolicyEngine.ts"
 import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
 import { actorNameOf, actorOf, keyOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
-import { forgetAll, isBehind, type MissReason, organizationOf } from "./CacheState.ts"
+import { type Flight, forgetAll, isBehind, type MissReason, organizationOf, taint } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
 import type { HeldFacts } from "./HeldFacts.ts"
@@ -139,17 +139,43 @@ const inScope = (parts: Parts, key: EntryKey, actor: CacheEntry["actor"]) => (fa
 /** The facts decide of which epoch an answer is: a header may name one that came after them. */
 const epochOf = ({ epoch, result }: CheckAnswer): number | null => result.metadata.epoch ?? epoch
 
-/** True when a push has lowered the actor's score since an answer was made: it may allow what is not any more. */
-export const isOvertaken = (parts: Parts, key: EntryKey, answer: CheckAnswer): boolean => {
+/** A push that has lowered the actor's score since an answer was made names its question: it may allow what is not any more. */
+const overtake = (parts: Parts, key: EntryKey, answer: CheckAnswer, flight: Flight): void => {
   const epoch = epochOf(answer)
-  if (epoch === null || !answer.result.allowed) return false
+  if (epoch === null || !answer.result.allowed) return
   const actor = actorOf(parts, key)
-  return epoch < actor.epoch && answer.result.metadata.trustScore > actor.score
+  if (epoch < actor.epoch && answer.result.metadata.trustScore > actor.score) taint(flight, actor.epoch)
 }
 
-/** True for an allow of a replica that is behind what pushes have told of the key (FRESH-1). */
-export const isOfBehind = (parts: Parts, key: EntryKey, answer: CheckAnswer, askedAt: number): boolean =>
-  answer.result.allowed && isBehind(parts.state, key, epochOf(answer), askedAt)
+/**
+ * True for an allow that a push speaks against: of a replica that is behind what was told of the key before it was asked
+ * (FRESH-1), or made before what was told since. Of one without an epoch nobody knows when it was made.
+ */
+export const isContradicted = (
+  parts: Parts,
+  key: EntryKey,
+  answer: CheckAnswer,
+  { askedAt, flight }: Asked
+): boolean => {
+  overtake(parts, key, answer, flight)
+  const epoch = epochOf(answer)
+  if (!answer.result.allowed) return false
+  if (flight.tainted !== null && (epoch === null || epoch < flight.tainted)) return true
+  return isBehind(parts.state, key, epoch, askedAt)
+}
+
+/**
+ * What becomes of an allow that pushes still speak against when it is asked for no more (FRESH-3): it is none. One who
+ * asks later is answered.
+ */
+export const unsettled = (parts: Pick<Parts, "settings">, decision: Decision): Decision => {
+  if (decision.observed?.allowed === false) return decision
+  const reason = "Changed again and again while it was asked about"
+  return observed(
+    parts,
+    without({ allowed: false, reason, mode: "normal", source: "outage", rule: "changed" }, decision)
+  )
+}
 
 /** Takes in an answer: what it says of the epoch, of trust and of the key; answers the decision. */
 export const takeAnswer = (

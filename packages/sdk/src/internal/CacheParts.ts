@@ -81,7 +81,7 @@ export const nameOf = (key: EntryKey): string =>
   JSON.stringify([key.organizationId, key.actorId, key.actorType, key.resourceId, key.permissionType])
 
 /** What an agent that only observes is told: everything but its own suspension goes on (POLICY-8). */
-export const observed = (parts: Parts, decision: Decision): Decision => {
+export const observed = (parts: Pick<Parts, "settings">, decision: Decision): Decision => {
   if (parts.settings.enforcement !== "observe" || decision.observed !== null) return decision
   const { allowed, reason, denial } = decision
   if (denial?.step === "agent") return decision

@@ -15,7 +15,7 @@ export const renew = (parts: Parts, keys: ReadonlyArray<EntryKey>): Effect.Effec
     keys,
     (key) => {
       const flying = parts.flying.get(nameOf(key))
-      if (flying !== undefined && !flying.flight.tainted) return Effect.void
+      if (flying !== undefined && flying.flight.tainted === null) return Effect.void
       parts.state.counters.refreshed++
       return Effect.asVoid(fly(parts, key, undefined))
     },
@@ -56,7 +56,7 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
       organizationId: parts.settings.organizationId,
       actorId: "",
       resourceId: id,
-      tainted: false
+      tainted: null
     }
     flights.add(flight)
     const askedAt = parts.now()
@@ -64,7 +64,7 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
       Effect.ensuring(Effect.sync(() => flights.delete(flight))),
       Effect.tap(({ ancestorStatus, epoch, resource }) => {
         wanted.add(id)
-        if (flight.tainted) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
+        if (flight.tainted !== null) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
         // A replica that has not followed a change yet: the record is missing, and asked for again each second.
         if (isBehind(parts.state, flight, epoch, askedAt)) return Effect.void
         early.delete(id)

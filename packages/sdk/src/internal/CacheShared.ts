@@ -29,9 +29,7 @@ export const fromShared = (
     // A push has named it: only the platform says what it is now.
     if (held?.standing === "suspect") return nothing
     return Effect.map(parts.shared.decision(key), (found) => {
-      const wasNamed = flight.tainted
-      flight.tainted = false
-      if (found === undefined || wasNamed) return undefined
+      if (found === undefined || flight.tainted !== null) return undefined
       const organization = organizationOf(parts.state, key.organizationId)
       const now = parts.now()
       if (organization.epoch !== found.epoch || now >= organization.freshUntil) return undefined

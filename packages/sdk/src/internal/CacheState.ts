@@ -33,9 +33,15 @@ export interface Flight {
   readonly organizationId: string
   readonly actorId: string
   readonly resourceId: string
-  tainted: boolean
-  /** Its answer is of a replica that is behind what was heard before it was asked. */
-  behind?: boolean
+  /** The latest epoch of the pushes that have named it since it was asked; null: none has. */
+  tainted: number | null
+  /** Its answer allows what a push speaks against that is newer. */
+  contradicted?: boolean
+}
+
+/** A push of an epoch names a question that is under way. */
+export const taint = (flight: Flight, epoch: number): void => {
+  flight.tainted = Math.max(flight.tainted ?? epoch, epoch)
 }
 
 /** What questions and changes are about. */
@@ -137,7 +143,7 @@ const recentAtMost = 1000
 /** A change has been heard of: what was asked before is worthless, and so is what a replica answers that is behind it. */
 const changed = (state: CacheState, change: Change): void => {
   const { flights, recent } = state
-  for (const flight of flights) if (change.concerns(flight)) flight.tainted = true
+  for (const flight of flights) if (change.concerns(flight)) taint(flight, change.epoch)
   recent.push(change)
   while (recent.length > recentAtMost || (recent[0] ?? change).heardAt <= change.heardAt - followedAfter)
     recent.shift()
@@ -222,7 +228,7 @@ const dropNamed = (
 ): Array<CacheEntry> => {
   const dropped: Array<CacheEntry> = []
   const { epoch, ids, kind } = message
-  const taint = (concerns: Change["concerns"]) => changed(state, { epoch, heardAt, concerns })
+  const changes = (concerns: Change["concerns"]) => changed(state, { epoch, heardAt, concerns })
   // A change that names nothing may have changed anything.
   if (ids.length === 0 && kind !== "heartbeat") forgetAll(state, organizationId, heardAt)
   switch (kind) {
@@ -230,7 +236,7 @@ const dropNamed = (
     case "config":
       return dropped
     case "permission":
-      taint((about) => namesPermission(ids, about))
+      changes((about) => namesPermission(ids, about))
       for (let i = 0; i + 2 < ids.length; i += 3) {
         const [actorId, resourceId] = [ids[i + 1] ?? "", ids[i + 2] ?? ""]
         state.heard.moved(organizationId, actorId, resourceId, ids[i] ?? "")
@@ -240,12 +246,12 @@ const dropNamed = (
     case "resource": {
       const named = new Set(ids)
       for (const id of named) state.resources.delete(id)
-      taint((about) => named.has(about.resourceId))
+      changes((about) => named.has(about.resourceId))
       suspect(state, organizationId, undefined, (entry) => named.has(entry.resourceId), dropped)
       return dropped
     }
     case "agent":
-      taint((about) => ids.includes(about.actorId))
+      changes((about) => ids.includes(about.actorId))
       for (const actorId of ids) {
         state.heard.changed(organizationId, actorId, message.epoch)
         suspect(state, organizationId, actorId, () => true, dropped)
@@ -254,14 +260,14 @@ const dropNamed = (
     case "trust": {
       // A change of tier drops an actor's decisions; what they allow is compared with the new score (TRUST-9).
       const moved = message.trust?.flatMap((one) => (one.tierChanged ? one.actorId : [])) ?? ids
-      if (moved.length > 0) taint((about) => moved.includes(about.actorId))
+      if (moved.length > 0) changes((about) => moved.includes(about.actorId))
       for (const actorId of moved) expire(state, organizationId, actorId)
       return dropped
     }
     case "policy":
     case "organization":
       // Policies decide otherwise now; approvals are what they were.
-      taint((about) => about.organizationId === organizationId)
+      changes((about) => about.organizationId === organizationId)
       expire(state, organizationId)
       return dropped
   }

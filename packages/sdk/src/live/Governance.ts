@@ -15,6 +15,7 @@ import {
 } from "../GovernanceHttp.ts"
 import { callFault, invalid, missFault, usageFault } from "../Inputs.ts"
 import { behindAtMost, behindFor } from "../internal/CacheAsking.ts"
+import { unsettled } from "../internal/CacheJudgement.ts"
 import {
   type Call,
   costOf,
@@ -132,7 +133,7 @@ const reservedFor = (call: Call): number => {
 
 /**
  * Reserves what the call will use; the answer is the check (LIMIT-6). One that a push made old is asked for anew, and one
- * of a replica that is behind a push a little later.
+ * that a push speaks against a little later; where one still does, nothing runs.
  */
 const reserve = (
   parts: Parts,
@@ -170,14 +171,15 @@ const reserve = (
         onSuccess: (answer) => {
           const held = heldOf(answer, key)
           const decision = parts.cache.tookUnsafe(call.input, answer, asked)
-          if (again > 0 && (asked.flight.tainted || isOvertaken(parts, call)))
+          if (again > 0 && (asked.flight.tainted !== null || isOvertaken(parts, call)))
             return Effect.andThen(returned(parts, restore, held), anew(parts, restore, call, again - 1))
-          return waits > 0 && asked.flight.behind === true
+          if (asked.flight.contradicted !== true) return permitted(parts, call, decision, held)
+          return waits > 0
             ? returned(parts, restore, held).pipe(
                 Effect.andThen(restore(Effect.sleep(behindFor))),
                 Effect.andThen(Effect.suspend(() => reserve(parts, restore, call, again, waits - 1)))
               )
-            : permitted(parts, call, decision, held)
+            : unsettledCall(parts, restore, call, decision, held)
         },
         onFailure: (error) =>
           error instanceof PlatformUnavailable
@@ -188,6 +190,20 @@ const reserve = (
       })
     )
   })
+
+/** What pushes still speak against is given back, but where an organization only observes. */
+const unsettledCall = (
+  parts: Parts,
+  restore: Restore,
+  call: Call,
+  allowed: Decision,
+  held: Held | null
+): Effect.Effect<Permit, Denied> => {
+  const decision = unsettled(parts, allowed)
+  return decision.allowed
+    ? permitted(parts, call, decision, held)
+    : Effect.andThen(returned(parts, restore, held), permitted(parts, call, decision, null))
+}
 
 /** The answer was lost, and nothing will run: what the platform may hold is given back. An open breaker sent nothing. */
 const forget = (parts: Parts, call: Call, key: string, error: PlatformUnavailable | null): void => {

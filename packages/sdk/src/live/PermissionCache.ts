@@ -6,7 +6,7 @@ import { FailurePolicy } from "../FailurePolicy.ts"
 import { GovernanceHttp, type PlatformRefused } from "../GovernanceHttp.ts"
 import { decide, hitJudged } from "../internal/CacheAsking.ts"
 import { addSpend } from "../internal/CacheEntry.ts"
-import { isOfBehind, isOvertaken, takeAnswer } from "../internal/CacheJudgement.ts"
+import { isContradicted, takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
 import { canonicalId, find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
@@ -152,21 +152,21 @@ export const make: (
     nowUnsafe: now,
     watching: (input, question) =>
       Effect.suspend(() => {
-        const flight: Flight = { ...keyOf(parts, input), tainted: false }
+        const flight: Flight = { ...keyOf(parts, input), tainted: null }
         state.flights.add(flight)
         const landed = Effect.sync(() => state.flights.delete(flight))
         return Effect.ensuring(question({ askedAt: now(), flight }), landed)
       }),
-    tookUnsafe: (input, answer, { askedAt, flight }) => {
+    tookUnsafe: (input, answer, asked) => {
+      const { askedAt, flight } = asked
       const key = keyOf(parts, input)
-      if (isOvertaken(parts, key, answer)) flight.tainted = true
-      flight.behind = isOfBehind(parts, key, answer, askedAt)
+      flight.contradicted = isContradicted(parts, key, answer, asked)
       // A push that came meanwhile is newer than an answer of an earlier epoch.
       const heldEpoch = organizationOf(state, key.organizationId).epoch
       return takeAnswer(parts, key, answer, {
         askedAt,
         heldEpoch,
-        tainted: flight.tainted,
+        tainted: flight.tainted !== null,
         withContext: true,
         confirms: true
       })
