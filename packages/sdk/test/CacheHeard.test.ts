@@ -26,6 +26,24 @@ describe("what was heard of actors", () => {
     assert.strictEqual(heard.statusOf("another", "me"), "active")
   })
 
+  it("OUTAGE-2 where the data of an organization went back, its answers lift what was heard, and no other's", () => {
+    const heard = new Heard("acme", "me")
+    for (const organization of ["acme", "another"])
+      for (const actor of ["me", "changed"]) heard.changed(organization, actor, 900)
+    heard.told("acme", "me", 901, suspension)
+    heard.wentBack("acme")
+    assert.strictEqual(heard.statusOf("acme", "me"), suspension)
+    assert.strictEqual(heard.statusOf("acme", "changed"), "changed")
+    for (const organization of ["acme", "another"])
+      for (const actor of ["me", "changed"]) heard.told(organization, actor, 3, null)
+    assert.strictEqual(heard.statusOf("acme", "me"), "active")
+    assert.strictEqual(heard.statusOf("acme", "changed"), "active")
+    assert.strictEqual(heard.statusOf("another", "me"), "changed")
+    heard.changed("acme", "me", 5)
+    heard.told("acme", "me", 4, null)
+    assert.strictEqual(heard.statusOf("acme", "me"), "changed")
+  })
+
   it("OUTAGE-2 of whom something was forgotten nothing is taken for unchanged, and the agent's own stays", () => {
     const heard = new Heard("acme", "me")
     heard.moved("acme", "me", "r1", "p1")

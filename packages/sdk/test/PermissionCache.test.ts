@@ -796,6 +796,25 @@ describe("outages", () => {
     }).pipe(fresh())
   )
 
+  it.effect("OUTAGE-2 what was heard of an agent is lifted, too, where the platform's data went back", () =>
+    Effect.gen(function* () {
+      const { cache, platform } = yield* ready
+      yield* cache.check({ resourceId: model })
+      platform.suspend(agent)
+      assert.isFalse((yield* cache.check({ resourceId: model })).allowed)
+      // From a backup of before the suspension.
+      platform.epoch = 1
+      platform.actor(agent).suspended = false
+      for (let i = 0; i < 3; i++) platform.heartbeat()
+      // A denial lives for five seconds.
+      yield* seconds(platform, 5)
+      assert.isTrue((yield* cache.check({ resourceId: model })).allowed)
+      platform.fault = { _tag: "Refuse" }
+      platform.line(false)
+      assert.deepInclude(yield* checked(cache, { resourceId: model }), { allowed: true, mode: "stale" })
+    }).pipe(fresh())
+  )
+
   it.effect(
     "OUTAGE-2 the budget of degraded calls is small, and a warm approval ends after five minutes",
     () =>

@@ -15,6 +15,7 @@ export interface Suspension {
 
 /** What is known of an actor as such. */
 interface Actor {
+  readonly organizationId: string
   /** `changed`: a push has named it, and no answer has spoken of it since. */
   status: "active" | "changed" | Suspension
   /** The epoch that said so: an earlier answer says nothing against it. */
@@ -46,15 +47,16 @@ export class Heard {
     const name = nameOf(organizationId, actorId)
     const known = this.#actors.get(name)
     if (known !== undefined) return known
-    const actor: Actor = this.#absent(name)
+    const actor: Actor = this.#absent(name, organizationId)
     this.#actors.set(name, actor)
     if (this.#actors.size > actorsAtMost) this.#forget()
     return actor
   }
 
-  #absent(name: string): Actor {
+  #absent(name: string, organizationId: string): Actor {
     const isForgotten = this.#forgot && name !== this.#own
     return {
+      organizationId,
       status: isForgotten ? "changed" : "active",
       epoch: Number.NEGATIVE_INFINITY,
       resources: isForgotten ? null : new Map()
@@ -96,23 +98,30 @@ export class Heard {
   /** An answer of the platform has said whether an actor is suspended. */
   told(organizationId: string, actorId: string, epoch: number | null, suspension: Suspension | null): void {
     const name = nameOf(organizationId, actorId)
-    if (suspension === null && (this.#actors.get(name) ?? this.#absent(name)).status === "active") return
+    const known = this.#actors.get(name) ?? this.#absent(name, organizationId)
+    if (suspension === null && known.status === "active") return
     const actor = this.#actor(organizationId, actorId)
     if (epoch !== null && epoch < actor.epoch) return
     actor.status = suspension ?? "active"
     actor.epoch = epoch ?? actor.epoch
   }
 
+  /** The data of an organization went back: what was heard stands until an answer speaks of it, of whatever epoch. */
+  wentBack(organizationId: string): void {
+    for (const actor of this.#actors.values())
+      if (actor.organizationId === organizationId) actor.epoch = Number.NEGATIVE_INFINITY
+  }
+
   /** What is known of an actor: one of whom nothing was heard is taken for active. */
   statusOf(organizationId: string, actorId: string): Actor["status"] {
     const name = nameOf(organizationId, actorId)
-    return (this.#actors.get(name) ?? this.#absent(name)).status
+    return (this.#actors.get(name) ?? this.#absent(name, organizationId)).status
   }
 
   /** True when a push has named such a permission, or may have, that no answer has shown since. */
   hasMoved(organizationId: string, actorId: string, resourceId: string): boolean {
     const name = nameOf(organizationId, actorId)
-    const { resources } = this.#actors.get(name) ?? this.#absent(name)
+    const { resources } = this.#actors.get(name) ?? this.#absent(name, organizationId)
     return resources === null || resources.has(resourceId)
   }
 }

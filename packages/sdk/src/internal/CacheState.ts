@@ -292,8 +292,11 @@ export const takePush = (
   const organization = organizationOf(state, organizationId)
   const held = organization.epoch
   const effect = onPush(organization, message, saidAt)
-  // The platform's data went back, and no replica is ahead of it.
-  if (held !== undefined && (organization.epoch ?? held) < held) state.recent.length = 0
+  if (held !== undefined && (organization.epoch ?? held) < held) {
+    // The platform's data went back, and no replica is ahead of it.
+    state.recent.length = 0
+    state.heard.wentBack(organizationId)
+  }
   if (effect === "nothing") return []
   if (effect === "drop all") forgetAll(state, organizationId, heardAt, held === undefined)
   // What this push itself names is known to have changed.
