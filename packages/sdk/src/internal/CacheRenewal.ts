@@ -3,8 +3,9 @@ import { ResourceId, type SharedResource } from "@agion/domain"
 import { Effect, Schema } from "effect"
 import { fly } from "./CacheAsking.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
+import { watched } from "./CacheFlights.ts"
 import { canonicalId, nameOf, ownUse, type Parts } from "./CacheParts.ts"
-import { type CacheState, type Flight, isBehind, isUnasked } from "./CacheState.ts"
+import { type CacheState, isBehind, isUnasked } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { HeldResource, resourceView } from "./HeldFacts.ts"
 import { epochOf } from "./PlatformCalls.ts"
@@ -49,19 +50,12 @@ export const holdResources = (parts: Parts, ids: ReadonlyArray<string>): Effect.
   )
 
 /** Fetches a record, and once more where a push named it or something was missed meanwhile. */
-const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeof fetchRecord> =>
-  Effect.suspend(() => {
-    const { early, flights, resources, wanted } = parts.state
-    const flight: Flight = {
-      organizationId: parts.settings.organizationId,
-      actorId: "",
-      resourceId: id,
-      tainted: null
-    }
-    flights.add(flight)
+const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeof fetchRecord> => {
+  const { organizationId } = parts.settings
+  return watched(parts.state, { organizationId, actorId: "", resourceId: id }, (flight) => {
+    const { early, resources, wanted } = parts.state
     const askedAt = parts.now()
     return fetchRecord(parts, id).pipe(
-      Effect.ensuring(Effect.sync(() => flights.delete(flight))),
       Effect.tap(({ ancestorStatus, epoch, resource }) => {
         wanted.add(id)
         if (flight.tainted !== null) return again > 0 ? holdResource(parts, id, again - 1) : Effect.void
@@ -79,6 +73,7 @@ const holdResource = (parts: Parts, id: string, again: number): ReturnType<typeo
       })
     )
   })
+}
 
 /** A record, and of which epoch it is; null: it is of the one that is confirmed, or that was not said. */
 interface Fetched extends SharedResource {

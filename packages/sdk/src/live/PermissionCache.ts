@@ -6,13 +6,13 @@ import { FailurePolicy } from "../FailurePolicy.ts"
 import { GovernanceHttp, type PlatformRefused } from "../GovernanceHttp.ts"
 import { decide, hitJudged } from "../internal/CacheAsking.ts"
 import { addSpend } from "../internal/CacheEntry.ts"
+import { watched } from "../internal/CacheFlights.ts"
 import { isContradicted, takeAnswer } from "../internal/CacheJudgement.ts"
 import { outage } from "../internal/CacheOutage.ts"
 import { canonicalId, find, keyOf, ownUse, type Parts } from "../internal/CacheParts.ts"
 import { holdResources, isMissing, renewAtOnce } from "../internal/CacheRenewal.ts"
 import {
   type CacheState,
-  type Flight,
   forgetAll,
   makeState,
   organizationOf,
@@ -151,12 +151,7 @@ export const make: (
     hitJudgedUnsafe: (input) => (settings.governance ? hitJudged(parts, input) : undefined),
     nowUnsafe: now,
     watching: (input, question) =>
-      Effect.suspend(() => {
-        const flight: Flight = { ...keyOf(parts, input), tainted: null }
-        state.flights.add(flight)
-        const landed = Effect.sync(() => state.flights.delete(flight))
-        return Effect.ensuring(question({ askedAt: now(), flight }), landed)
-      }),
+      watched(state, keyOf(parts, input), (flight) => question({ askedAt: now(), flight })),
     tookUnsafe: (input, answer, asked) => {
       const { askedAt, flight } = asked
       const key = keyOf(parts, input)
