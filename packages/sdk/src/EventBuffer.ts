@@ -60,7 +60,10 @@ export interface EventBufferOptions {
   readonly shutdownDeadline?: Duration.Input
   /** Bytes in memory, for each class. Default: 8 MiB. */
   readonly memoryBytes?: number
-  /** Bytes in the file, of which events that were refused for their signature take half at most. Default: 256 MiB. */
+  /**
+   * Bytes in files, of which events that were refused for their signature take half at most. Logs in the folder that wait
+   * for the key of another agent count, too, for half at most. Default: 256 MiB.
+   */
   readonly diskBytes?: number
   /** Bytes of one event; long texts in a larger one are cut, and what is still larger is dropped. Default: 1 MiB. */
   readonly maxEventBytes?: number
@@ -92,8 +95,10 @@ export interface EventStatistics {
   readonly pending: number
   /** Bytes of them in memory. */
   readonly pendingBytes: number
-  /** Bytes in files, those of earlier starts included. */
+  /** Bytes in files of this process, those of earlier starts that it sends included. */
   readonly fileBytes: number
+  /** Bytes in logs of earlier starts in the same folder that wait for the key of their agent: nobody's as yet. */
+  readonly keylessBytes: number
   /** Batches sent. */
   readonly batches: number
   /** Batches that failed. */

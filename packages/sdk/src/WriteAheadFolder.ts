@@ -166,6 +166,22 @@ export const adopt = (
   return adopted
 }
 
+/** Bytes of the segments in a log's folder; what cannot be looked at counts for nothing. */
+export const bytesIn = (files: WriteAheadFiles, folder: string): number =>
+  files.list(folder).reduce((sum, name) => {
+    if (!name.endsWith(".wal")) return sum
+    try {
+      const file = files.open(join(folder, name), "read")
+      try {
+        return sum + files.size(file)
+      } finally {
+        files.close(file)
+      }
+    } catch {
+      return sum
+    }
+  }, 0)
+
 /** The name of a draft of a file, another one each time: it is renamed once it is whole, and tells whose it is. */
 export const draftOf = (file: string, owner: Owner = thisProcess()): string =>
   `${file}.${owner.host}.${owner.pid}.${owner.start}.${randomUUID().slice(0, 8)}.new`

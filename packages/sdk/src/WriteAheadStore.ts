@@ -29,7 +29,7 @@ export interface StoreOptions {
   readonly epoch: string
   readonly secret: string | undefined
   readonly syncEach: boolean
-  /** Bytes of all segments, ours and those taken over. */
+  /** Bytes of all segments, ours, those taken over and those that are left alone. */
   readonly diskBytes: number
   readonly segmentBytes: number | undefined
   /** Whether a record's body is of a kind that this version reads. */
@@ -44,7 +44,12 @@ export interface StoreOptions {
 export interface LeftAlone {
   readonly folder: string
   readonly agents: ReadonlyArray<string>
+  /** As it was left: nobody writes there. */
+  readonly bytes: number
 }
+
+/** The part of the disk that logs which are left alone count for at most: this agent has events to keep, too. */
+const leftAloneShare = 0.5
 
 /** The part of the disk that refused events may use. */
 const refusedShare = 0.5
@@ -67,8 +72,10 @@ export class WriteAheadStore {
   readonly left: Array<WriteAheadLog> = []
   /** Logs of earlier starts that wait for their agents' keys. */
   leftAlone: ReadonlyArray<LeftAlone> = []
+  /** Bytes in them. Each event that is kept asks, and there may be many. */
+  leftAloneBytes = 0
   /** The agents of those that were left alone when it was last looked, by folder. */
-  private alone: ReadonlyMap<string, LeftAlone["agents"]> = new Map()
+  private alone: ReadonlyMap<string, LeftAlone> = new Map()
   /** Agents of logs that were taken over whose events are to be signed, and whose key was not there. */
   readonly missing = new Set<string>()
   /** Events that were refused for their signature. */
@@ -97,8 +104,7 @@ export class WriteAheadStore {
     this.agents = hasKey === undefined ? undefined : new Agents.WriteAheadAgents(files, hasKey)
     this.refused = new WriteAheadRefused({
       open: (agentId, signed) => this.beside(agentId, signed),
-      room: () =>
-        Math.min(options.diskBytes * refusedShare, options.diskBytes - this.bytes + this.refused.bytes),
+      room: () => Math.min(this.bound * refusedShare, this.bound - this.bytes + this.refused.bytes),
       memoryBytes: options.refusedMemoryBytes,
       onResized: this.resized
     })
@@ -127,11 +133,17 @@ export class WriteAheadStore {
     return this.log
   }
 
-  /** Bytes in files. */
+  /** Bytes in files of this process: its own, and those that it has taken over. */
   get bytes(): number {
     // Each event that is kept asks, and there may be a log for each of many agents.
     this.elsewhere ??= this.left.reduce((sum, log) => sum + log.bytes, this.refused.bytes)
     return this.elsewhere + (this.log?.bytes ?? 0)
+  }
+
+  /** How many bytes `bytes` may be. */
+  private get bound(): number {
+    const { diskBytes } = this.options
+    return diskBytes - Math.min(this.leftAloneBytes, diskBytes * leftAloneShare)
   }
 
   private readonly resized = (): void => {
@@ -176,9 +188,16 @@ export class WriteAheadStore {
   private open(size: number, share: number, insist: boolean): boolean {
     if (this.log === undefined) return false
     if (this.storage.mode === "memory" && !(insist && this.slow)) return false
-    if (this.bytes + size <= this.options.diskBytes * share) return true
-    if (share === 1) this.toMemory(new Error(`${this.options.diskBytes} bytes are kept, which is the bound`))
+    if (this.bytes + size <= this.bound * share) return true
+    if (share === 1) this.toMemory(new Error(this.full))
     return false
+  }
+
+  private get full(): string {
+    const { diskBytes } = this.options
+    return this.leftAloneBytes === 0
+      ? `${diskBytes} bytes are kept, which is the bound`
+      : `${this.bound} bytes are kept, which is the bound of ${diskBytes} beside ${this.leftAloneBytes} that wait for the key of another agent`
   }
 
   private timed(write: (log: WriteAheadLog) => number): number {
@@ -217,11 +236,12 @@ export class WriteAheadStore {
   }
 
   private mayResume(when: Resuming): boolean {
-    const { diskBytes, directory, files } = this.options
+    const { bound } = this
+    const { directory, files } = this.options
     if (this.storage.mode === "file" || directory === undefined) return false
-    if (when === "last") return this.bytes < diskBytes
+    if (when === "last") return this.bytes < bound
     const isTime = files.elapsed() >= this.retryAt || (when === "slow too" && this.slow)
-    return isTime && this.bytes < diskBytes * 0.9
+    return isTime && this.bytes < bound * 0.9
   }
 
   /**
@@ -294,10 +314,13 @@ export class WriteAheadStore {
   private mayTake(folder: string): boolean {
     const { files, hasKey = () => false } = this.options
     // Nobody writes there any more.
-    const agents = this.alone.get(folder) ?? Agents.read(files, folder)
+    const known = this.alone.get(folder)
+    const agents = known?.agents ?? Agents.read(files, folder)
     const missing = agents.filter((agentId) => !hasKey(agentId))
     if (agents.length > 0 && missing.length === agents.length) {
-      this.leftAlone = [...this.leftAlone, { folder, agents }]
+      const bytes = known?.bytes ?? Folder.bytesIn(files, folder)
+      this.leftAlone = [...this.leftAlone, { folder, agents, bytes }]
+      this.leftAloneBytes += bytes
       return false
     }
     for (const agentId of missing) this.missing.add(agentId)
@@ -308,8 +331,9 @@ export class WriteAheadStore {
   takeOver(): ReadonlyArray<WriteAheadLog> {
     const { directory } = this.options
     if (directory === undefined) return []
-    this.alone = new Map(this.leftAlone.map(({ agents, folder }) => [folder, agents]))
+    this.alone = new Map(this.leftAlone.map((log) => [log.folder, log]))
     this.leftAlone = []
+    this.leftAloneBytes = 0
     const fresh = this.adopted(directory)
     this.left.push(...fresh)
     this.resized()

@@ -20,6 +20,12 @@ const leftBy = Effect.fnUntraced(function* (count: number, isSigned: boolean) {
   return files
 })
 
+/** Bytes of the segments of logs, as the disk has them. */
+const bytesOf = (files: MemoryFiles, logs: ReadonlyArray<string>) =>
+  [...files.entries]
+    .filter(([path]) => path.endsWith(".wal") && logs.some((log) => path.startsWith(`${directory}/${log}/`)))
+    .reduce((sum, [, { bytes }]) => sum + bytes.length, 0)
+
 const logsIn = (files: MemoryFiles) => files.list(directory).filter((name) => /^[0-9a-f-]{36}\./.test(name))
 
 describe("logs of earlier starts", () => {
@@ -70,6 +76,40 @@ describe("logs of earlier starts", () => {
       yield* events.flush()
       assert.lengthOf(platform.events, 1)
       assert.strictEqual((yield* events.health).keyless, 4)
+    })
+  )
+
+  it.effect("EVENT-4 those that wait for a key take room on the disk, half of it at most", () =>
+    Effect.gen(function* () {
+      for (const count of [2, 40]) {
+        const files = yield* leftBy(count, true)
+        const left = bytesOf(files, logsIn(files))
+        const platform = new FakePlatform()
+        platform.mode = "down"
+        const keys = new Map<string, Redacted.Redacted<string>>()
+        const { events } = yield* start(platform, {
+          files,
+          diskBytes: 12_000,
+          eventKey: (agentId) => keys.get(agentId)
+        })
+        assert.deepInclude(yield* events.statistics, { keylessBytes: left, fileBytes: 0 })
+        const bound = 12_000 - Math.min(left, 6_000)
+        let kept = 0
+        while (kept < 200 && events.publishUnsafe("trust", trust(kept)) === "durable") kept++
+        const { fileBytes, keylessBytes } = yield* events.statistics
+        assert.strictEqual(keylessBytes, left)
+        assert.isAtMost(fileBytes, bound)
+        assert.isAbove(fileBytes, bound - 500)
+        const { reason } = (yield* events.health).storage
+        assert.include(reason, `beside ${left} that wait for the key of another agent`)
+        // What is taken over is this process's.
+        for (const n of [1, 2]) keys.set(`agent-${n}`, Redacted.make("key"))
+        yield* TestClock.adjust("61 seconds")
+        const after = yield* events.statistics
+        assert.strictEqual((yield* events.health).keyless, count - 2)
+        assert.isBelow(after.keylessBytes, left)
+        assert.strictEqual(after.keylessBytes + after.fileBytes, left + fileBytes)
+      }
     })
   )
 })

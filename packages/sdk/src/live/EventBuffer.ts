@@ -395,6 +395,7 @@ const statisticsOf = (outbox: Outbox, links: ReadonlyArray<Link>): EventStatisti
   pending: outbox.pending,
   pendingBytes: outbox.pendingBytes,
   fileBytes: outbox.store.bytes,
+  keylessBytes: outbox.store.leftAloneBytes,
   batches: links.reduce((sum, link) => sum + link.batches, 0),
   failures: links.reduce((sum, link) => sum + link.failures, 0),
   unreadable:

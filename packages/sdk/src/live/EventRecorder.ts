@@ -53,6 +53,7 @@ export const makeMemory = () => {
       pending: 0,
       pendingBytes: 0,
       fileBytes: 0,
+      keylessBytes: 0,
       batches: 0,
       failures: 0,
       unreadable: 0,

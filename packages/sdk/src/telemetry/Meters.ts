@@ -87,6 +87,7 @@ const registerEvents = (registry: Registry, events: EventBuffer["Service"]): voi
   registry.gauge("agion.events.kept", () => now().kept)
   registry.gauge("agion.events.memory", () => now().pendingBytes)
   registry.gauge("agion.events.file", () => now().fileBytes)
+  registry.gauge("agion.events.keyless", () => now().keylessBytes)
   registry.count("agion.events.failures", () => now().failures)
 }
 

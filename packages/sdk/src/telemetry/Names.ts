@@ -179,6 +179,12 @@ export const metrics = {
     attributes: [],
     description: "The write-ahead files"
   },
+  "agion.events.keyless": {
+    type: "gauge",
+    unit: "By",
+    attributes: [],
+    description: "Logs of earlier starts that wait for the key of their agent"
+  },
   "agion.events.failures": {
     type: "counter",
     unit: "{batch}",
