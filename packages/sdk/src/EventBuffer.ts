@@ -141,7 +141,10 @@ export interface EventHealth {
 export interface Flushed {
   /** Sent or found there already, in this flush. */
   readonly sent: number
-  /** Still waiting at its deadline. */
+  /**
+   * Published by this process and still waiting at its deadline. What earlier starts have left is waited for, too, but
+   * not counted: how much it is shows only as it is read, and `fileBytes` tells its size.
+   */
   readonly pending: number
 }
 

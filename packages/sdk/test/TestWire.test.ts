@@ -37,6 +37,18 @@ describe("the platform in memory", () => {
     }).pipe(Effect.provide(Layer.fresh(AgionTest.connections())))
   )
 
+  it.effect.each(["/resources/%", "/resources/%zz", "/trust/score/%E0%A4"])(
+    "answers 400 at %s, whose path cannot be decoded",
+    (path) =>
+      Effect.gen(function* () {
+        const client = yield* HttpClient.HttpClient
+        const answer = yield* client.get(`http://platform.test/api/v1${path}`)
+        assert.strictEqual(answer.status, 400)
+        const { message } = Schema.decodeUnknownSync(ApiError.BadRequest)(yield* answer.json)
+        assert.include(message, `the path is not valid: \`${path.split("/").at(-1)}\``)
+      }).pipe(Effect.provide(Layer.fresh(AgionTest.connections())))
+  )
+
   it.effect("refuses of a batch of events what is no event", () =>
     Effect.gen(function* () {
       const client = yield* HttpClient.HttpClient

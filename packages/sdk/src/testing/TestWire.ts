@@ -46,7 +46,7 @@ const failure = (status: number, tag: string, error: string, message: string): A
   body: { _tag: tag, error, message, details: "", timestamp: new Date(0).toISOString() }
 })
 
-/** A body that is not of the contract. */
+/** A body or a path that is not of the contract. */
 class NotValid {
   readonly said: string
   constructor(said: string) {
@@ -259,7 +259,15 @@ const events = (platform: Platform, body: unknown): Answer => {
   })
 }
 
-const part = (path: string, index: number): string => decodeURIComponent(path.split("/")[index] ?? "")
+/** A part of a path, decoded; throws `NotValid`. */
+const part = (path: string, index: number): string => {
+  const text = path.split("/")[index] ?? ""
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new NotValid(`the path is not valid: \`${text}\` has a \`%\` that encodes nothing`)
+  }
+}
 
 const post = (platform: Platform, { path, body }: Asked): Answer => {
   if (path === "/permissions/check")
