@@ -17,7 +17,7 @@
  */
 import type { CheckRequest, CheckResult, ReserveRequest, ReserveResult } from "@agion/domain"
 import type { Api } from "@agion/domain/api"
-import { Context, type Duration, Effect, Layer, Schema } from "effect"
+import { Context, type Duration, Effect, Layer, Schema, type Scope } from "effect"
 import type { HttpClient, HttpClientError } from "effect/http"
 import type { HttpApiClient } from "effect/http-api"
 import type { Settings } from "./Settings.ts"
@@ -101,6 +101,11 @@ export class GovernanceHttp extends Context.Service<
     readonly reserve: (
       request: ReserveRequest
     ) => Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused>
+    /**
+     * Calls the listener with the epoch of each answer to a check or a reservation in the agent's organization, as long
+     * as the scope is open. It must not throw or wait.
+     */
+    readonly onEpoch: (listener: (epoch: number) => void) => Effect.Effect<void, never, Scope.Scope>
   }
 >()("@agion/sdk/GovernanceHttp") {
   /** Over whatever `HttpClient` there is: a breaker goes around that one. */

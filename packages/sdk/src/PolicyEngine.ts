@@ -110,10 +110,6 @@ export interface PolicyEngineShape {
   readonly isCurrentUnsafe: () => boolean
   /** Says whether the platform may have another set than the one in force. */
   readonly doubtUnsafe: (isDoubted: boolean) => void
-  /** An answer of the platform was of this epoch: whoever keeps the set sees whether it may be of an earlier one. */
-  readonly answeredUnsafe: (epoch: number) => void
-  /** Takes the place of who is told of answers. */
-  readonly onAnsweredUnsafe: (listener: (epoch: number) => void) => void
   /** The same set and detectors, asked about the calls of another agent of the organization. */
   readonly forAgent: (agent: SettingsShape) => PolicyEngineShape
   /** Puts a set in force, at once and whole (POLICY-7). */

@@ -1,4 +1,4 @@
-import { ActorId, type CheckRequest, ResourceId } from "@agion/domain"
+import { ActorId, type CheckRequest, OrganizationId, ResourceId } from "@agion/domain"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
@@ -181,6 +181,27 @@ describe("the platform over HTTP", () => {
       const { http, platform } = yield* parts
       yield* http.check(request(testUuid(1)))
       assert.deepStrictEqual(paths(platform), ["/permissions/check"])
+    }).pipe(fresh())
+  )
+
+  it.effect("FRESH-2 tells those who listen of the epochs of answers, in our organization alone", () =>
+    Effect.gen(function* () {
+      const { http, platform } = yield* parts
+      const heard: Array<number> = []
+      const check = (n: number, organizationId = "default") => {
+        platform.epoch = n
+        return http.check({ ...request(testUuid(1)), organizationId: OrganizationId.make(organizationId) })
+      }
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* http.onEpoch((epoch) => heard.push(epoch))
+          yield* check(71)
+          yield* check(72, "another")
+          yield* check(73)
+        })
+      )
+      yield* check(74)
+      assert.deepStrictEqual(heard, [71, 73])
     }).pipe(fresh())
   )
 

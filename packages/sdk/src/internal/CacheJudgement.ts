@@ -11,6 +11,7 @@ import { type Flight, forgetAll, isBehind, type MissReason, organizationOf, tain
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
 import type { HeldFacts } from "./HeldFacts.ts"
+import { epochOfAnswer } from "./PlatformCalls.ts"
 import { onAnswered } from "./PlatformClock.ts"
 
 /** Why an entry may not be used as it stands; null when it may. */
@@ -136,12 +137,9 @@ const inScope = (parts: Parts, key: EntryKey, actor: CacheEntry["actor"]) => (fa
   return local.verdict.evaluated + local.deferred.length > 0
 }
 
-/** The facts decide of which epoch an answer is: a header may name one that came after them. */
-const epochOf = ({ epoch, result }: CheckAnswer): number | null => result.metadata.epoch ?? epoch
-
 /** A push that has lowered the actor's score since an answer was made names its question: it may allow what is not any more. */
 const overtake = (parts: Parts, key: EntryKey, answer: CheckAnswer, flight: Flight): void => {
-  const epoch = epochOf(answer)
+  const epoch = epochOfAnswer(answer)
   if (epoch === null || !answer.result.allowed) return
   const actor = actorOf(parts, key)
   if (epoch < actor.epoch && answer.result.metadata.trustScore > actor.score) taint(flight, actor.epoch)
@@ -158,7 +156,7 @@ export const isContradicted = (
   { askedAt, flight }: Asked
 ): boolean => {
   overtake(parts, key, answer, flight)
-  const epoch = epochOf(answer)
+  const epoch = epochOfAnswer(answer)
   if (!answer.result.allowed) return false
   if (flight.tainted !== null && (epoch === null || epoch < flight.tainted)) return true
   return isBehind(parts.state, key, epoch, askedAt)
@@ -194,12 +192,10 @@ export const takeAnswer = (
   const { state } = parts
   const { result } = answer
   const organization = organizationOf(state, key.organizationId)
-  const epoch = epochOf(answer)
+  const epoch = epochOfAnswer(answer)
   const decision = observed(parts, ofResult(result, "platform"))
   const notBefore = about.confirms ? about.askedAt : Number.NEGATIVE_INFINITY
   onAnswered(parts.clock, result.timestamp, notBefore, parts.now())
-  if (about.confirms && epoch !== null && key.organizationId === parts.settings.organizationId)
-    parts.engine.answeredUnsafe(epoch)
   const older = epoch !== null && about.heldEpoch !== undefined && epoch < about.heldEpoch
   if (about.tainted || older) return decision
   const isFirst = organization.epoch === undefined

@@ -216,6 +216,9 @@ export const epochOf = (headers: Headers.Headers): number | null => {
   return Number.isSafeInteger(epoch) ? epoch : null
 }
 
+/** The facts decide of which epoch an answer is: a header may name one that came after them. */
+export const epochOfAnswer = ({ epoch, result }: CheckAnswer): number | null => result.metadata.epoch ?? epoch
+
 type Answered = Exit.Exit<CheckAnswer, PlatformRefused | PlatformUnavailable>
 
 /** What one check of a batch may be refused for: the others are asked without it. */
@@ -334,23 +337,48 @@ export const make = Effect.fnUntraced(function* (options: GovernanceHttpOptions)
     closed(origin)
   )
 
+  const listeners = new Set<(epoch: number) => void>()
+  /** Tells of the epoch of an answer, where it is that of our organization. */
+  const telling = <A extends CheckAnswer, E>(
+    { organizationId }: Pick<CheckRequest, "organizationId">,
+    asking: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> =>
+    organizationId === settings.organizationId
+      ? Effect.map(asking, (answer) => {
+          const epoch = epochOfAnswer(answer)
+          if (epoch !== null) for (const listener of listeners) listener(epoch)
+          return answer
+        })
+      : asking
+
   return GovernanceHttp.of({
     ask,
     act,
     call,
+    onEpoch: (listener) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          listeners.add(listener)
+        }),
+        () => Effect.sync(() => listeners.delete(listener))
+      ),
     check: (request) => {
       const asked: CheckRequest = { ...request, fields: "entry" }
       const refused = unsendable(CheckRequest, asked)
-      return refused === undefined ? check(asked) : Effect.fail(refused)
+      return refused === undefined ? telling(asked, check(asked)) : Effect.fail(refused)
     },
     reserve: (request) => {
       const refused = unsendable(ReserveRequest, request)
       if (refused !== undefined) return Effect.fail(refused)
-      return ask((api) =>
+      const asking = ask((api) =>
         api.permissions.reserve({ payload: request, responseMode: "decoded-and-response" })
-      ).pipe(
-        Effect.map(([result, response]) => ({ result, epoch: epochOf(response.headers) })),
-        Effect.mapError(asRefusal)
+      )
+      return telling(
+        request,
+        asking.pipe(
+          Effect.map(([result, response]) => ({ result, epoch: epochOf(response.headers) })),
+          Effect.mapError(asRefusal)
+        )
       )
     }
   })

@@ -157,7 +157,6 @@ export const make = Effect.fnUntraced(function* (options: Dlp.Options) {
   let active: ActiveSet | null = null
   let generation = 0
   let isDoubted = false
-  let onAnswered = (_epoch: number): void => {}
   /** Facts that the set in force reads and nobody here can hold. A set that the program brings is left to nobody. */
   let missing: ReadonlyArray<string> = noNames
   const masks = new Map<number, PolicySet.Unheld>()
@@ -193,10 +192,6 @@ export const make = Effect.fnUntraced(function* (options: Dlp.Options) {
     isCurrentUnsafe: () => generation > 0 && !isDoubted,
     doubtUnsafe: (doubted) => {
       isDoubted = doubted
-    },
-    answeredUnsafe: (epoch) => onAnswered(epoch),
-    onAnsweredUnsafe: (listener) => {
-      onAnswered = listener
     },
     swapUnsafe: (next, at) => {
       const previousVersion = active?.version ?? null

@@ -252,7 +252,7 @@ export const make = Effect.fnUntraced(function* (options: PolicySyncOptions) {
     news()
   })
   // Without a line only answers tell that something has changed (FRESH-3).
-  engine.onAnsweredUnsafe((epoch) => {
+  yield* http.onEpoch((epoch) => {
     if (epoch > state.answered && pushes.lineUnsafe() !== "up") news()
   })
   const asked = Effect.suspend(() => {
