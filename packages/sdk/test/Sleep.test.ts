@@ -47,6 +47,56 @@ describe("a machine that sleeps", () => {
     assert.strictEqual(passes(10, 60_000), 60_000)
   })
 
+  it("FRESH-2 is in the time that is told when it has been awake for a millisecond", () => {
+    const { at, sleep } = machine()
+    const begun = sleep.now()
+    const tick = (awake: number, asleep = 0) => {
+      at.awake += awake
+      for (const clock of ["wall", "uptime"] as const) at[clock] += awake + asleep
+      return sleep.now() - begun
+    }
+    assert.strictEqual(tick(0.5), 0.5)
+    assert.strictEqual(tick(0.5, 3_600_000), 3_600_001)
+    assert.strictEqual(tick(0.25), 3_600_001.25)
+  })
+
+  /** Hours that this process is taken to have slept. */
+  let hours = 0
+
+  /** An hour of sleep begins and ends here; then the machine is awake for a millisecond. */
+  const sleepAnHour = Effect.gen(function* () {
+    const [wall, uptime] = [Date.now.bind(Date), os.uptime.bind(os)]
+    const seconds = 3600 * ++hours
+    const clocks = [
+      vi.spyOn(Date, "now").mockImplementation(() => wall() + 1000 * seconds),
+      vi.spyOn(os, "uptime").mockImplementation(() => uptime() + seconds)
+    ]
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const clock of clocks) clock.mockRestore()
+      })
+    )
+    const woken = performance.now()
+    while (performance.now() < woken + 1) {}
+  })
+
+  it.live("FRESH-2 no hit is from before an hour of sleep", () =>
+    Effect.gen(function* () {
+      const platform = yield* TestPlatform
+      platform.resource({ id: resourceId })
+      platform.grant("agent-1", resourceId)
+      platform.heartbeat()
+      const cache = yield* PermissionCache
+      const asked = cache.check({ resourceId })
+      yield* asked
+      assert.strictEqual((yield* asked).source, "cache")
+      platform.pushing = false
+      platform.revoke("agent-1", resourceId)
+      yield* sleepAnHour
+      assert.isFalse((yield* asked).allowed)
+    }).pipe(Effect.scoped, Effect.provide(AgionTest.layer()))
+  )
+
   it.live("OUTAGE-2 no approval is warm that was confirmed before an hour of sleep", () =>
     Effect.gen(function* () {
       const platform = yield* TestPlatform
@@ -58,16 +108,7 @@ describe("a machine that sleeps", () => {
       platform.fault = { _tag: "Refuse" }
       platform.line(false)
       assert.deepInclude(yield* asked, { allowed: true, mode: "stale" })
-      const [wall, uptime] = [Date.now.bind(Date), os.uptime.bind(os)]
-      const clocks = [
-        vi.spyOn(Date, "now").mockImplementation(() => wall() + 3_600_000),
-        vi.spyOn(os, "uptime").mockImplementation(() => uptime() + 3600)
-      ]
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          for (const clock of clocks) clock.mockRestore()
-        })
-      )
+      yield* sleepAnHour
       assert.deepInclude(yield* asked, { allowed: false, source: "outage" })
     }).pipe(Effect.scoped, Effect.provide(AgionTest.layer()))
   )

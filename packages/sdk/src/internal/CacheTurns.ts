@@ -6,7 +6,6 @@ import { Cause, Context, Effect, Schedule, type Scope } from "effect"
 import type { Parts } from "./CacheParts.ts"
 import { expiring, isMissing, refetch, renew } from "./CacheRenewal.ts"
 import type { EntryKey } from "./EntryTable.ts"
-import { machine } from "./Sleep.ts"
 
 /** The seconds of all caches of a host, counted by one fiber; null: a cache counts its own. */
 export const CacheTurns = Context.Reference<Turns | null>("@agion/sdk/CacheTurns", {
@@ -22,7 +21,6 @@ export interface Turns {
 export const makeTurns: Effect.Effect<Turns, never, Scope.Scope> = Effect.gen(function* () {
   const turns = new Set<() => void>()
   yield* Effect.suspend(() => {
-    machine.look()
     const failures: Array<unknown> = []
     for (const turn of turns) {
       try {

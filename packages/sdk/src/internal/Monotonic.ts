@@ -6,10 +6,10 @@ import { machine } from "./Sleep.ts"
 export type Monotonic = () => number
 
 /**
- * The monotonic time of a clock: `performance.now` for the live one, with the time that the machine has slept as of the
- * last look, and the clock's own for a test's.
+ * The monotonic time of a clock: `performance.now` for the live one, with the time that the machine has slept, and the
+ * clock's own for a test's.
  */
 export const monotonic = (clock: Clock.Clock): Monotonic =>
   clock === Context.get(Context.empty(), Clock.Clock)
-    ? () => performance.now() + machine.slept
+    ? machine.now
     : () => Number(clock.monotonicTimeNanosUnsafe() / 1000n) / 1000

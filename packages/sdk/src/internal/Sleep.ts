@@ -16,11 +16,16 @@ export interface Clocks {
 /** Less is no sleep. */
 const least = 2000
 
+/** So long awake, and the time is not told without another look: for so long at most it misses a sleep. */
+const lookEvery = 1
+
 export interface Sleep {
   /** Milliseconds, as of the last look; only rises. */
   slept: number
   /** Looks whether the machine has slept since. */
   readonly look: () => void
+  /** Milliseconds since an unspecified moment, those of sleep included; only rises. On the way of every hit. */
+  readonly now: () => number
 }
 
 /** Watches from now on. */
@@ -29,8 +34,17 @@ export const makeSleep = (clocks: Clocks): Sleep => {
   const wallAhead = () => clocks.wall() - clocks.awake()
   const start = ahead()
   let wall = wallAhead()
+  let dueAt = Number.NEGATIVE_INFINITY
   const sleep: Sleep = {
     slept: 0,
+    now: () => {
+      const awake = clocks.awake()
+      if (awake >= dueAt) {
+        dueAt = awake + lookEvery
+        sleep.look()
+      }
+      return awake + sleep.slept
+    },
     look: () => {
       // The wall clock, which costs little, goes on as well: where it went with ours nobody slept.
       const now = wallAhead()
