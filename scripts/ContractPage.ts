@@ -78,7 +78,9 @@ const words: { readonly [group: string]: { readonly [name: string]: string } } =
     list: "list agents",
     get: "one agent",
     update: "change it; status `suspended` is the kill switch, for an agent that never registered, too",
-    remove: "delete it"
+    remove: "delete it",
+    rotateEventKey:
+      "replace its event key; it is given the new one as it registers, and the former stays valid for `overlap_seconds`"
   },
   registry: {
     promptByLocation: "a prompt by its location",

@@ -81,6 +81,7 @@ GET /permissions/{id}/usage 200
 POST /api-keys 201
 GET /api-keys 200
 DELETE /api-keys/{id} 204
+POST /agents/{agent_id}/event-key/rotate 200
 GET /signing-keys 200`
   .trim()
   .split("\n")

@@ -3,6 +3,14 @@ import { Schema } from "effect"
 import { ActorId, OrganizationName } from "./Id.ts"
 import * as Wire from "./Wire.ts"
 
+/** Entries of Redis that were set aside for their signature, whoever wrote them. */
+export const RefusedEvents = Wire.struct({
+  /** Since the last hour in which there were none. */
+  count: Schema.Int,
+  lastAt: Wire.Timestamp
+})
+export type RefusedEvents = typeof RefusedEvents.Type
+
 /** An agent as it is stored and answered. */
 export const Agent = Wire.struct({
   id: ActorId,
@@ -24,8 +32,10 @@ export const Agent = Wire.struct({
   registeredAt: Wire.Timestamp,
   createdAt: Wire.Timestamp,
   updatedAt: Wire.Timestamp,
-  /** Signs the agent's events; answered once, by the first registration. */
-  eventKey: Schema.optional(Schema.String)
+  /** Signs the agent's events; answered by the first registration, and by one that has shown no or another key. */
+  eventKey: Schema.optional(Schema.String),
+  /** Answered by a registration when there were any within the last hour. */
+  refusedEvents: Schema.optional(RefusedEvents)
 })
 export type Agent = typeof Agent.Type
 
@@ -44,7 +54,9 @@ export const RegisterAgent = Wire.struct({
   framework: Wire.optional(Wire.Text),
   model: Wire.optional(Wire.Text),
   endpoints: Wire.optional(Wire.JsonObject),
-  organizationId: Wire.optional(OrganizationName)
+  organizationId: Wire.optional(OrganizationName),
+  /** Which event key the agent has, or `none`; left out: it does not ask for one. */
+  eventKeyId: Wire.optional(Wire.Text)
 })
 export type RegisterAgent = typeof RegisterAgent.Type
 
@@ -80,3 +92,17 @@ export const UpdateAgent = Wire.struct({
   endpoints: Wire.optional(Wire.JsonObject)
 })
 export type UpdateAgent = typeof UpdateAgent.Type
+
+/** Replaces an agent's event key; the agent is given the new one when it registers next. */
+export const RotateEventKey = Wire.struct({
+  /** So many seconds the former key stays valid, 30 days at most; 0: it is worth nothing from now on. Default: a day. */
+  overlapSeconds: Wire.optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2_592_000 })))
+})
+export type RotateEventKey = typeof RotateEventKey.Type
+
+/** How long the former key is valid; null: there is none. */
+export const RotatedEventKey = Wire.struct({
+  agentId: ActorId,
+  formerValidUntil: Schema.NullOr(Wire.Timestamp)
+})
+export type RotatedEventKey = typeof RotatedEventKey.Type

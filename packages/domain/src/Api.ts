@@ -6,7 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Agent, RegisterAgent, UpdateAgent } from "./Agent.ts"
+import { Agent, RegisterAgent, RotatedEventKey, RotateEventKey, UpdateAgent } from "./Agent.ts"
 import { Conflict, Forbidden, NotFound, TooManyRequests, Unavailable, Unprocessable } from "./ApiError.ts"
 import { ApiKey, ApiKeyList, CreateApiKey } from "./ApiKey.ts"
 import { AuditEvent, AuditEventList, ComplianceReport, LogAuditEvent } from "./Audit.ts"
@@ -385,6 +385,12 @@ export const AgentsApi = HttpApiGroup.make("agents").add(
     params: { agentId: ActorId },
     success: HttpApiSchema.NoContent,
     error: [NotFound, Conflict]
+  }),
+  HttpApiEndpoint.post("rotateEventKey", "/agents/:agentId/event-key/rotate", {
+    params: { agentId: ActorId },
+    payload: RotateEventKey,
+    success: RotatedEventKey,
+    error: [NotFound, Forbidden]
   })
 )
 

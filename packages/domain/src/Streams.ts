@@ -327,6 +327,15 @@ export type PolicyUpdated = typeof PolicyUpdated.Type
 
 const utf8 = new TextEncoder()
 
+/** The text whose HMAC names an event key: by it an agent says which one it has. */
+export const eventKeyIdInput = "agion:event-key"
+
+/** So many characters of that HMAC in base64url name a key. */
+export const eventKeyIdLength = 22
+
+/** What an agent that has no event key says in the place of an id. */
+export const noEventKey = "none"
+
 /**
  * The bytes that an entry's signature is over: the stream's name, then the other fields sorted by name, each
  * name and value as UTF-8 with its length before it (4 bytes, big-endian).

@@ -13,7 +13,7 @@ export interface RegistrarState {
   readonly registered: boolean
   /** Epoch milliseconds of the last registration; null: none yet. */
   readonly lastSeenAt: number | null
-  /** Why the last attempt failed; null: it did not. */
+  /** Why the last attempt failed, or what of this agent's events the platform has set aside; null: neither. */
   readonly problem: string | null
 }
 

@@ -1,8 +1,9 @@
 /** What a key may tell, and for whom. */
-import { Platform } from "@agion/testing"
-import { assert, layer } from "@effect/vitest"
-import { Context, Effect } from "effect"
+import { Platform, PostgresServer } from "@agion/testing"
+import { assert, describe, layer } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
 import { ApiKeys } from "../src/keys/ApiKeys.ts"
+import { eventKeys } from "./suites/eventKeys.ts"
 import { assertRefused, unique } from "./suites/words.ts"
 
 const speaker = Effect.fnUntraced(function* (organizationId: string, agentId: string | null = null) {
@@ -24,6 +25,8 @@ const success = (agent: string, more: object = {}) => ({
 layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", excludeTestServices: true })(
   "with keys",
   (it) => {
+    eventKeys(it)
+
     it.effect("EVENT-7 an agent's key tells only of that agent, and only to its own organization", () =>
       Effect.gen(function* () {
         const org = unique("org")
@@ -430,3 +433,19 @@ layer(Platform.layer({ authentication: "keys" }), { timeout: "90 seconds", exclu
     )
   }
 )
+
+const onPostgres = Layer.effect(
+  Platform.Platform,
+  Effect.gen(function* () {
+    const server = yield* PostgresServer.make()
+    const url = yield* server.database
+    return yield* Platform.make({ database: { _tag: "Postgres", url }, authentication: "keys" })
+  })
+)
+
+describe.skipIf(!PostgresServer.isThere())("with a real server", () => {
+  layer(onPostgres, { timeout: "60 seconds", excludeTestServices: true })(
+    "with keys, on PostgreSQL",
+    eventKeys
+  )
+})

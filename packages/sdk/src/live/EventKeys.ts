@@ -1,5 +1,7 @@
 /** The keys that sign events: an agent's own, and those that other agents of the same folder have kept. */
+import { createHmac } from "node:crypto"
 import { readFileSync, statSync } from "node:fs"
+import { Streams } from "@agion/domain"
 import { Option, Redacted, Schema } from "effect"
 import * as AgentFolder from "../internal/AgentFolder.ts"
 import type { SettingsShape } from "../Settings.ts"
@@ -8,6 +10,15 @@ import type { SettingsShape } from "../Settings.ts"
 export const KeptKey = Schema.Struct({ eventKey: Schema.NonEmptyString })
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(KeptKey))
+
+/** What an agent says of the key that it has, so that the platform can tell whether it is the present one. */
+export const eventKeyIdOf = (key: Redacted.Redacted<string> | undefined): string =>
+  key === undefined
+    ? Streams.noEventKey
+    : createHmac("sha256", Redacted.value(key))
+        .update(Streams.eventKeyIdInput)
+        .digest("base64url")
+        .slice(0, Streams.eventKeyIdLength)
 
 /** A key as it is now; undefined: there is none. */
 export type EventKey = () => Redacted.Redacted<string> | undefined

@@ -1,4 +1,5 @@
 /** The work of `Registrar`: registering, and keeping the key that the platform answers once. */
+import type { RefusedEvents } from "@agion/domain"
 import { Clock, Effect, Redacted, Schedule } from "effect"
 import { GovernanceHttp } from "../GovernanceHttp.ts"
 import * as AgentFolder from "../internal/AgentFolder.ts"
@@ -6,7 +7,7 @@ import { outliving } from "../internal/Outliving.ts"
 import { PlatformKeys } from "../PlatformKeys.ts"
 import { Registrar, type RegistrarState, RegistrationTurns } from "../Registrar.ts"
 import { Settings } from "../Settings.ts"
-import { KeptKey } from "./EventKeys.ts"
+import { eventKeyIdOf, KeptKey } from "./EventKeys.ts"
 
 const again = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")])
 
@@ -20,6 +21,16 @@ export const make = Effect.gen(function* () {
   const file = AgentFolder.eventKeyFile(settings, settings.agentId)
   const kept = yield* AgentFolder.load(file, KeptKey)
   let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
+
+  let heardOf = ""
+  /** What the platform has set aside since it was last asked: over Redis nobody else says so. */
+  const heard = Effect.fnUntraced(function* (refused: RefusedEvents | undefined) {
+    if (refused === undefined || `${refused.lastAt} ${refused.count}` === heardOf) return null
+    heardOf = `${refused.lastAt} ${refused.count}`
+    const problem = `the platform has set aside ${refused.count} events in this agent's name for their signature, the last at ${refused.lastAt}; its dead letters hold them`
+    yield* Effect.logWarning(problem)
+    return problem
+  })
 
   const attempt = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
@@ -36,7 +47,8 @@ export const make = Effect.gen(function* () {
           capabilities: registration.capabilities,
           framework: registration.framework,
           model: registration.model,
-          metadata: registration.metadata
+          metadata: registration.metadata,
+          eventKeyId: eventKeyIdOf(eventKey)
         }
       })
     )
@@ -44,7 +56,7 @@ export const make = Effect.gen(function* () {
       eventKey = Redacted.make(agent.eventKey)
       yield* AgentFolder.keep(file, KeptKey, { eventKey: agent.eventKey })
     }
-    state = { registered: true, lastSeenAt: now, problem: null }
+    state = { registered: true, lastSeenAt: now, problem: yield* heard(agent.refusedEvents) }
   })
   const turns = yield* RegistrationTurns
   const note = (problem: string) =>

@@ -5,16 +5,18 @@
 import { defaultOrganization, Streams, Wire } from "@agion/domain"
 import type { Dlp } from "@agion/policy"
 import { Clock, Effect } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
+import { SqlClient, type SqlError } from "effect/sql"
 import type { Changes, Outgoing } from "../changes/Changes.ts"
 import { alertRaised } from "../changes/Governance.ts"
 import type { Tenancy } from "../organizations/Tenancy.ts"
+import { noteRefused } from "../registry/AgentsSql.ts"
 import { meters } from "../telemetry/Meters.ts"
 import * as Alerts from "./Alerts.ts"
 import * as Content from "./Content.ts"
 import { type Misunderstood, printable } from "./Incoming.ts"
 import { settingsOf } from "./Placing.ts"
 import { claim } from "./Processed.ts"
+import { agentName } from "./Signatures.ts"
 
 const isUsable = (name: string): boolean => name !== "" && name.length <= 170 && Wire.isStorable(name)
 
@@ -81,8 +83,40 @@ export const bury = (
     const counted = Effect.sync(() => {
       for (const { raw } of buried) count("agion.server.dead_letters", { "agion.stream.name": raw.stream })
     })
-    yield* parts.sql.afterCommit(Effect.andThen(counted, Alerts.log(alerts)))
+    yield* parts.sql.afterCommit(
+      Effect.all([counted, Alerts.log(alerts), tellAgents(parts.sql, buried, homes)], { discard: true })
+    )
   })
+
+/**
+ * Who wrote to Redis got no answer: what was set aside for its signature is noted at its agent, who hears of it when it
+ * registers next. After the commit, since whoever registers locks in another order; a note that fails is no reason to
+ * apply the batch again.
+ */
+const tellAgents = (
+  sql: SqlClient.SqlClient,
+  buried: ReadonlyArray<Misunderstood>,
+  homes: ReadonlyMap<string, string>
+): Effect.Effect<void> => {
+  const refused = new Map<string, { organizationId: string; agentId: string; count: number }>()
+  for (const one of buried) {
+    const agentId = speakerOf(one.raw.fields)
+    if (one.code !== "signature" || !isUsable(agentId)) continue
+    const organizationId = organizationIn(one, homes)
+    const name = agentName({ organizationId, agentId })
+    const count = (refused.get(name)?.count ?? 0) + 1
+    refused.set(name, { organizationId, agentId, count })
+  }
+  if (refused.size === 0) return Effect.void
+  return noteRefused([...refused.values()]).pipe(
+    Effect.provideService(SqlClient.SqlClient, sql),
+    Effect.catchCause((cause) => Effect.logWarning("agents are not told of refused events", cause))
+  )
+}
+
+/** Whose word an entry would have been. */
+const speakerOf = (fields: Streams.Fields): string =>
+  fields["reported_by"] ?? fields["agent_id"] ?? fields["participant_id"] ?? fields["from_participant"] ?? ""
 
 const letterOf = (dead: Misunderstood, kept: Streams.Fields, now: number): Streams.Fields =>
   Streams.toFields({

@@ -89,7 +89,7 @@ export const place = (
  * Refuses what its organization demands a signature of and which has none. What was applied before is let through
  * as the repetition that it is: the platform's own entries come back unsigned.
  */
-const refuseUnsigned = (outcomes: ReadonlyArray<Outcome>, keys: ReadonlyMap<string, string>) =>
+const refuseUnsigned = (outcomes: ReadonlyArray<Outcome>, keys: ReadonlyMap<string, ReadonlyArray<string>>) =>
   Effect.gen(function* () {
     const unsigned = outcomes.flatMap((outcome) =>
       Result.isSuccess(outcome) && needsSignature(outcome.success) && !isGenuine(outcome.success, keys)
@@ -222,9 +222,9 @@ const signersOf = (
 /** An agent rates nobody: feedback is never an agent's word. */
 const isGenuine = (
   { event, organizationId, agentId }: Placed,
-  keys: ReadonlyMap<string, string>
+  keys: ReadonlyMap<string, ReadonlyArray<string>>
 ): boolean => {
   if (event.kind === "feedback" || organizationId === null || agentId === null) return false
-  const key = keys.get(agentName({ organizationId, agentId }))
-  return key !== undefined && isSigned(key, event.raw.stream, event.raw.sent ?? event.raw.fields)
+  const valid = keys.get(agentName({ organizationId, agentId })) ?? []
+  return valid.some((key) => isSigned(key, event.raw.stream, event.raw.sent ?? event.raw.fields))
 }

@@ -82,6 +82,7 @@ const columns: ReadonlyArray<SecretColumn> = [
   { table: "models", column: "secrets", id: ["id"] },
   { table: "resource_configs", column: "secrets", id: ["id"] },
   { table: "agents", column: "event_key", id: ["scope", "agent_id"] },
+  { table: "agents", column: "event_key_former", id: ["scope", "agent_id"] },
   { table: "signing_keys", column: "private_key", id: ["key_id"] }
 ]
 

@@ -10,11 +10,12 @@ import { randomBytes } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { Changes } from "../changes/Changes.ts"
+import { eventKeyId, readable } from "../events/Signatures.ts"
 import { contextOf, Secrets } from "../keys/Secrets.ts"
 import { Tenancy } from "../organizations/Tenancy.ts"
 import type { Page } from "../sql/page.ts"
 import { ensureScores } from "../trust/TrustSql.ts"
-import type { AgentFields, AgentRow } from "./AgentsSql.ts"
+import type { AgentFields, AgentRow, RegisteredRow } from "./AgentsSql.ts"
 import * as AgentsSql from "./AgentsSql.ts"
 
 type Sql<A> = Effect.Effect<A, SqlError.SqlError>
@@ -26,15 +27,33 @@ export interface Registration {
   /** The organization that the registration names; null: none. */
   readonly organizationId: string | null
   readonly fields: AgentFields
+  /** Which event key the agent says that it has; null: it does not say. */
+  readonly eventKeyId?: string | null
+}
+
+/** What registering answers. */
+export interface Registered {
+  readonly agent: RegisteredRow
+  readonly eventKey: string | undefined
 }
 
 export class Agents extends Context.Service<
   Agents,
   {
-    /** Registers an agent and gives it a score; a new one also gets the key that signs its events, once. */
-    readonly register: (
-      registration: Registration
-    ) => Sql<{ readonly agent: AgentRow; readonly eventKey: string | undefined }>
+    /**
+     * Registers an agent and gives it a score. A new one also gets the key that signs its events; with a key of the
+     * API so does one that says that it has no or another event key: that key speaks for the agent anyway.
+     */
+    readonly register: (registration: Registration) => Sql<Registered>
+    /**
+     * Replaces an agent's event key; answers until when the former one stays valid. Undefined: there is no such
+     * record.
+     */
+    readonly rotateEventKey: (
+      agentId: string,
+      organizationId: string,
+      overlapSeconds: number
+    ) => Sql<{ readonly formerValidUntil: Date | null } | undefined>
     readonly find: (agentId: string, organizationId: string | null) => Sql<AgentRow | undefined>
     /**
      * Changes a record; undefined when there is none. The kill switch works on an agent that has never registered,
@@ -85,7 +104,7 @@ const make = Effect.gen(function* () {
     const { agentId, keyOrganizationId, fields } = registration
     const scope = keyOrganizationId ?? AgentsSql.everywhere
     const named = keyOrganizationId ?? registration.organizationId
-    const eventKey = randomBytes(32).toString("base64url")
+    const eventKey = newEventKey()
     const secret = yield* secrets.encrypt(eventKey, contextOf("agents", "event_key", scope, agentId))
     const before = yield* AgentsSql.findAgent(agentId, keyOrganizationId)
     const agent = yield* AgentsSql.upsertAgent(scope, agentId, named, fields, secret)
@@ -94,7 +113,36 @@ const make = Effect.gen(function* () {
     if (home !== undefined)
       yield* ensureScores([{ organizationId: home, entityType: "agent", entityId: agentId }])
     if (before === undefined || isDecisive(before, agent)) yield* tell(agent, isSwitched(before, agent))
-    return { agent, eventKey: agent.keyed ? eventKey : undefined }
+    return { agent, eventKey: agent.keyed ? eventKey : yield* askedKey(registration, agent) }
+  })
+
+  /** The key that an agent has not and asks for; without authentication anybody could. */
+  const askedKey = Effect.fnUntraced(function* (registration: Registration, agent: RegisteredRow) {
+    const { eventKeyId: held, keyOrganizationId } = registration
+    if (held == null || keyOrganizationId === null) return undefined
+    const key = yield* readable(secrets, agent.event_key, "event_key", agent)
+    return key === undefined || eventKeyId(key) === held ? undefined : key
+  })
+
+  const rotateEventKey = Effect.fnUntraced(function* (
+    agentId: string,
+    scope: string,
+    overlapSeconds: number
+  ) {
+    const locked = yield* AgentsSql.lockEventKey(scope, agentId)
+    if (locked === undefined) return undefined
+    const replaced = yield* readable(secrets, locked.event_key, "event_key", { scope, agent_id: agentId })
+    const sealed = (key: string, column: string) =>
+      secrets.encrypt(key, contextOf("agents", column, scope, agentId))
+    const next = yield* sealed(newEventKey(), "event_key")
+    const former =
+      replaced === undefined || overlapSeconds === 0 ? null : yield* sealed(replaced, "event_key_former")
+    const formerValidUntil = yield* AgentsSql.replaceEventKey(scope, agentId, {
+      next,
+      former,
+      overlapSeconds
+    })
+    return { formerValidUntil }
   })
 
   const suspendUnseen = Effect.fnUntraced(function* (agentId: string, organizationId: string | null) {
@@ -106,6 +154,8 @@ const make = Effect.gen(function* () {
 
   return Agents.of({
     register: (registration) => within(register(registration)),
+    rotateEventKey: (agentId, organizationId, overlapSeconds) =>
+      within(rotateEventKey(agentId, organizationId, overlapSeconds)),
     find: (agentId, organizationId) => withSql(AgentsSql.findAgent(agentId, organizationId)),
     update: (agentId, organizationId, fields) =>
       within(
@@ -137,6 +187,8 @@ const make = Effect.gen(function* () {
       withSql(AgentsSql.listAgents({ ...filter, scope: keyOrganizationId }))
   })
 })
+
+const newEventKey = () => randomBytes(32).toString("base64url")
 
 /** True when a decision may depend on what changed: a policy reads capabilities and metadata, a check the status. */
 const isDecisive = (before: AgentRow, after: AgentRow): boolean =>

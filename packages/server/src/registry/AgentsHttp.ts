@@ -12,7 +12,7 @@ import { Api, Caller, type CallerInfo } from "@agion/domain/api"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Tenancy } from "../organizations/Tenancy.ts"
-import { Agents } from "./Agents.ts"
+import { Agents, type Registered } from "./Agents.ts"
 import type { AgentFields, AgentRow } from "./AgentsSql.ts"
 
 const iso = (date: Date): string => Wire.timestamp(date.getTime())
@@ -38,6 +38,15 @@ const toAgent = (row: AgentRow): Agent => ({
   updatedAt: iso(row.updated_at)
 })
 
+/** The record with what concerns the agent alone. */
+const toRegistered = ({ agent, eventKey }: Registered): Agent => ({
+  ...toAgent(agent),
+  ...(eventKey === undefined ? {} : { eventKey }),
+  ...(agent.events_refused_at === null
+    ? {}
+    : { refusedEvents: { count: agent.events_refused, lastAt: iso(agent.events_refused_at) } })
+})
+
 const fieldsOf = (caller: CallerInfo, payload: RegisterAgent | UpdateAgent): AgentFields => ({
   containerId: payload.containerId ?? null,
   name: payload.name ?? null,
@@ -52,6 +61,9 @@ const fieldsOf = (caller: CallerInfo, payload: RegisterAgent | UpdateAgent): Age
   status: payload.status ?? null,
   bySelf: caller.agentId !== null
 })
+
+/** A day: longer than an agent is out of reach and still has events on the way. */
+const defaultOverlap = 86_400
 
 const missing = (agentId: string) =>
   new ApiError.NotFound({
@@ -94,16 +106,17 @@ export const layer = HttpApiBuilder.group(
             message: `the key belongs to agent \`${caller.agentId}\` and cannot register \`${agentId}\``
           })
         const named = yield* tenancy.filter(payload.organizationId)
-        const { agent, eventKey } = yield* Effect.orDie(
+        const registered = yield* Effect.orDie(
           agents.register({
             agentId,
             keyOrganizationId: caller.organizationId,
             organizationId: named,
-            fields: fieldsOf(caller, payload)
+            fields: fieldsOf(caller, payload),
+            eventKeyId: payload.eventKeyId ?? null
           })
         )
-        yield* about(agent)
-        return eventKey === undefined ? toAgent(agent) : { ...toAgent(agent), eventKey }
+        yield* about(registered.agent)
+        return toRegistered(registered)
       }),
       list: Effect.fnUntraced(function* ({ query }) {
         const organizationId = yield* tenancy.filter(query.organizationId)
@@ -152,6 +165,32 @@ export const layer = HttpApiBuilder.group(
               `agent \`${params.agentId}\` is suspended, and only its record keeps it so; leave it, or lift the ` +
               "suspension with PUT status `active` and delete it then"
           })
+      }),
+      rotateEventKey: Effect.fnUntraced(function* ({ params, payload }) {
+        const caller = yield* Caller
+        if (caller.agentId !== null)
+          return yield* new ApiError.Forbidden({
+            message: "an agent's key cannot replace its event key; ask an operator"
+          })
+        if (caller.organizationId === null)
+          return yield* new ApiError.Forbidden({
+            message:
+              "without authentication nobody knows which registration is the agent's, so that it could not be given a " +
+              "new key; switch authentication on, or delete the agent: its next registration makes one"
+          })
+        const rotated = yield* Effect.orDie(
+          agents.rotateEventKey(
+            params.agentId,
+            caller.organizationId,
+            payload.overlapSeconds ?? defaultOverlap
+          )
+        )
+        if (rotated === undefined) return yield* missing(params.agentId)
+        const { formerValidUntil } = rotated
+        return {
+          agentId: params.agentId,
+          formerValidUntil: formerValidUntil === null ? null : iso(formerValidUntil)
+        }
       })
     })
   })

@@ -74,6 +74,16 @@ const kept = (sql: SqlClient.SqlClient, { bySelf }: AgentFields) =>
 const jsonOrNull = (value: unknown): string | null =>
   value === null || value === undefined ? null : json(value)
 
+/** A record as registering answers it. */
+export interface RegisteredRow extends AgentRow {
+  readonly event_key: Uint8Array
+  /** The key was written just now. */
+  readonly keyed: boolean
+  readonly events_refused: number
+  /** Null: there were none within the last hour. */
+  readonly events_refused_at: Date | null
+}
+
 /**
  * Registers an agent or refreshes its record; a status that was set by hand stays.
  * The event key is only written where there is none; `keyed`: it was.
@@ -84,10 +94,10 @@ export const upsertAgent = (
   organizationId: string | null,
   fields: AgentFields,
   eventKey: Uint8Array
-): Sql<AgentRow & { readonly keyed: boolean }> =>
+): Sql<RegisteredRow> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<AgentRow & { keyed: boolean }>`
+    const rows = yield* sql<RegisteredRow>`
       INSERT INTO agents (scope, agent_id, organization_id, container_id, name, type, version, framework, model,
         owner, capabilities, endpoints, status, metadata, event_key, last_seen_at)
       VALUES (${scope}, ${agentId}, ${organizationId}, ${fields.containerId}, ${fields.name ?? agentId},
@@ -110,7 +120,9 @@ export const upsertAgent = (
         metadata = coalesce(${metadataOf(fields)}::jsonb || ${kept(sql, fields)}, agents.metadata),
         event_key = coalesce(agents.event_key, excluded.event_key),
         last_seen_at = clock_timestamp(), updated_at = clock_timestamp()
-      RETURNING ${columns(sql)}, event_key = ${eventKey} AS keyed`
+      RETURNING ${columns(sql)}, event_key, event_key = ${eventKey} AS keyed,
+        events_refused::int, CASE WHEN events_refused_at > clock_timestamp() - interval '1 hour'
+          THEN events_refused_at END AS events_refused_at`
     return yield* one(rows)
   })
 
@@ -174,6 +186,55 @@ export const insertSuspended = (
       ON CONFLICT DO NOTHING
       RETURNING ${columns(sql)}`
     return rows[0]
+  })
+
+/** The present event key of a record, which stays locked until the transaction ends. */
+export const lockEventKey = (
+  scope: string,
+  agentId: string
+): Sql<{ readonly event_key: Uint8Array | null } | undefined> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql<{ event_key: Uint8Array | null }>`
+      SELECT event_key FROM agents WHERE scope = ${scope} AND agent_id = ${agentId} FOR UPDATE`
+    return rows[0]
+  })
+
+/** Writes a new event key; answers until when the former one is valid. */
+export const replaceEventKey = (
+  scope: string,
+  agentId: string,
+  keys: { readonly next: Uint8Array; readonly former: Uint8Array | null; readonly overlapSeconds: number }
+): Sql<Date | null> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { former, next, overlapSeconds } = keys
+    const rows = yield* sql<{ until: Date | null }>`
+      UPDATE agents SET event_key = ${next}, event_key_former = ${former},
+        event_key_former_until = CASE WHEN ${former !== null}
+          THEN clock_timestamp() + ${overlapSeconds}::int * interval '1 second' END,
+        updated_at = clock_timestamp()
+      WHERE scope = ${scope} AND agent_id = ${agentId}
+      RETURNING event_key_former_until AS until`
+    return rows[0]?.until ?? null
+  })
+
+/** Notes events that were set aside for their signature: counted anew after an hour without any. */
+export const noteRefused = (
+  refused: ReadonlyArray<{
+    readonly organizationId: string
+    readonly agentId: string
+    readonly count: number
+  }>
+): Sql<void> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`
+      UPDATE agents SET events_refused_at = clock_timestamp(), events_refused = r.count + CASE
+        WHEN events_refused_at > clock_timestamp() - interval '1 hour' THEN events_refused ELSE 0 END
+      FROM unnest(${refused.map((one) => one.organizationId)}::text[], ${refused.map((one) => one.agentId)}::text[],
+        ${refused.map((one) => one.count)}::int[]) AS r (organization_id, agent_id, count)
+      WHERE agents.agent_id = r.agent_id AND agents.scope IN (r.organization_id, ${everywhere})`
   })
 
 /** Deletes a record unless its agent is suspended by then; tells whether it did. */

@@ -16,6 +16,7 @@ import { daysKept } from "./migrations/0008_days_kept.ts"
 import { tenantRoleTaken } from "./migrations/0009_tenant_role.ts"
 import { feedbackCounts } from "./migrations/0010_feedback_counts.ts"
 import { reportedKeys } from "./migrations/0011_reported_keys.ts"
+import { eventKeys } from "./migrations/0012_event_keys.ts"
 
 const migrations = {
   "0001_core": core,
@@ -28,7 +29,8 @@ const migrations = {
   "0008_days_kept": daysKept,
   "0009_tenant_role": tenantRoleTaken,
   "0010_feedback_counts": feedbackCounts,
-  "0011_reported_keys": reportedKeys
+  "0011_reported_keys": reportedKeys,
+  "0012_event_keys": eventKeys
 }
 
 /** The database has been brought further than this version can follow. */

@@ -16,6 +16,14 @@ export const agents = (it: It) => {
       assert.strictEqual(again.status, first.status)
       assert.strictEqual(again.body.version, "1.1")
       assert.isUndefined(again.body.event_key)
+      // Nobody knows here whether it is the agent that asks.
+      const asked = yield* platform.post("/agents/register", {
+        ...body,
+        version: "1.1",
+        event_key_id: "none"
+      })
+      assert.isUndefined(asked.body.event_key)
+      assertRefused(yield* platform.post(`/agents/${agent}/event-key/rotate`, {}), 403)
       const old = yield* platform.post("/agents/register", {
         name: unique("old"),
         type: "worker",

@@ -304,6 +304,79 @@ export const consumers = (it: It) => {
     })
   )
 
+  it.effect("TRUST-6 a replaced event key is good as long as it was said, and the new one at once", () =>
+    Effect.gen(function* () {
+      const [organizationId, agentId] = [unique("org"), unique("agent")]
+      const agents = yield* Agents
+      const sql = yield* SqlClient.SqlClient
+      const asked = { agentId, keyOrganizationId: organizationId, organizationId, fields: nothing }
+      const keyed = Effect.map(
+        agents.register({ ...asked, eventKeyId: "none" }),
+        ({ eventKey = "" }) => eventKey
+      )
+      const first = yield* keyed
+      yield* demandSignatures(organizationId)
+      const fail = (key: string) => {
+        const fields = trustEvent(agentId, "task_failed", {
+          event_id: unique("event"),
+          organization_id: organizationId
+        })
+        return append(names.trust, { ...fields, signature: signatureOf(key, names.trust, fields) })
+      }
+      assert.isNotNull((yield* agents.rotateEventKey(agentId, organizationId, 60))?.formerValidUntil)
+      const second = yield* keyed
+      yield* fail(first)
+      yield* fail(second)
+      yield* reaches(agentId, 36, organizationId)
+      yield* sql`UPDATE agents SET event_key_former_until = clock_timestamp() WHERE agent_id = ${agentId}`
+      yield* fail(first)
+      yield* fail(second)
+      yield* reaches(agentId, 34, organizationId)
+      // One that was stolen: at once.
+      yield* agents.rotateEventKey(agentId, organizationId, 0)
+      const third = yield* keyed
+      yield* fail(second)
+      yield* fail(third)
+      yield* reaches(agentId, 32, organizationId)
+      yield* settled(names.trust)
+      assert.strictEqual(yield* score(agentId, organizationId), 32)
+    })
+  )
+
+  it.effect("EVENT-6 an agent hears of what was set aside for its signature as it registers", () =>
+    Effect.gen(function* () {
+      const [organizationId, agentId] = [unique("org"), unique("agent")]
+      const agents = yield* Agents
+      const sql = yield* SqlClient.SqlClient
+      const registered = Effect.map(
+        agents.register({ agentId, keyOrganizationId: null, organizationId, fields: nothing }),
+        ({ agent }) => agent
+      )
+      assert.isNull((yield* registered).events_refused_at)
+      yield* demandSignatures(organizationId)
+      const unsigned = (more: Record<string, string> = {}) =>
+        trustEvent(agentId, "task_failed", {
+          event_id: unique("event"),
+          organization_id: organizationId,
+          ...more
+        })
+      yield* append(
+        names.trust,
+        unsigned(),
+        unsigned({ signature: "of nobody" }),
+        unsigned({ event_type: "no" })
+      )
+      const heard = yield* eventually("heard", registered, ({ events_refused }) => events_refused === 2)
+      assert.isNotNull(heard.events_refused_at)
+      // After an hour without any it is an old story.
+      yield* sql`UPDATE agents SET events_refused_at = events_refused_at - interval '1 hour' WHERE agent_id = ${agentId}`
+      assert.isNull((yield* registered).events_refused_at)
+      yield* append(names.trust, unsigned())
+      yield* eventually("heard anew", registered, (agent) => agent.events_refused_at !== null)
+      assert.strictEqual((yield* registered).events_refused, 1)
+    })
+  )
+
   it.effect("TRUST-6 where signed events are demanded, no agent's signature makes its praise count", () =>
     Effect.gen(function* () {
       const [organizationId, agent] = [unique("org"), unique("agent")]

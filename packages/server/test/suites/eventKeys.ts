@@ -1,0 +1,94 @@
+/** Who is given an agent's event key, where registrations are authenticated. */
+import { ApiKeys } from "@agion/server"
+import { Platform } from "@agion/testing"
+import { assert } from "@effect/vitest"
+import { Context, Effect } from "effect"
+import { eventKeyId } from "../../src/events/Signatures.ts"
+import { assertRefused, type It, unique } from "./words.ts"
+
+/** Speaks with a key of the API: an operator's, or an agent's own. */
+const speaker = Effect.fnUntraced(function* (organizationId: string, agentId: string | null = null) {
+  const platform = yield* Platform.Platform
+  const keys = Context.get(platform.services, ApiKeys)
+  const { id, key = "" } = yield* Effect.orDie(keys.create({ organizationId, name: "test", agentId }))
+  const ask = (method: string, path: string, body?: unknown) =>
+    platform.request(method, path, body, { authorization: `Bearer ${key}` })
+  return {
+    ask,
+    register: (agent: string, more: object = {}) =>
+      ask("POST", "/agents/register", { agent_id: agent, ...more }),
+    revoke: Effect.orDie(keys.remove(id, organizationId))
+  }
+})
+
+const scene = Effect.gen(function* () {
+  const [org, agent] = [unique("org"), unique("agent")]
+  const [operator, own] = [yield* speaker(org), yield* speaker(org, agent)]
+  const first: string = (yield* own.register(agent)).body.event_key
+  assert.isString(first)
+  return { org, agent, operator, own, first }
+})
+
+export const eventKeys = (it: It) => {
+  it.effect("TRUST-6 a registration that shows no event key, or another, is given the present one", () =>
+    Effect.gen(function* () {
+      const { agent, first, operator, own } = yield* scene
+      const given = (shown: object, by = own) =>
+        Effect.map(by.register(agent, shown), ({ body }): unknown => body.event_key)
+      assert.isUndefined(yield* given({}))
+      assert.isUndefined(yield* given({ event_key_id: null }))
+      assert.isUndefined(yield* given({ event_key_id: eventKeyId(first) }))
+      // A second process with a folder of its own, and the first again: one key, which no registration replaces.
+      assert.strictEqual(yield* given({ event_key_id: "none" }), first)
+      assert.strictEqual(yield* given({ event_key_id: "none" }), first)
+      assert.strictEqual(yield* given({ event_key_id: eventKeyId("of somebody else") }), first)
+      assert.strictEqual(yield* given({ event_key_id: "none" }, operator), first)
+      assert.isUndefined(yield* given({ event_key_id: eventKeyId(first) }))
+      assert.isUndefined((yield* operator.ask("GET", `/agents/${agent}`)).body.event_key)
+    })
+  )
+
+  it.effect(
+    "TRUST-6 nobody without the agent's API key, or an operator's, is given an event key or replaces it",
+    () =>
+      Effect.gen(function* () {
+        const { agent, first, org, own } = yield* scene
+        const platform = yield* Platform.Platform
+        const asked = { agent_id: agent, event_key_id: "none" }
+        assertRefused(yield* platform.post("/agents/register", asked), 401)
+        const neighbour = yield* speaker(org, unique("agent"))
+        assertRefused(yield* neighbour.register(agent, asked), 403)
+        // Of the same name in another organization: another agent.
+        const foreign = yield* (yield* speaker(unique("org"))).register(agent, asked)
+        assert.isString(foreign.body.event_key)
+        assert.notStrictEqual(foreign.body.event_key, first)
+        const rotate = `/agents/${agent}/event-key/rotate`
+        assertRefused(yield* platform.post(rotate, {}), 401)
+        assertRefused(yield* neighbour.ask("POST", rotate, {}), 403)
+        assertRefused(yield* own.ask("POST", rotate, {}), 403)
+        assertRefused(yield* (yield* speaker(unique("org"))).ask("POST", rotate, {}), 404)
+        assert.isUndefined((yield* own.register(agent, { event_key_id: eventKeyId(first) })).body.event_key)
+        yield* own.revoke
+        assertRefused(yield* own.register(agent, asked), 401)
+      })
+  )
+
+  it.effect("TRUST-6 an operator replaces an event key, and the agent gets the new one as it registers", () =>
+    Effect.gen(function* () {
+      const { agent, first, operator, own } = yield* scene
+      const rotate = (body: object) => operator.ask("POST", `/agents/${agent}/event-key/rotate`, body)
+      assertRefused(yield* rotate({ overlap_seconds: -1 }), 400)
+      assertRefused(yield* rotate({ overlap_seconds: 2_592_001 }), 400)
+      const rotated = yield* rotate({})
+      assert.strictEqual(rotated.status, 200, rotated.text)
+      assert.strictEqual(rotated.body.agent_id, agent)
+      assert.isString(rotated.body.former_valid_until)
+      assert.notInclude(rotated.text, first)
+      const second = (yield* own.register(agent, { event_key_id: eventKeyId(first) })).body.event_key
+      assert.isString(second)
+      assert.notStrictEqual(second, first)
+      assert.isUndefined((yield* own.register(agent, { event_key_id: eventKeyId(second) })).body.event_key)
+      assert.isNull((yield* rotate({ overlap_seconds: 0 })).body.former_valid_until)
+    })
+  )
+}
