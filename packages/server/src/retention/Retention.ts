@@ -3,7 +3,9 @@
  * no event has to wait for.
  *
  * Ids of applied events are kept for 90 days: an event that comes again later than that counts again (EVENT-5), so
- * it is to be longer than any agent waits with its write-ahead files. Keys of reservations that were reported before
+ * it is to be longer than any agent waits with its write-ahead files. Reservations that were settled or released are kept
+ * as long: until then a repeated report or a repeated key is known as one (LIMIT-3), later it is told as unknown. One
+ * that is open stays, however old, for it is charged. Keys of reservations that were reported before
  * their reservation arrived are kept for an hour: one that is on its way for longer is charged (LIMIT-3). Of what an
  * organization sets a `retention` for, rows older than its days go; of the rest nothing does.
  */
@@ -17,6 +19,8 @@ import * as Leases from "../sql/Leases.ts"
 export interface RetentionOptions {
   /** How long the ids of applied events are kept. Default: 90 days. */
   readonly eventIds?: Duration.Input
+  /** How long reservations are kept that were settled or released, two days at least. Default: 90 days. */
+  readonly reservations?: Duration.Input
   /** How long a key that was reported before its reservation arrived keeps it from being made. Default: 1 hour. */
   readonly reservationKeys?: Duration.Input
   /** Rows that one statement deletes. Default: 5,000. */
@@ -24,7 +28,9 @@ export interface RetentionOptions {
 }
 
 /** How many rows went, by kind. */
-export type Pruned = { readonly [kind in RetentionKind | "event_ids" | "reservation_keys"]: number }
+export type Pruned = {
+  readonly [kind in RetentionKind | "event_ids" | "reservations" | "reservation_keys"]: number
+}
 
 export class Retention extends Context.Service<
   Retention,
@@ -48,6 +54,8 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
   const sql = yield* SqlClient.SqlClient
   const { origin } = yield* Changes
   const keptMillis = Duration.toMillis(options.eventIds ?? "90 days")
+  // What was used today is counted by the reservations of today, which may have been closed late.
+  const closedMillis = Math.max(172_800_000, Duration.toMillis(options.reservations ?? "90 days"))
   const keysMillis = Duration.toMillis(options.reservationKeys ?? "1 hour")
   const batch = options.batch ?? 5000
   const withSql = Effect.provideService(SqlClient.SqlClient, sql)
@@ -75,6 +83,12 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
       WHERE processed_at < clock_timestamp() - ${keptMillis} * interval '1 millisecond' LIMIT ${batch}))
     RETURNING 1`
 
+  const oldReservations = sql`
+    DELETE FROM reservations WHERE ctid = ANY(ARRAY(
+      SELECT ctid FROM reservations WHERE status IN ('settled', 'released')
+        AND closed_at < clock_timestamp() - ${closedMillis} * interval '1 millisecond' LIMIT ${batch}))
+    RETURNING 1`
+
   const oldKeys = sql`
     DELETE FROM reservations WHERE ctid = ANY(ARRAY(
       SELECT ctid FROM reservations WHERE status = 'unmade'
@@ -94,13 +108,21 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
 
   const pruneAll = Effect.gen(function* () {
     const event_ids = yield* drain(oldIds)
+    const reservations = yield* drain(oldReservations)
     const reservation_keys = yield* drain(oldKeys)
     const [audit_events, llm_interactions, trust_history] = yield* Effect.all([
       drain(oldRows("audit_events")),
       drain(oldRows("llm_interactions")),
       drain(oldRows("trust_history"))
     ])
-    return { event_ids, reservation_keys, audit_events, llm_interactions, trust_history } satisfies Pruned
+    return {
+      event_ids,
+      reservations,
+      reservation_keys,
+      audit_events,
+      llm_interactions,
+      trust_history
+    } satisfies Pruned
   })
 
   const prune = Effect.flatMap(holdsLease, (held) => (held ? pruneAll : Effect.succeed(undefined)))

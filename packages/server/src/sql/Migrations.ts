@@ -17,6 +17,7 @@ import { tenantRoleTaken } from "./migrations/0009_tenant_role.ts"
 import { feedbackCounts } from "./migrations/0010_feedback_counts.ts"
 import { reportedKeys } from "./migrations/0011_reported_keys.ts"
 import { eventKeys } from "./migrations/0012_event_keys.ts"
+import { closedReservations } from "./migrations/0013_closed_reservations.ts"
 
 const migrations = {
   "0001_core": core,
@@ -30,7 +31,8 @@ const migrations = {
   "0009_tenant_role": tenantRoleTaken,
   "0010_feedback_counts": feedbackCounts,
   "0011_reported_keys": reportedKeys,
-  "0012_event_keys": eventKeys
+  "0012_event_keys": eventKeys,
+  "0013_closed_reservations": closedReservations
 }
 
 /** The database has been brought further than this version can follow. */

@@ -57,10 +57,10 @@ export const sumUsage = (
       WITH charged AS (
         SELECT l.organization_id, p.actor_id AS agent_id,
           coalesce(r.resource_data->>'model', CASE WHEN r.resource_type = 'ai_model' THEN r.name END) AS model,
-          coalesce(v.day, (l.occurred_at AT TIME ZONE coalesce(o.time_zone, 'UTC'))::date) AS day,
+          coalesce(v.day, l.day, (l.occurred_at AT TIME ZONE coalesce(o.time_zone, 'UTC'))::date) AS day,
           sum(l.requests) AS requests,
-          sum(CASE WHEN l.kind = 'reservation' AND v.status <> 'open' THEN 0 ELSE l.tokens END) AS tokens,
-          sum(CASE WHEN l.kind = 'reservation' AND v.status <> 'open' THEN 0 ELSE l.cost_micro END) AS cost_micro
+          sum(CASE WHEN l.kind = 'reservation' AND v.status IS DISTINCT FROM 'open' THEN 0 ELSE l.tokens END) AS tokens,
+          sum(CASE WHEN l.kind = 'reservation' AND v.status IS DISTINCT FROM 'open' THEN 0 ELSE l.cost_micro END) AS cost_micro
         FROM usage_ledger l
         JOIN permissions p ON p.id = l.permission_id
         JOIN resources r ON r.id = p.resource_id

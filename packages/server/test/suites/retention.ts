@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Retention } from "../../src/retention/Retention.ts"
-import { assertRefused, grant, type It, resource, unique } from "./words.ts"
+import { assertRefused, grant, type It, question, resource, unique } from "./words.ts"
 
 export const retention = (it: It) => {
   it.effect("an organization says for how many days each kind is kept; another kind or number is 400", () =>
@@ -69,6 +69,66 @@ export const retention = (it: It) => {
         ids.slice(1).sort()
       )
     })
+  )
+
+  it.effect(
+    "LIMIT-3 closed reservations go after 90 days: until then they are known, and what was used stays",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* Platform.Platform
+        const sql = Context.get(platform.services, SqlClient.SqlClient)
+        const { prune } = Context.get(platform.services, Retention)
+        yield* sql`UPDATE leases SET expires_at = '-infinity' WHERE name = 'retention'`
+        const [org, agent] = [unique("org"), unique("agent")]
+        const { id: resourceId } = yield* resource(org)
+        const { id } = yield* grant(agent, resourceId, { constraints: { token_limit_per_day: 10_000 } })
+        const reserve = Effect.fnUntraced(function* (idempotency_key: string) {
+          const { body, text } = yield* platform.post("/permissions/reserve", {
+            ...question(org, agent, resourceId),
+            amounts: { requests: 1, tokens: 100, cost_usd: 0.01 },
+            ttl_ms: 60_000,
+            idempotency_key
+          })
+          assert.isTrue(body.allowed, text)
+          return `/permissions/reservations/${body.reservation.id}`
+        })
+        const [settled, released, overnight] = [
+          yield* reserve("settled"),
+          yield* reserve("released"),
+          yield* reserve("overnight")
+        ]
+        yield* reserve("open")
+        // Made yesterday, and closed today.
+        yield* sql`UPDATE reservations SET day = day - 1, created_at = created_at - interval '1 day'
+          WHERE permission_id = ${id} AND idempotency_key = 'overnight'`
+        yield* sql`UPDATE usage_ledger l SET occurred_at = occurred_at - interval '1 day'
+          FROM reservations r WHERE r.id = l.reservation_id AND r.permission_id = ${id} AND r.idempotency_key = 'overnight'`
+        const settle = (path: string) => platform.post(`${path}/settle`, { tokens: 70, cost_usd: 0.007 })
+        for (const path of [settled, overnight]) assert.strictEqual((yield* settle(path)).status, 204)
+        assert.strictEqual((yield* platform.post(`${released}/release`, {})).status, 204)
+        const used = Effect.map(
+          platform.get(`/usage/summary?organization_id=${org}&by=agent,day`),
+          ({ body }) => body.rows
+        )
+        const aged = (days: number) =>
+          sql`UPDATE reservations SET closed_at = clock_timestamp() - ${days} * interval '1 day'
+          WHERE permission_id = ${id} AND closed_at IS NOT NULL`
+        const before = yield* used
+        assert.deepStrictEqual(
+          before.map(({ tokens }: { readonly tokens: number }) => tokens),
+          [70, 170]
+        )
+        yield* aged(89)
+        assert.deepInclude(yield* prune, { reservations: 0 })
+        assert.strictEqual((yield* settle(settled)).status, 204)
+        yield* aged(91)
+        assert.deepInclude(yield* prune, { reservations: 3, reservation_keys: 0 })
+        assert.deepStrictEqual(yield* used, before)
+        assertRefused(yield* settle(settled), 404)
+        const left = yield* sql<{ key: string }>`
+        SELECT idempotency_key AS key FROM reservations WHERE permission_id = ${id}`
+        assert.deepStrictEqual(left, [{ key: "open" }])
+      })
   )
 
   it.effect("LIMIT-3 a key that was reported before its reservation is remembered for an hour", () =>

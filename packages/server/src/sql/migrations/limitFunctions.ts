@@ -260,11 +260,21 @@ BEGIN
     'expiresAt', extract(epoch FROM held.expires_at) * 1000);
 END $$`
 
+/** What of closing a reservation a later migration says anew. */
+interface ClosingParts {
+  readonly create: "CREATE" | "CREATE OR REPLACE"
+  /** A column of the ledger and its value, after the others. */
+  readonly column: "" | ", day"
+  readonly value: "" | ", held.day"
+}
+
+const closing: ClosingParts = { create: "CREATE", column: "", value: "" }
+
 /**
  * Replaces the estimate of a reservation by the truth; null amounts stay as estimated. Once: a second
  * settlement changes nothing. After midnight of the reservation's day only the totals change.
  */
-const settle = `CREATE FUNCTION agion_settle(
+export const settle = (parts: ClosingParts): string => `${parts.create} FUNCTION agion_settle(
   reservation uuid, actual_tokens bigint, actual_cost bigint, organization text, actor text
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -284,8 +294,8 @@ BEGIN
   actual_tokens := coalesce(actual_tokens, held.tokens);
   actual_cost := coalesce(actual_cost, held.cost_micro);
   UPDATE reservations SET status = 'settled', closed_at = clock_timestamp() WHERE id = reservation;
-  INSERT INTO usage_ledger (organization_id, permission_id, kind, reservation_id, requests, tokens, cost_micro)
-  VALUES (u.organization_id, held.permission_id, 'settlement', reservation, 0, actual_tokens, actual_cost);
+  INSERT INTO usage_ledger (organization_id, permission_id, kind, reservation_id, requests, tokens, cost_micro${parts.column})
+  VALUES (u.organization_id, held.permission_id, 'settlement', reservation, 0, actual_tokens, actual_cost${parts.value});
   u.total_tokens := u.total_tokens + actual_tokens;
   u.total_cost_micro := u.total_cost_micro + actual_cost;
   IF held.day = u.day THEN
@@ -301,7 +311,9 @@ BEGIN
 END $$`
 
 /** Gives back what a reservation holds, its request too. Once: a second release changes nothing. */
-const release = `CREATE FUNCTION agion_release(reservation uuid, organization text, actor text) RETURNS jsonb LANGUAGE plpgsql AS $$
+export const release = (
+  parts: ClosingParts
+): string => `${parts.create} FUNCTION agion_release(reservation uuid, organization text, actor text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   u permission_usage;
   held reservations;
@@ -315,8 +327,8 @@ BEGIN
   IF held.status <> 'open' THEN RETURN jsonb_build_object('outcome', held.status); END IF;
   at := agion_second();
   UPDATE reservations SET status = 'released', closed_at = clock_timestamp() WHERE id = reservation;
-  INSERT INTO usage_ledger (organization_id, permission_id, kind, reservation_id, requests, tokens, cost_micro)
-  VALUES (u.organization_id, held.permission_id, 'release', reservation, -held.requests, 0, 0);
+  INSERT INTO usage_ledger (organization_id, permission_id, kind, reservation_id, requests, tokens, cost_micro${parts.column})
+  VALUES (u.organization_id, held.permission_id, 'release', reservation, -held.requests, 0, 0${parts.value});
   u.total_requests := greatest(0, u.total_requests - held.requests);
   IF held.day = u.day THEN
     u.day_requests := greatest(0, u.day_requests - held.requests);
@@ -344,6 +356,6 @@ export const limitFunctions: ReadonlyArray<string> = [
   mayUse,
   charge,
   reserve,
-  settle,
-  release
+  settle(closing),
+  release(closing)
 ]
