@@ -40,6 +40,8 @@ export interface FaultProxy {
   readonly apply: (fault: Fault) => Effect.Effect<void>
   /** Resets every connection once; new ones pass. */
   readonly cut: Effect.Effect<void>
+  /** Connections that are open stay so and carry nothing any more, as if the other host were gone; new ones pass. */
+  readonly strand: Effect.Effect<void>
   /** How many connections are open. */
   readonly connections: () => number
 }
@@ -53,6 +55,7 @@ interface State {
 interface Pair {
   readonly client: Socket
   readonly server: Socket
+  stranded: boolean
 }
 
 const reset = (state: State, pair: Pair) => {
@@ -71,7 +74,7 @@ const requestLine = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE) /
 
 const forward = (state: State, pair: Pair, chunk: Buffer) => {
   const { fault } = state
-  if (fault._tag === "BlackHole") return
+  if (pair.stranded || fault._tag === "BlackHole") return
   if (fault._tag !== "Status") return later(state, pair.server, chunk)
   // The rest of a body is part of a request that has its answer.
   if (requestLine.test(chunk.toString("latin1", 0, 8)))
@@ -86,6 +89,7 @@ const garbage = (size: number) => Buffer.from(Array.from({ length: size }, (_, i
 
 const back = (state: State, pair: Pair, chunk: Buffer) => {
   const { fault } = state
+  if (pair.stranded) return
   switch (fault._tag) {
     case "BlackHole":
     case "SwallowReplies":
@@ -110,7 +114,7 @@ const back = (state: State, pair: Pair, chunk: Buffer) => {
 const accept = (state: State, target: Target, client: Socket) => {
   if (state.fault._tag === "Reset") return void client.resetAndDestroy()
   const server = connect(target.port, target.host ?? "127.0.0.1")
-  const pair = { client, server }
+  const pair: Pair = { client, server, stranded: false }
   state.pairs.add(pair)
   for (const socket of [client, server]) {
     socket.setNoDelay(true)
@@ -120,7 +124,7 @@ const accept = (state: State, target: Target, client: Socket) => {
   server.on("data", (chunk) => back(state, pair, chunk))
   const close = () => {
     // A half-open link is silent about the other side's end too.
-    if (state.fault._tag === "BlackHole") return
+    if (pair.stranded || state.fault._tag === "BlackHole") return
     state.pairs.delete(pair)
     client.destroy()
     server.destroy()
@@ -167,6 +171,9 @@ export const make = Effect.fnUntraced(function* (
         if (fault._tag === "Reset") cutAll()
       }),
     cut: Effect.sync(cutAll),
+    strand: Effect.sync(() => {
+      for (const pair of state.pairs) pair.stranded = true
+    }),
     connections: () => state.pairs.size
   }
 })

@@ -73,6 +73,19 @@ describe("a proxy that makes faults", () => {
     })
   )
 
+  it.live("strands the connections that are open, and passes new ones", () =>
+    Effect.gen(function* () {
+      const { server, proxy, socket } = yield* start
+      yield* proxy.strand
+      const late = yield* open(proxy.port)
+      yield* socket.write("lost.")
+      yield* late.write("heard.")
+      yield* late.hear(/^heard\.$/)
+      assert.strictEqual(server.heard(), "before.heard.")
+      assert.strictEqual(proxy.connections(), 2)
+    })
+  )
+
   it.live("resets, cuts short and garbles", () =>
     Effect.gen(function* () {
       const { proxy, socket } = yield* start

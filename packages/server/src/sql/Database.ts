@@ -12,10 +12,11 @@
  * may wait for another fiber that needs the database.
  */
 import { PgClient, PgTypes } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted, Result } from "effect"
+import { Context, type Duration, Effect, identity, Layer, Redacted, Result } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, SqlError } from "effect/sql"
 import * as Pglite from "./Pglite.ts"
+import * as Silence from "./Silence.ts"
 import * as TenantRole from "./TenantRole.ts"
 
 /** Where the data lives. */
@@ -31,6 +32,11 @@ export type DatabaseOptions =
       readonly url: string | Redacted.Redacted
       /** Connections of the pool; statements outside transactions are pipelined on them. Default: 10. */
       readonly maxConnections?: number
+      /**
+       * How long nothing may be heard on a connection before it is given up with all of its statements: longer than any
+       * statement takes. Default: 30 seconds.
+       */
+      readonly maxSilence?: Duration.Input
     }
 
 /** What the database is, beside its `SqlClient`. */
@@ -41,6 +47,8 @@ export class Database extends Context.Service<
     readonly driver: "pglite" | "postgres"
     /** All data of a PGlite as one file's content; undefined on PostgreSQL. */
     readonly dump: Effect.Effect<Blob> | undefined
+    /** Runs statements that may take as long as they need. */
+    readonly patiently: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   }
 >()("@agion/server/Database") {
   /** Opens the database and closes it with the scope. */
@@ -71,21 +79,28 @@ const registry = (): PgTypes.Registry => {
 }
 
 const layerPostgres = (options: Extract<DatabaseOptions, { _tag: "Postgres" }>) =>
-  Layer.merge(
-    Layer.succeed(Database, { driver: "postgres", dump: undefined }),
-    PgClient.layerFrom(
-      Effect.map(
-        PgClient.make({
-          url: typeof options.url === "string" ? Redacted.make(options.url) : options.url,
-          maxConnections: options.maxConnections ?? 10,
-          applicationName: "agion",
-          multiplex: true,
-          types: registry()
-        }),
-        TenantRole.guarded
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const url = typeof options.url === "string" ? Redacted.make(options.url) : options.url
+      const address = Silence.addressOf(Redacted.value(url))
+      const silence =
+        address === undefined ? undefined : yield* Silence.make(address, options.maxSilence ?? "30 seconds")
+      const client = yield* PgClient.make({
+        url,
+        maxConnections: options.maxConnections ?? 10,
+        applicationName: "agion",
+        multiplex: true,
+        types: registry(),
+        ...(silence === undefined ? {} : { stream: silence.open })
+      })
+      const sql = TenantRole.guarded(client)
+      const patiently = silence?.allowed ?? identity
+      return Context.make(Database, Database.of({ driver: "postgres", dump: undefined, patiently })).pipe(
+        Context.add(PgClient.PgClient, sql),
+        Context.add(SqlClient.SqlClient, sql)
       )
-    )
-  )
+    })
+  ).pipe(Layer.provide(Reactivity.layer))
 
 const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Directory" }>) =>
   Layer.effectContext(
@@ -102,7 +117,7 @@ const layerPglite = (options: Extract<DatabaseOptions, { _tag: "Memory" | "Direc
       // One session: whoever reserves connections for long must know.
       const sql: PgClient.PgClient = TenantRole.guarded(Object.assign(client, { driver: "pglite" }))
       const dump = Effect.promise(async (): Promise<Blob> => db.dumpDataDir("none"))
-      return Context.make(Database, Database.of({ driver: "pglite", dump })).pipe(
+      return Context.make(Database, Database.of({ driver: "pglite", dump, patiently: identity })).pipe(
         Context.add(PgClient.PgClient, sql),
         Context.add(SqlClient.SqlClient, sql)
       )

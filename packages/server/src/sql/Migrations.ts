@@ -2,9 +2,10 @@
  * The schema's history: each migration runs once, in order, in one transaction with the note that it ran.
  * Replicas that start together wait for each other.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as TimeZones from "../organizations/TimeZones.ts"
+import { Database } from "./Database.ts"
 import { core } from "./migrations/0001_core.ts"
 import { trustRegistry } from "./migrations/0002_trust_registry.ts"
 import { usageVersions } from "./migrations/0003_usage_versions.ts"
@@ -49,6 +50,9 @@ export class DatabaseTooNew extends Schema.TaggedError<DatabaseTooNew>()("Databa
   }
 }
 
+/** For a client that is not the server's own. */
+const unwatched = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => effect
+
 /** Brings the database to the present schema; answers with the migrations that were missing. */
 export const migrate: Effect.Effect<
   ReadonlyArray<readonly [id: number, name: string]>,
@@ -56,14 +60,18 @@ export const migrate: Effect.Effect<
   SqlClient.SqlClient
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  return yield* sql.withTransaction(
-    Effect.gen(function* () {
-      yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.migrations'))`
-      yield* refuseNewer
-      const done = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-      yield* TimeZones.mend
-      return done
-    })
+  const database = yield* Effect.serviceOption(Database)
+  const patiently = Option.isSome(database) ? database.value.patiently : unwatched
+  return yield* patiently(
+    sql.withTransaction(
+      Effect.gen(function* () {
+        yield* sql`SELECT pg_advisory_xact_lock(hashtext('agion.migrations'))`
+        yield* refuseNewer
+        const done = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+        yield* TimeZones.mend
+        return done
+      })
+    )
   )
 })
 

@@ -1,6 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, it } from "@effect/vitest"
-import { Context, type Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { Context, type Duration, Effect, Fiber, identity, Layer, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -28,7 +28,7 @@ const quietDatabase = (roundTrip: Duration.Input) => {
   })
   return Layer.mergeAll(
     Layer.effect(SqlClient.SqlClient, client).pipe(Layer.provide(Reactivity.layer)),
-    Layer.succeed(Database, { driver: "postgres", dump: undefined })
+    Layer.succeed(Database, { driver: "postgres", dump: undefined, patiently: identity })
   )
 }
 
