@@ -3,6 +3,7 @@ import { assert } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Retention } from "../../src/retention/Retention.ts"
+import { closedReservations } from "../../src/sql/migrations/0013_closed_reservations.ts"
 import { assertRefused, grant, type It, question, resource, unique } from "./words.ts"
 
 export const retention = (it: It) => {
@@ -129,6 +130,48 @@ export const retention = (it: It) => {
         SELECT idempotency_key AS key FROM reservations WHERE permission_id = ${id}`
         assert.deepStrictEqual(left, [{ key: "open" }])
       })
+  )
+
+  it.effect("LIMIT-3 the ledger is given the days of what was closed before it kept them", () =>
+    Effect.gen(function* () {
+      const platform = yield* Platform.Platform
+      const sql = Context.get(platform.services, SqlClient.SqlClient)
+      const agent = unique("agent")
+      const { id } = yield* grant(agent, (yield* resource(unique("org"))).id)
+      const lines = sql<{ kind: string; day: string | null }>`
+        SELECT kind, day::text FROM usage_ledger WHERE permission_id = ${id} ORDER BY id`
+      const asBefore = Effect.gen(function* () {
+        for (const [key, from] of [
+          ["overnight", "2026-02-28T23:59:00Z"],
+          ["same day", "2026-03-01T08:00:00Z"]
+        ] as const) {
+          const [held] = yield* sql<{ id: string }>`
+            INSERT INTO reservations (id, organization_id, permission_id, status, requests, tokens, cost_micro, day,
+              second, expires_at, idempotency_key, closed_at)
+            SELECT gen_random_uuid(), organization_id, id, 'settled', 1, 5, 0, (${from}::timestamptz AT TIME ZONE 'UTC')::date,
+              0, clock_timestamp(), ${key}, clock_timestamp() FROM permissions WHERE id = ${id} RETURNING id`
+          for (const [kind, at] of [
+            ["reservation", from],
+            ["settlement", "2026-03-01T09:00:00Z"]
+          ] as const)
+            yield* sql`
+              INSERT INTO usage_ledger (organization_id, permission_id, kind, reservation_id, requests, tokens, cost_micro,
+                occurred_at)
+              SELECT organization_id, id, ${kind}, ${held?.id ?? ""}::uuid, 0, 5, 0, ${at}::timestamptz
+              FROM permissions WHERE id = ${id}`
+        }
+        yield* sql`ALTER TABLE usage_ledger DROP COLUMN day`
+        yield* sql`DROP INDEX reservations_closed`
+        yield* closedReservations
+        return yield* lines
+      }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+      assert.deepStrictEqual(yield* sql.withTransaction(asBefore), [
+        { kind: "reservation", day: null },
+        { kind: "settlement", day: "2026-02-28" },
+        { kind: "reservation", day: null },
+        { kind: "settlement", day: null }
+      ])
+    })
   )
 
   it.effect("LIMIT-3 a key that was reported before its reservation is remembered for an hour", () =>
