@@ -52,6 +52,8 @@ export const make = Effect.fnUntraced(function* (
   longest: Duration.Input
 ): Effect.fn.Return<Silence, never, Scope.Scope> {
   const longestMillis = Duration.toMillis(longest)
+  // Infinity is a bound too: then nobody is given up.
+  const everyMillis = Math.min(60_000, Math.max(10, longestMillis / 10))
   const sockets = new Map<Socket, Seen>()
   let allowing = 0
 
@@ -72,7 +74,7 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(
     Effect.forever(
       Effect.andThen(
-        Effect.sleep(longestMillis / 10),
+        Effect.sleep(everyMillis),
         Effect.sync(() => {
           const now = performance.now()
           for (const [socket, seen] of sockets) look(socket, seen, now)
