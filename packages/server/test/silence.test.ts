@@ -107,6 +107,21 @@ describe.skipIf(!PostgresServer.isThere())("a real server behind a proxy", () =>
   )
 
   it.live(
+    "a process that was stopped for longer hears what was answered meanwhile",
+    () =>
+      Effect.gen(function* () {
+        const { sql } = yield* start(1)
+        yield* sql`SELECT 1`
+        const answer = yield* Effect.forkChild(sql`SELECT 2 AS n FROM pg_sleep(0.5)`)
+        yield* Effect.sleep(maxSilence / 5)
+        const until = performance.now() + 3 * maxSilence
+        while (performance.now() < until);
+        assert.deepStrictEqual(yield* Fiber.join(answer), [{ n: 2 }])
+      }).pipe(Effect.scoped),
+    30_000
+  )
+
+  it.live(
     "an idle connection is replaced unseen, and a migration may take as long as it needs",
     () =>
       Effect.gen(function* () {

@@ -56,6 +56,7 @@ export const make = Effect.fnUntraced(function* (
   const everyMillis = Math.min(60_000, Math.max(10, longestMillis / 10))
   const sockets = new Map<Socket, Seen>()
   let allowing = 0
+  let lookedAt = performance.now()
 
   // A socket counts what it reads and writes also where TLS lies over it.
   const look = (socket: Socket, seen: Seen, now: number) => {
@@ -77,7 +78,13 @@ export const make = Effect.fnUntraced(function* (
         Effect.sleep(everyMillis),
         Effect.sync(() => {
           const now = performance.now()
-          for (const [socket, seen] of sockets) look(socket, seen, now)
+          // While this process is stopped it hears nothing: that is nobody's silence.
+          const stopped = Math.max(0, now - lookedAt - 2 * everyMillis)
+          lookedAt = now
+          for (const [socket, seen] of sockets) {
+            seen.since += stopped
+            look(socket, seen, now)
+          }
         })
       )
     )
