@@ -427,6 +427,43 @@ describe("EventBuffer", () => {
     })
   )
 
+  it.effect("EVENT-4 a second in which no file can be opened loses nothing, however often it is tried", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files, memoryBytes: 2_000, flushAt: 10 })
+      for (let n = 1; n <= 100; n++) events.publishUnsafe("trust", trust(n))
+      platform.mode = "up"
+      files.failReads = Number.POSITIVE_INFINITY
+      for (let n = 101; n <= 1_000; n++) {
+        events.publishUnsafe("trust", trust(n))
+        if (n % 10 === 0) yield* TestClock.adjust(10)
+      }
+      files.failReads = 0
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(platform.field("agent_id"), agents(1, 1_000))
+    })
+  )
+
+  it.effect("a file that cannot be read for more than a minute holds nothing up any more", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files, memoryBytes: 2_000 })
+      for (let n = 1; n <= 100; n++) events.publishUnsafe("trust", trust(n))
+      platform.mode = "up"
+      files.failReads = Number.POSITIVE_INFINITY
+      yield* TestClock.adjust("1 minute")
+      events.publishUnsafe("trust", trust(101))
+      yield* TestClock.adjust("30 seconds")
+      events.publishUnsafe("trust", trust(102))
+      yield* TestClock.adjust("5 seconds")
+      assert.include(platform.field("agent_id"), "agent-102")
+    })
+  )
+
   it.effect(
     "EVENT-4 takes over the log of an agent that goes while it runs, and sends nothing twice for that",
     () =>

@@ -36,12 +36,12 @@ type Piece<A> =
       until: number | undefined
       /** Written by this process. */
       readonly own: boolean
-      /** Reads in a row that failed. */
-      failures: number
+      /** Since when every read has failed; undefined: the last one did not. */
+      failingSince: number | undefined
     }
 
-/** So many reads of a log may fail before what is behind it goes on. */
-const patience = 20
+/** So long may every read of a log fail before what is behind it goes on, milliseconds: however often it is tried. */
+const patience = 60_000
 
 /** Lets go of what was taken, now and then. */
 const compact = <A>(piece: Extract<Piece<A>, { _tag: "Memory" }>): void => {
@@ -62,14 +62,17 @@ export class Lane<A> {
   /** Records of logs that could not be understood. */
   unreadable = 0
   private decode: Decode<A>
+  private elapsed: () => number
   private pieces: Array<Piece<A>> = []
   private window: Array<Held<A>> = []
   /** Records that mean nothing: done when those before them are. */
   private passed: Array<{ readonly log: WriteAheadLog; readonly index: number }> = []
 
-  constructor(number: number, decode: Decode<A>) {
+  /** `elapsed` is a clock that only moves forward, milliseconds. */
+  constructor(number: number, decode: Decode<A>, elapsed: () => number) {
     this.number = number
     this.decode = decode
+    this.elapsed = elapsed
   }
 
   /** How many of this process's wait. */
@@ -108,7 +111,7 @@ export class Lane<A> {
   pushLogged(log: WriteAheadLog, index: number, parts: number): void {
     this.pushed += parts
     if (!this.isInLog)
-      this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true, failures: 0 })
+      this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true, failingSince: undefined })
   }
 
   /** From now on what is published does not follow in the log. */
@@ -126,7 +129,7 @@ export class Lane<A> {
       next: 1,
       until: log.next > 1 ? log.next : Number.MAX_SAFE_INTEGER,
       own: false,
-      failures: 0
+      failingSince: undefined
     })
   }
 
@@ -216,12 +219,13 @@ export class Lane<A> {
   private read(piece: Extract<Piece<A>, { _tag: "Log" }>, maxCount: number, maxBytes: number) {
     try {
       const read = piece.log.read(this.number, piece.next, maxCount, maxBytes)
-      piece.failures = 0
+      piece.failingSince = undefined
       return read
     } catch {
-      piece.failures += 1
+      const now = this.elapsed()
+      piece.failingSince ??= now
       // A file that cannot be read for long holds nothing up any more: what it holds is counted as unreadable.
-      if (piece.failures < patience) return undefined
+      if (now - piece.failingSince < patience) return undefined
       this.unreadable += 1
       return { records: [], next: piece.next, done: true }
     }

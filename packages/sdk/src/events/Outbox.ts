@@ -28,6 +28,8 @@ export interface OutboxOptions {
   readonly store: WriteAheadStore
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** Milliseconds of a clock that only moves forward. */
+  readonly elapsed: () => number
   readonly organizationId: string | undefined
   readonly classes: { readonly [K in Event.StreamKind]: Event.EventClass }
   /** For each class. */
@@ -78,9 +80,9 @@ const isBuffered = (
   !Event.isReport(publication.kind) && classes[publication.kind] === "buffered"
 
 export class Outbox {
-  readonly events = new Lane<Event.StreamEvent | CallEnd.CallRecord>(0, Records.readEvent)
-  readonly reports = new Lane<Event.Report | CallEnd.CallRecord>(1, Records.readReport)
-  readonly telemetry = new Lane<Event.StreamEvent | Raw>(2, Records.readTelemetry)
+  readonly events: Lane<Event.StreamEvent | CallEnd.CallRecord>
+  readonly reports: Lane<Event.Report | CallEnd.CallRecord>
+  readonly telemetry: Lane<Event.StreamEvent | Raw>
   readonly store: WriteAheadStore
   /** Events that were taken in. */
   published = 0
@@ -102,7 +104,11 @@ export class Outbox {
   readonly refusals: Refusals
 
   constructor(options: OutboxOptions) {
+    const { elapsed } = options
     this.options = options
+    this.events = new Lane<Event.StreamEvent | CallEnd.CallRecord>(0, Records.readEvent, elapsed)
+    this.reports = new Lane<Event.Report | CallEnd.CallRecord>(1, Records.readReport, elapsed)
+    this.telemetry = new Lane<Event.StreamEvent | Raw>(2, Records.readTelemetry, elapsed)
     this.store = options.store
     this.losses = new Losses(options.store)
     this.refusals = new Refusals(options.store, this.losses, options.classes)

@@ -12,11 +12,12 @@ import { defaultClasses, type Publication } from "../events/Event.ts"
 import * as EventId from "../events/EventId.ts"
 import { EventTransport } from "../events/EventTransport.ts"
 import { saidBy } from "../events/Naming.ts"
-import { Outbox, type Published } from "../events/Outbox.ts"
+import { Outbox, type OutboxOptions, type Published } from "../events/Outbox.ts"
 import { isKnown } from "../events/Records.ts"
 import { ReportTransport } from "../events/ReportTransport.ts"
 import * as Signing from "../events/Signing.ts"
 import { given } from "../internal/Given.ts"
+import { monotonic } from "../internal/Monotonic.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { type Sampling, within } from "../telemetry/Spans.ts"
 import { node } from "../WriteAheadFiles.ts"
@@ -39,7 +40,7 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const outbox = openOutbox(
     options,
-    () => clock.currentTimeMillisUnsafe(),
+    { now: () => clock.currentTimeMillisUnsafe(), elapsed: monotonic(clock) },
     // Not at once: who published would wait for what is sent.
     () => dispatcher.scheduleTask(() => work.openUnsafe(), 0)
   )
@@ -156,7 +157,11 @@ const ofAgent = (
   }
 }
 
-const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => void): Outbox => {
+const openOutbox = (
+  options: EventBufferOptions,
+  { elapsed, now }: Pick<OutboxOptions, "elapsed" | "now">,
+  wake: () => void
+): Outbox => {
   const epoch = EventId.make(now)()
   const { eventKey, memoryBytes = 8_388_608 } = options
   const directory = options.directory === false ? undefined : (options.directory ?? defaultDirectory())
@@ -175,6 +180,7 @@ const openOutbox = (options: EventBufferOptions, now: () => number, wake: () => 
   return new Outbox({
     store,
     now,
+    elapsed,
     epoch,
     organizationId: options.organizationId,
     classes: { ...defaultClasses, ...given(options.classes) },
