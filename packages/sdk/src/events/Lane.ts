@@ -111,7 +111,14 @@ export class Lane<A> {
   pushLogged(log: WriteAheadLog, index: number, parts: number): void {
     this.pushed += parts
     if (!this.isInLog)
-      this.pieces.push({ _tag: "Log", log, next: index, until: undefined, own: true, failingSince: undefined })
+      this.pieces.push({
+        _tag: "Log",
+        log,
+        next: index,
+        until: undefined,
+        own: true,
+        failingSince: undefined
+      })
   }
 
   /** From now on what is published does not follow in the log. */
