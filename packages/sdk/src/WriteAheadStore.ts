@@ -7,6 +7,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
+import { codeOf } from "./internal/MakeFolder.ts"
 import { type Draft, probe, WriteAheadLog } from "./WriteAhead.ts"
 import * as Agents from "./WriteAheadAgents.ts"
 import type { WriteAheadFiles } from "./WriteAheadFiles.ts"
@@ -56,6 +57,9 @@ const refusedShare = 0.5
 
 /** When the file is tried again: after its pause; with a slow disk at any time; at any time, since there is no other. */
 type Resuming = "in time" | "slow too" | "last"
+
+/** What a system says of a folder that is not there. */
+const gone = new Set(["ENOENT", "ENOTDIR", "ESTALE"])
 
 /** The longest that one write may take, milliseconds. */
 const slowWriteMillis = 50
@@ -422,36 +426,40 @@ export class WriteAheadStore {
     return [...this.left, ...this.refused.logs, ...(this.log === undefined ? [] : [this.log])]
   }
 
-  /** Gives the log up, because another machine has taken it; the next `resume` begins a new one. */
-  forsake(): void {
-    this.log?.close()
+  /** Gives a log up, because another machine has taken it; of the one that is written the next `resume` begins another. */
+  private forsake(log: WriteAheadLog): void {
+    log.close()
+    if (log !== this.log) {
+      this.left.splice(this.left.indexOf(log), 1)
+      this.lostRecords += log.damage.records
+      this.lostStretches += log.damage.stretches
+      this.resized()
+      return
+    }
     this.log = undefined
     this.toMemory(new Error("another machine has taken the folder over"))
     this.retryAt = 0
   }
 
-  /** A sign of life for other machines; answers false when they have taken our folder. */
-  touch(): boolean {
-    const { files } = this.options
-    const now = files.elapsed()
-    if (this.log === undefined || now - this.touchedAt < Folder.leaseMillis / 6) return true
+  /** A sign of life for other machines; answers the logs that they have taken, each of which is given up. */
+  touch(): ReadonlyArray<WriteAheadLog> {
+    const now = this.options.files.elapsed()
+    if (now - this.touchedAt < Folder.leaseMillis / 6) return []
     this.touchedAt = now
     this.refused.forgetWhere((log) => !this.isTouched(log))
-    try {
-      files.touch(this.log.folder)
-      for (const log of this.left) files.touch(log.folder)
-      return true
-    } catch {
-      return false
-    }
+    const ours = this.log === undefined ? this.left : [this.log, ...this.left]
+    const taken = ours.filter((log) => !this.isTouched(log))
+    for (const log of taken) this.forsake(log)
+    return taken
   }
 
+  /** False when its folder is not there any more; one that cannot be touched, as on a read-only disk, still is. */
   private isTouched(log: WriteAheadLog): boolean {
     try {
       this.options.files.touch(log.folder)
       return true
-    } catch {
-      return false
+    } catch (error) {
+      return !gone.has(codeOf(error))
     }
   }
 

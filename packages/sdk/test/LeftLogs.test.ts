@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { TestClock } from "effect/testing"
-import { directory, killed, start, trust } from "./Buffers.ts"
+import { agents, directory, killed, start, trust } from "./Buffers.ts"
 import { FakePlatform } from "./FakePlatform.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 
@@ -111,5 +111,60 @@ describe("logs of earlier starts", () => {
         assert.strictEqual(after.keylessBytes + after.fileBytes, left + fileBytes)
       }
     })
+  )
+
+  it.effect("EVENT-4 one that another machine takes away leaves the agent's own log as it is", () =>
+    Effect.gen(function* () {
+      const files = yield* leftBy(1, false)
+      const [of = ""] = logsIn(files).map((name) => name.split(".")[0])
+      const platform = new FakePlatform()
+      platform.mode = "down"
+      const { events } = yield* start(platform, { files, memoryBytes: 2_000 })
+      for (let n = 11; n <= 60; n++) assert.strictEqual(events.publishUnsafe("trust", trust(n)), "durable")
+      const left = logsIn(files).find((name) => name.startsWith(of)) ?? ""
+      const own = logsIn(files).filter((name) => name !== left)
+      assert.lengthOf(own, 1)
+      files.rename(`${directory}/${left}`, "/elsewhere")
+      files.clock += 11_000
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(logsIn(files), own)
+      assert.strictEqual((yield* events.health).storage.mode, "file")
+      assert.strictEqual(events.publishUnsafe("trust", trust(61)), "durable")
+      platform.mode = "up"
+      yield* TestClock.adjust("1 minute")
+      yield* events.flush()
+      assert.deepStrictEqual(platform.field("agent_id").slice(-51), agents(11, 61))
+      assert.deepInclude(yield* events.statistics, { published: 51, pending: 0 })
+    })
+  )
+
+  it.effect(
+    "EVENT-4 the agent's own log is given up where it is gone, and not where it cannot be touched",
+    () =>
+      Effect.gen(function* () {
+        const files = new MemoryFiles()
+        const platform = new FakePlatform()
+        platform.mode = "down"
+        const { events } = yield* start(platform, { files, memoryBytes: 2_000 })
+        for (let n = 1; n <= 50; n++) events.publishUnsafe("trust", trust(n))
+        const { touch } = files
+        files.touch = () => {
+          throw Object.assign(new Error("EROFS: injected"), { code: "EROFS" })
+        }
+        files.clock += 11_000
+        yield* TestClock.adjust("1 second")
+        platform.mode = "up"
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(platform.field("agent_id"), agents(1, 50))
+        files.touch = touch
+        const [own = ""] = logsIn(files)
+        files.rename(`${directory}/${own}`, "/elsewhere")
+        files.clock += 11_000
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(events.publishUnsafe("trust", trust(51)), "durable")
+        assert.deepStrictEqual(logsIn(files), [own])
+        yield* TestClock.adjust("5 seconds")
+        assert.deepInclude(yield* events.statistics, { sent: 51, pending: 0 })
+      })
   )
 })

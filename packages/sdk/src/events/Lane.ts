@@ -287,5 +287,6 @@ export class Lane<A> {
       }
     }
     this.pieces = this.pieces.filter((piece) => piece._tag !== "Log" || piece.log !== log)
+    if (this.isEmpty) this.settled = this.pushed
   }
 }

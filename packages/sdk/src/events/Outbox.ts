@@ -420,12 +420,8 @@ export class Outbox {
 
   /** Looks after the file: tries it again when it was away, takes over what processes left that are gone. */
   maintain(takeOver: boolean, tell: boolean): void {
-    if (!this.store.touch()) {
-      const { current } = this.store
-      if (current !== undefined)
-        for (const lane of [this.events, this.reports, this.telemetry]) lane.forget(current)
-      this.store.forsake()
-    }
+    for (const log of this.store.touch())
+      for (const lane of [this.events, this.reports, this.telemetry]) lane.forget(log)
     this.resume()
     if (tell) this.store.recheckAgents()
     // Logs that wait for a key wait no longer than for what is told.
