@@ -7,6 +7,7 @@ import { Effect, Layer, Schema } from "effect"
 import type { EventKind } from "./events/Event.ts"
 import type { GovernedOptions, Usage } from "./Governance.ts"
 import { InputInvalid } from "./InputInvalid.ts"
+import { mostCounted, mostUsd } from "./internal/Amounts.ts"
 import type { TextIn } from "./internal/ElementText.ts"
 import {
   between,
@@ -40,7 +41,8 @@ export const demand = (rule: Rule, value: unknown, at = ""): void => {
   if (fault !== undefined) throw invalid(fault)
 }
 
-const amount = between(0, Number.MAX_SAFE_INTEGER)
+const amount = between(0, mostCounted)
+const dollars = between(0, mostUsd)
 
 /** What is wrong with what a call says that it used; undefined: nothing. Null is not said. */
 export const usageFault = (said: unknown): Fault | undefined => {
@@ -54,7 +56,7 @@ export const usageFault = (said: unknown): Fault | undefined => {
     if (!isAmount) unknown ??= key
     if (!isAmount || value === undefined || value === null) continue
     isSaid = true
-    const fault = amount(value, key)
+    const fault = (key === "costUsd" ? dollars : amount)(value, key)
     if (fault !== undefined) return fault
   }
   // What an API says of itself may stand beside an amount, not in its place.
@@ -81,7 +83,7 @@ const usage: Rules<Usage> = {
   tokens: amount,
   inputTokens: amount,
   outputTokens: amount,
-  costUsd: amount
+  costUsd: dollars
 }
 
 const optionRules: Rules<GovernedOptions> = {

@@ -201,6 +201,14 @@ describe("Event.encodeReport", () => {
     })
   })
 
+  it("GOVERN-2 more than the platform takes is the most that it takes, and not a report that it refuses", () => {
+    const event = { permissionId: "p", tokenCount: 1e30, costUsd: 1e11 }
+    assert.deepInclude(JSON.parse(Event.encodeReport({ kind: "usage", event }, stamp).body), {
+      token_count: Number.MAX_SAFE_INTEGER,
+      cost_usd: 9_000_000_000
+    })
+  })
+
   it("a settlement and a release name their reservation", () => {
     const settled = Event.encodeReport(
       { kind: "settlement", event: { reservationId: "r", tokens: 3 } },

@@ -510,6 +510,7 @@ describe("what a program says of a call in a wrong shape", () => {
     [{ costUsd: 1, tokens: 5n }, 500, 1, "tokens"],
     [{ costUsd: 1, inputTokens: 5, outputTokens: Number.NaN }, 500, 1, "outputTokens"],
     [{ costUsd: "1", tokens: 5 }, 5, 2, "costUsd"],
+    [{ costUsd: 1e10, tokens: 5 }, 5, 2, "costUsd"],
     [{ prompt_tokens: 5 }, 500, 2, "prompt_tokens"],
     [Promise.resolve(), 500, 2, "usage"]
   ]
@@ -560,6 +561,15 @@ describe("what a program says of a call in a wrong shape", () => {
       assert.strictEqual(refused._tag, "PermissionDenied")
       yield* flush
       assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 500 })
+    }).pipe(fresh())
+  )
+
+  it.effect("LIMIT-6 of an estimate in parts of a token the next whole one is reserved", () =>
+    Effect.gen(function* () {
+      const platform = yield* ready(limited)
+      yield* Effect.void.pipe(governed("chat", model, { estimate: { tokens: "a question".length / 4 } }))
+      yield* flush
+      assert.deepInclude([...platform.reservations.values()][0], { state: "settled", tokens: 3 })
     }).pipe(fresh())
   )
 

@@ -7,6 +7,7 @@
  * an event is never lost because its decoration is broken.
  */
 import { type LogAuditEvent, type Streams, Wire } from "@agion/domain"
+import { mostCounted, mostUsd } from "../internal/Amounts.ts"
 import { cleanText, toJson } from "./Json.ts"
 import { Said } from "./Snapshot.ts"
 
@@ -308,12 +309,17 @@ export const encodeReport = (publication: Publication, stamp: Stamp): Report => 
   }
 }
 
-/** Amounts that are no numbers are left to their defaults; negative ones are nothing. */
+/**
+ * Amounts that are no numbers are left to their defaults; negative ones are nothing, and more than the platform takes is
+ * the most: a report that it refused would charge nothing.
+ */
 const amount = (value: number | undefined): number | undefined =>
-  value === undefined || !Number.isFinite(value) ? undefined : Math.max(0, value)
+  value === undefined || !Number.isFinite(value) ? undefined : Math.min(mostUsd, Math.max(0, value))
 
 const count = (value: number | undefined): number | undefined =>
-  value === undefined || !Number.isFinite(value) ? undefined : Math.max(0, Math.round(value))
+  value === undefined || !Number.isFinite(value)
+    ? undefined
+    : Math.min(mostCounted, Math.max(0, Math.round(value)))
 
 const auditBody = (event: object, stamp: Stamp): string => {
   const body: Record<string, unknown> = {

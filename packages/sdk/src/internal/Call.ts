@@ -136,12 +136,14 @@ export const costOf = (
   })
 }
 
-/** An estimate with its tokens in one number. */
+/** An estimate with its tokens in one whole number: programs divide characters, and what is reserved is whole. */
 const estimateOf = (said: Usage | undefined): Usage | undefined => {
-  if (said === undefined || said.tokens !== undefined) return said
+  if (said === undefined) return said
   const { inputTokens, outputTokens } = said
-  if (inputTokens === undefined && outputTokens === undefined) return said
-  return { ...said, tokens: (inputTokens ?? 0) + (outputTokens ?? 0) }
+  const isParted = inputTokens !== undefined || outputTokens !== undefined
+  const tokens = said.tokens ?? (isParted ? (inputTokens ?? 0) + (outputTokens ?? 0) : undefined)
+  if (tokens === undefined || (tokens === said.tokens && Number.isInteger(tokens))) return said
+  return { ...said, tokens: Math.ceil(tokens) }
 }
 
 /** The call in the words of the wire, without its content and arguments. */

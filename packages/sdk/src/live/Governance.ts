@@ -14,6 +14,7 @@ import {
   type ReserveAnswer
 } from "../GovernanceHttp.ts"
 import { callFault, invalid, missFault, usageFault } from "../Inputs.ts"
+import { mostCounted, mostUsd } from "../internal/Amounts.ts"
 import { behindAtMost, behindFor } from "../internal/CacheAsking.ts"
 import { unsettled } from "../internal/CacheJudgement.ts"
 import {
@@ -67,13 +68,14 @@ const callOf = (parts: Parts, permit: Permit): GovernedCall => ({
 })
 
 /** An amount that a program said; what is none counts as not said. */
-const amount = (said: unknown): number | undefined =>
-  typeof said === "number" && said >= 0 && said <= Number.MAX_SAFE_INTEGER ? said : undefined
+const amount = (said: unknown, most = mostCounted): number | undefined =>
+  typeof said === "number" && said >= 0 && said <= most ? said : undefined
 
 const sum = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : a + b
 
-const isAmount = (said: unknown): boolean => said === undefined || said === null || amount(said) !== undefined
+const isAmount = (said: unknown, most = mostCounted): boolean =>
+  said === undefined || said === null || amount(said, most) !== undefined
 
 const isCountOf = ({ inputTokens, outputTokens, tokens }: Usage): boolean =>
   amount(tokens) !== undefined || (isAmount(tokens) && isAmount(inputTokens) && isAmount(outputTokens))
@@ -85,7 +87,7 @@ const note = (parts: Parts, permit: Permit, said: Usage | null): void => {
   if (fault === undefined) return
   permit.garbled = {
     tokens: permit.garbled?.tokens === true || !isCountOf(said),
-    costUsd: permit.garbled?.costUsd === true || !isAmount(said.costUsd)
+    costUsd: permit.garbled?.costUsd === true || !isAmount(said.costUsd, mostUsd)
   }
   parts.onWarning(
     `what \`${permit.call.action}\` used was not said right, and the estimate stands for it: \`${fault.setting}\` ${fault.problem}`
@@ -101,7 +103,7 @@ const addUsage = (before: Usage | null, more: Usage | null): Usage | null => {
   const tokens = isHalf ? undefined : sum(before?.tokens, amount(more?.tokens) ?? sum(input, output))
   const inputTokens = sum(before?.inputTokens, input)
   const outputTokens = sum(before?.outputTokens, output)
-  const costUsd = sum(before?.costUsd, amount(more?.costUsd))
+  const costUsd = sum(before?.costUsd, amount(more?.costUsd, mostUsd))
   if (tokens === undefined && costUsd === undefined) return null
   return {
     ...(tokens === undefined ? {} : { tokens }),
