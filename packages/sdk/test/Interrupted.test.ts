@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer } from "effect"
-import { AgentConfig, PermissionCache, SharedCache, SharedEntries } from "../src/index.ts"
+import { AgentConfig, governed, PermissionCache, SharedCache, SharedEntries } from "../src/index.ts"
 import { AgionTest, TestPlatform, testUuid } from "../src/testing/index.ts"
-import { atEachStep, interruptedAt } from "./Interrupting.ts"
+import { atEachStep, interruptedAt, interruptedWithin } from "./Interrupting.ts"
+import { flush, fresh, model, ready } from "./Ready.ts"
 
 /** A shared cache that holds nothing. */
 const empty = Layer.succeed(SharedEntries, {
@@ -55,6 +56,32 @@ describe("a caller that goes away, at whatever step,", () => {
     }).pipe(Effect.provide(AgionTest.layer()))
   )
 })
+
+it.effect("GOVERN-2 LIMIT-3 a caller that goes away, at whatever step, leaves nothing reserved behind", () =>
+  Effect.gen(function* () {
+    const ends = new Set<string>()
+    const steps = yield* atEachStep((step) =>
+      Effect.gen(function* () {
+        const platform = yield* ready({ tokenLimitPerDay: 1000 })
+        yield* (yield* PermissionCache).check({ resourceId: model })
+        let ran = 0
+        const work = Effect.sync(() => ran++)
+        const call = work.pipe(governed("chat", model, { estimate: { tokens: 500 } }))
+        const { exit, isReached } = yield* interruptedWithin(call, step)
+        // What was asked goes on without its caller.
+        for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow
+        yield* flush
+        const states = [...platform.reservations.values()].map(({ state }) => state)
+        for (const state of states) assert.include(["settled", "released"], state, `step ${step}`)
+        if (ran === 1) assert.deepStrictEqual(states, ["settled"])
+        ends.add(`${exit._tag} ${states}`)
+        return isReached
+      }).pipe(fresh())
+    )
+    assert.isAbove(steps, 20)
+    assert.includeMembers([...ends], ["Failure ", "Failure released", "Failure settled", "Success settled"])
+  })
+)
 
 it.effect("what is asked of the shared cache while it closes was not read, and waits no longer", () =>
   Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /** Interruptions at each step of an effect, where a scheduler may well let them in. */
-import { Effect, Scheduler } from "effect"
+import { Effect, Fiber, Scheduler } from "effect"
 
 /** Interrupts an effect before its nth step; false: it has not so many before it waits or ends. */
 export const interruptedAt = <A, E, R>(effect: Effect.Effect<A, E, R>, step: number) =>
@@ -27,6 +27,37 @@ export const interruptedAt = <A, E, R>(effect: Effect.Effect<A, E, R>, step: num
     // What it has forked ends on the same terms.
     for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
     return steps >= step
+  })
+
+/**
+ * Interrupts an effect at the nth step of itself and of what it forks, however often it waits before that, and answers
+ * its end; `isReached` is false when there are not so many.
+ */
+export const interruptedWithin = <A, E, R>(effect: Effect.Effect<A, E, R>, step: number) =>
+  Effect.gen(function* () {
+    const real = new Scheduler.MixedScheduler()
+    let steps = 0
+    let interrupt = () => {}
+    const scheduler: Scheduler.Scheduler = {
+      executionMode: "async",
+      makeDispatcher: () => real.makeDispatcher(),
+      shouldYield: () => {
+        if (++steps !== step) return false
+        queueMicrotask(() => interrupt())
+        return true
+      }
+    }
+    const fiber = yield* Effect.forkChild(
+      Effect.provideService(
+        Effect.suspend(() => effect),
+        Scheduler.Scheduler,
+        scheduler
+      ),
+      { startImmediately: true }
+    )
+    interrupt = () => fiber.interruptUnsafe()
+    const exit = yield* Fiber.await(fiber)
+    return { exit, isReached: steps >= step }
   })
 
 /** Runs `trial` with an effect that is interrupted at its first step, its second and so on, as many as it has. */

@@ -223,29 +223,36 @@ const unabandoned = (
   key: string
 ): Effect.Effect<ReserveAnswer, PlatformUnavailable | PlatformRefused> =>
   Effect.suspend(() => {
-    let abandoned = false
-    const landed = (exit: Exit.Exit<ReserveAnswer, PlatformUnavailable | PlatformRefused>) => {
-      if (Exit.isSuccess(exit)) {
-        const id = exit.value.result.reservation?.id
-        if (abandoned && id !== undefined) giveBack(parts, { reservationId: id, key }, null)
+    let isAbandoned = false
+    let isUndone = false
+    let landed: Exit.Exit<ReserveAnswer, PlatformUnavailable | PlatformRefused> | undefined
+    const undo = () => {
+      if (landed === undefined || isUndone) return
+      isUndone = true
+      if (Exit.isSuccess(landed)) {
+        const id = landed.value.result.reservation?.id
+        if (id !== undefined) giveBack(parts, { reservationId: id, key }, null)
         return
       }
-      const failed = Exit.findErrorOption(exit)
-      // Without an error it was the scope that ended the question: nobody will run on its answer.
+      const failed = Exit.findErrorOption(landed)
       if (failed._tag === "None") forget(parts, call, key, null)
-      else if (abandoned && failed.value instanceof PlatformUnavailable)
-        forget(parts, call, key, failed.value)
+      else if (failed.value instanceof PlatformUnavailable) forget(parts, call, key, failed.value)
+    }
+    const land = (exit: Exit.Exit<ReserveAnswer, PlatformUnavailable | PlatformRefused>) => {
+      landed = exit
+      // Without an error it was the scope that ended the question: nobody will run on its answer.
+      const isEnded = Exit.isFailure(exit) && Exit.findErrorOption(exit)._tag === "None"
+      if (isAbandoned || isEnded) undo()
+    }
+    // Also one that goes away once the answer is there, before it has heard of it.
+    const leave = () => {
+      isAbandoned = true
+      undo()
     }
     return asking.pipe(
-      Effect.onExit((exit) => Effect.sync(() => landed(exit))),
+      Effect.onExit((exit) => Effect.sync(() => land(exit))),
       Effect.forkIn(parts.scope),
-      Effect.flatMap((fiber) =>
-        Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
-          Effect.sync(() => {
-            abandoned = true
-          })
-        )
-      )
+      Effect.flatMap((fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Effect.sync(leave)))
     )
   })
 
