@@ -450,6 +450,12 @@ const saidOf = <A>(parts: Parts, granted: Permit, value: A, options: GovernedOpt
   }
 }
 
+/** Ends an open call; one whose work never started gives back what it held. */
+const over = (parts: Parts, granted: Permit, exit: Exit.Exit<unknown, unknown>): void => {
+  if (granted.started) end(parts, granted, exit, granted.reported)
+  else release(parts, granted)
+}
+
 const timedOut = (call: Call, timeout: Duration.Input): CallTimedOut =>
   new CallTimedOut({
     action: call.action,
@@ -542,11 +548,7 @@ export const make = Effect.gen(function* () {
             permit(parts, Effect.interruptible, fiber, judgeTraced(fiber, parts, action, resource, options))
           )
         ),
-        (granted) =>
-          Effect.sync(() => {
-            if (granted.started) end(parts, granted, Exit.interrupt(), null)
-            else release(parts, granted)
-          })
+        (granted) => Effect.sync(() => over(parts, granted, Exit.interrupt()))
       ).pipe(
         Effect.map((granted) => ({
           ...callOf(parts, granted),
@@ -555,7 +557,7 @@ export const make = Effect.gen(function* () {
             granted.started = true
           },
           block: (error) => block(parts, granted, error),
-          end: (exit) => end(parts, granted, exit, granted.reported)
+          end: (exit) => over(parts, granted, exit)
         }))
       )
     }
