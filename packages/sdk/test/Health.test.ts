@@ -1,8 +1,11 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import type { Server } from "node:http"
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Schedule } from "effect"
 import { CircuitBreaker, Health, HttpPool } from "../src/index.ts"
 import { AgionTest, TestPlatform } from "../src/testing/index.ts"
+import { noting } from "./Ready.ts"
 
 /** A port that nothing listens on at the moment. */
 const freePort = Effect.callback<number>((resume) => {
@@ -96,6 +99,27 @@ describe("the health of an agent over HTTP", () => {
         Effect.provide(
           AgionTest.layer().pipe(Layer.provide(Layer.succeed(HttpPool.PlatformCircuit, breaker)))
         )
+      )
+    })
+  )
+
+  it.live("goes on where connections cannot be taken for a while, and ends no program", () =>
+    Effect.gen(function* () {
+      const port = yield* freePort
+      const servers = new Set<Server>()
+      const lines: Array<string> = []
+      const onRequest = (message: unknown) => servers.add((message as { readonly server: Server }).server)
+      subscribe("http.server.request.start", onRequest)
+      yield* Effect.gen(function* () {
+        assert.strictEqual((yield* get(port, "/other")).status, 404)
+        assert.strictEqual(servers.size, 1)
+        for (const server of servers)
+          for (let n = 0; n < 3; n++) server.emit("error", new Error("accept ENOBUFS: injected"))
+        assert.strictEqual((yield* get(port, "/other")).status, 404)
+        assert.lengthOf(lines, 3)
+      }).pipe(
+        Effect.provide(served(port).pipe(Layer.provide(noting(lines)))),
+        Effect.ensuring(Effect.sync(() => unsubscribe("http.server.request.start", onRequest)))
       )
     })
   )

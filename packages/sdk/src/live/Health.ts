@@ -137,8 +137,14 @@ export const serve = Effect.fnUntraced(function* (options: {
   })
   yield* Effect.acquireRelease(
     Effect.callback<void>((resume) => {
-      server.once("error", (cause) => resume(Effect.die(cause)))
-      server.listen(options.port, options.host ?? "127.0.0.1", () => resume(Effect.void))
+      const refused = (cause: Error) => resume(Effect.die(cause))
+      server.once("error", refused)
+      server.listen(options.port, options.host ?? "127.0.0.1", () => {
+        server.off("error", refused)
+        // A connection that could not be taken, as where the system is short of memory: unheard it would end the program.
+        server.on("error", (cause) => void run(Effect.logWarning("health could not be asked", cause)))
+        resume(Effect.void)
+      })
     }),
     () =>
       Effect.callback<void>((resume) => {
