@@ -274,6 +274,10 @@ describe("an environment", () => {
         ["AGION_API_KEY", { AGION_API_KEY: "a b" }],
         ["AGION_ORG_ID", { AGION_ORG_ID: "*" }],
         ["AGION_AGENT_ID", { AGION_AGENT_ID: " \n" }],
+        ["AGION_ENV", { AGION_ENV: "prodution", ENABLE_GOVERNANCE: "false" }],
+        ["AGION_ENV", { AGION_ENV: "productions" }],
+        ["AGION_ENFORCEMENT", { AGION_ENFORCEMENT: "observed" }],
+        ["ENABLE_GOVERNANCE", { ENABLE_GOVERNANCE: "maybe" }],
         ["OTEL_EXPORTER_OTLP_ENDPOINT", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://user:secret@127.0.0.1:4318" }],
         ["OTEL_EXPORTER_OTLP_ENDPOINT", { OTEL_EXPORTER_OTLP_ENDPOINT: "htp://user:secret@127.0.0.1" }],
         ["AGION_DIRECTORY", { AGION_DIRECTORY: join(process.execPath, "below") }]
@@ -291,7 +295,10 @@ describe("an environment", () => {
     Effect.gen(function* () {
       const settings = (env: Record<string, string>) =>
         Effect.map(start({ ...base, ...env }), (services) => Context.get(services, Settings))
-      const names = ["AGION_ORG_ID", "AGION_API_KEY", "AGION_REDIS_URL", "AGION_ENV", "AGION_SIGNING_KEY"]
+      const names = [
+        ...["AGION_ORG_ID", "AGION_API_KEY", "AGION_REDIS_URL", "AGION_ENV", "AGION_SIGNING_KEY"],
+        ...["AGION_ENFORCEMENT", "ENABLE_GOVERNANCE"]
+      ]
       const blank = yield* settings(Object.fromEntries(names.map((name) => [name, " \n"])))
       assert.deepStrictEqual(
         [blank.organizationId, blank.apiKey, blank.production, blank.signingKey],
@@ -305,7 +312,9 @@ describe("an environment", () => {
           AGION_ORG_ID: "acme ",
           AGION_API_KEY: "agion_1_x\n",
           AGION_ENV: "production ",
-          AGION_DIRECTORY: " false",
+          AGION_DIRECTORY: " FALSE",
+          AGION_ENFORCEMENT: "observe\n",
+          ENABLE_GOVERNANCE: " True\r\n",
           AGION_SIGNING_KEY: `${signingKey.keyId}:${signingKey.publicKey}\r\n`
         }
       )
@@ -313,6 +322,7 @@ describe("an environment", () => {
         [agentId, gatewayUrl, organizationId, production, directory, more.signingKey],
         ["agent-1", "http://127.0.0.1:9", "acme", true, null, signingKey]
       )
+      assert.deepStrictEqual([more.enforcement, more.governance], ["observe", true])
       assert.strictEqual(apiKey === null ? null : Redacted.value(apiKey), "agion_1_x")
     })
   )
@@ -325,6 +335,12 @@ describe("an environment", () => {
       AGION_PREVIOUS_SECRET_KEYS: "x",
       AGION_SHARED_CACHE: "false"
     })
+  )
+
+  it.live("is no production by any other name than one that is near to it", () =>
+    Effect.forEach(["development", "staging", "test", "preprod", "pre-production", "qa"], (name) =>
+      start({ ...base, AGION_ENV: name })
+    )
   )
 })
 

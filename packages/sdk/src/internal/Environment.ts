@@ -95,16 +95,20 @@ const signingKeyOf = (text: string) => {
 }
 
 /** `false`, as in code: nowhere. */
-const folderOf = (text: string): string | false => (text === "false" ? false : text)
+const folderOf = (text: string): string | false => (text.toLowerCase() === "false" ? false : text)
+
+const enforcementOf = (text: string) => (["enforce", "observe"] as const).find((word) => word === text)
 
 /** What the environment says: `AGION_*` and `ENABLE_GOVERNANCE`. */
 export const fromEnvironment = Effect.gen(function* () {
   yield* refuseMisspelt
   const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
     Option.isNone(value) ? {} : ({ [name]: value.value } as { readonly [Name in K]: A })
+  const parsed = <A>(...about: Parameters<typeof TelemetryConfig.parsed<A>>) =>
+    Effect.map(TelemetryConfig.parsed(...about), Option.fromUndefinedOr)
   const key = yield* text("AGION_SIGNING_KEY")
-  const governance = yield* optional(Config.Boolean("ENABLE_GOVERNANCE"))
-  const observe = yield* optional(Config.Literals(["enforce", "observe"], "AGION_ENFORCEMENT"))
+  const governance = yield* parsed("ENABLE_GOVERNANCE", "`true` or `false`", TelemetryConfig.truth)
+  const observe = yield* parsed("AGION_ENFORCEMENT", "`enforce` or `observe`", enforcementOf)
   const options: AgionOptions = {
     agentId: yield* trimmed("AGION_AGENT_ID"),
     gatewayUrl: yield* trimmed("AGION_GATEWAY_URL"),

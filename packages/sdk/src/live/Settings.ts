@@ -3,7 +3,7 @@
 import { ActorId, OrganizationId, Streams } from "@agion/domain"
 import { Effect, Redacted } from "effect"
 import { settingsOptions } from "../internal/KnownOptions.ts"
-import type { Rule } from "../internal/OptionRules.ts"
+import { nearest, type Rule } from "../internal/OptionRules.ts"
 
 import { SettingsInvalid, type SettingsOptions, type SettingsShape } from "../Settings.ts"
 import { defaultDirectory, platformDirectory } from "../WriteAheadFolder.ts"
@@ -16,9 +16,13 @@ export const checkedBy = <O>(rule: Rule, options: O): Effect.Effect<O, SettingsI
   return fault === undefined ? Effect.succeed(options) : Effect.fail(new SettingsInvalid(fault))
 }
 
-/** A misspelt `production` is no development. */
-const isProduction = (environment: string | undefined): boolean =>
-  ["production", "prod"].includes((environment ?? "").trim().toLowerCase())
+const productions = ["production", "prod"]
+
+const nameOf = (environment: string | undefined): string => (environment ?? "").trim().toLowerCase()
+
+/** A misspelt `production` is no development: what is refused there would go on unseen. */
+const isMisspelt = (name: string): boolean =>
+  !productions.includes(name) && nearest(name, ["production"], 2) !== undefined
 
 /** Checks options and fills in what was left out. */
 export const make = (given: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> =>
@@ -26,7 +30,10 @@ export const make = (given: SettingsOptions): Effect.Effect<SettingsShape, Setti
 
 /** The options in full; what weakens governance is refused in production. */
 const shapeOf = (options: SettingsOptions): Effect.Effect<SettingsShape, SettingsInvalid> => {
-  const production = isProduction(options.environment)
+  const environment = nameOf(options.environment)
+  const production = productions.includes(environment)
+  if (isMisspelt(environment))
+    return invalid("environment", `\`${environment}\` is near to \`production\`; say that, or another word`)
   if (production && options.governance === false)
     return invalid("governance", "cannot be switched off in production; remove `ENABLE_GOVERNANCE=false`")
   if (production && options.signingKey == null)

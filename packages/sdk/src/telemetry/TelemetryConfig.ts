@@ -11,8 +11,8 @@ const text = (name: string) =>
 const invalid = (setting: string, given: string, wanted: string) =>
   new SettingsInvalid({ setting, problem: `must be ${wanted}, not \`${given.slice(0, 100)}\`` })
 
-/** A variable, parsed; undefined when it is not set. */
-const parsed = Effect.fnUntraced(function* <A>(
+/** A variable without the blanks around it, parsed; undefined when it is not set. */
+export const parsed = Effect.fnUntraced(function* <A>(
   name: string,
   wanted: string,
   parse: (given: string) => A | undefined
@@ -23,10 +23,14 @@ const parsed = Effect.fnUntraced(function* <A>(
   return value === undefined ? yield* invalid(name, given, wanted) : value
 })
 
+/** What words say of a flag. */
 const truths = new Map([
   ...["true", "1", "yes", "on"].map((word) => [word, true] as const),
   ...["false", "0", "no", "off"].map((word) => [word, false] as const)
 ])
+
+/** A flag in any of its words, and in capitals, too. */
+export const truth = (given: string): boolean | undefined => truths.get(given.toLowerCase())
 
 const share = (given: string): number | undefined => {
   const value = Number(given)
@@ -79,9 +83,7 @@ const levels = LogLevel.values.map((value) => `\`${value}\``).join(", ")
 /** AGION_TRACE_SAMPLE, METRICS_ENABLED, LOG_LEVEL and the standard variables of OpenTelemetry. */
 export const fromEnvironment = Effect.gen(function* () {
   const sample = yield* parsed("AGION_TRACE_SAMPLE", "a number from 0 to 1", share)
-  const metrics = yield* parsed("METRICS_ENABLED", "`true` or `false`", (given) =>
-    truths.get(given.toLowerCase())
-  )
+  const metrics = yield* parsed("METRICS_ENABLED", "`true` or `false`", truth)
   const logLevel = yield* parsed("LOG_LEVEL", `one of ${levels}`, level)
   const url = yield* endpoint
   const serviceName = yield* text("OTEL_SERVICE_NAME")
