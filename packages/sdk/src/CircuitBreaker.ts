@@ -14,7 +14,7 @@
  */
 
 import type { RedisError, RedisStream } from "@agion/redis"
-import { Cause, Clock, Effect, Exit, Layer, Random, Result, Schema, type Stream } from "effect"
+import { Cause, Clock, Effect, Exit, Layer, Random, References, Result, Schema, type Stream } from "effect"
 import type { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import * as Circuit from "./Circuit.ts"
 import { AnswerTooLarge } from "./internal/AnswerLimit.ts"
@@ -100,6 +100,8 @@ export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions 
   const rules: Circuit.Rules = { ...Circuit.defaultRules, ...given(numbers) }
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
+  // Whoever calls has a level of its own: what is said of the dependency is said at that of the breaker.
+  const level = yield* References.MinimumLogLevel
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const changes = yield* PubSub.sliding<Transition>(64)
   const counters = { admitted: 0, rejected: 0, successes: 0, failures: 0, ignored: 0, openings: 0 }
@@ -113,7 +115,8 @@ export const make = Effect.fnUntraced(function* (options: CircuitBreakerOptions 
     if (next.phase === "open") counters.openings += 1
     const openMs = next.phase === "open" ? next.lastOpenMs : 0
     const transition = { name, from, to: next.phase, at: clock.currentTimeMillisUnsafe(), openMs }
-    return Effect.andThen(PubSub.publish(changes, transition), tell(transition))
+    const told = Effect.provideService(tell(transition), References.MinimumLogLevel, level)
+    return Effect.andThen(PubSub.publish(changes, transition), told)
   }
 
   const settle = (ticket: Circuit.Ticket, outcome: Circuit.Outcome) => {

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Random, Ref, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, type LogLevel, Random, Ref, References, Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as Circuit from "../src/Circuit.ts"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import { atEachStep, interruptedAt } from "./Interrupting.ts"
+import { noting } from "./Ready.ts"
 
 const rules: Circuit.Rules = {
   consecutiveFailures: 3,
@@ -562,6 +563,26 @@ describe("CircuitBreaker.httpClient", () => {
         assert.instanceOf(error.reason.cause, CircuitBreaker.CircuitOpen)
         assert.strictEqual(calls.count, 3)
       }
+    })
+  )
+
+  it.effect("is logged at the level of who made it, whatever that of its callers is", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const opened = (own: LogLevel.LogLevel, callers: LogLevel.LogLevel) =>
+        Effect.gen(function* () {
+          const breaker = yield* Effect.provideService(
+            CircuitBreaker.make(options),
+            References.MinimumLogLevel,
+            own
+          )
+          const call = Effect.exit(breaker.run(Effect.fail("away")))
+          for (let n = 0; n < 3; n++) yield* Effect.provideService(call, References.MinimumLogLevel, callers)
+          assert.strictEqual(breaker.stateUnsafe().phase, "open")
+          return lines.splice(0).length
+        }).pipe(Effect.provide(noting(lines)))
+      assert.strictEqual(yield* opened("None", "Info"), 0)
+      assert.strictEqual(yield* opened("Warn", "None"), 1)
     })
   )
 })
