@@ -5,6 +5,8 @@
  * The rule exists twice, as `script` for Redis and as `append`, a function over a
  * plain state; one property drives both.
  *
+ * A replica takes nothing at all, which is the answer to the whole script: it is the connection's fault, and no event's.
+ *
  * **Gotchas**: a guard lives as long as `guardTtl`: a repetition after that is
  * appended again, so readers stay idempotent by event id.
  */
@@ -60,6 +62,7 @@ for i = 1, #KEYS, 2 do
   else
     local added = redis.pcall('XADD', KEYS[i + 1], '*', unpack(ARGV, at + 1, at + size))
     if type(added) == 'table' then
+      if string.find(added.err, '^READONLY') then return redis.error_reply(added.err) end
       answers[#answers + 1] = { '-', added.err }
     else
       redis.call('SET', KEYS[i], added, 'PX', ARGV[1])

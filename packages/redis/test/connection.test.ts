@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process"
+import { type AddressInfo, connect, createServer, type Server } from "node:net"
 import { type PubSubEvent, Redis, RedisClient, RedisPubSub, RedisStream } from "@agion/redis"
 import { FaultProxy, RedisServer } from "@agion/testing"
 import { assert, describe, it } from "@effect/vitest"
@@ -87,6 +88,52 @@ describe.skipIf(!RedisServer.isThere())("on a real server", () => {
           times: 250
         })
         assert.propertyVal(yield* next(queue, "Message"), "message", "again")
+      }).pipe(Effect.provideContext(services))
+    })
+  )
+
+  it.live("EVENT-3 connects anew where a failover left it with a server that takes no writes any more", () =>
+    Effect.gen(function* () {
+      const before = yield* RedisServer.make()
+      const after = yield* RedisServer.make()
+      // An address that leads to whichever is the master: what is connected stays where it is.
+      let master = before.port
+      const address = yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          const server = createServer((socket) => {
+            const other = connect(master, "127.0.0.1")
+            for (const one of [socket, other]) one.on("error", () => {})
+            socket.pipe(other).pipe(socket)
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const { port } = address.address() as AddressInfo
+      const services = yield* build(port)
+      const operator = yield* build(before.port)
+      yield* Effect.gen(function* () {
+        const streams = yield* RedisStream
+        const redis = yield* EffectRedis.Redis
+        const event = (eventId: string) =>
+          streams.appendGuarded([{ stream: "s", eventId, fields: { n: "1" } }])
+        const taken = (eventId: string) =>
+          event(eventId).pipe(
+            Effect.repeat({
+              until: (answers) => answers[0]?._tag === "Appended",
+              schedule: Schedule.spaced("20 millis")
+            }),
+            Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 250 }),
+            Effect.timeout("10 seconds")
+          )
+        yield* taken("1")
+        master = after.port
+        yield* Effect.provideContext(
+          Effect.flatMap(EffectRedis.Redis, (one) => one.send("REPLICAOF", "127.0.0.1", String(master))),
+          operator
+        )
+        yield* taken("2")
+        assert.strictEqual(yield* redis.send("SET", "k", "v"), "OK")
       }).pipe(Effect.provideContext(services))
     })
   )

@@ -58,6 +58,12 @@ const longestPause = 2000
 const pause = (attempt: number) =>
   Math.min(longestPause, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2)
 
+/**
+ * A failover made the server that is connected a replica, and did not end the connection: its address leads to another by
+ * now, which takes writes.
+ */
+const isDemoted = ({ message }: Error): boolean => message.startsWith("READONLY")
+
 /** A client that is not connected yet and that comes back for ever. */
 export const makeClient = (
   module: IoModule,
@@ -75,6 +81,7 @@ export const makeClient = (
     connectTimeout: from.connectTimeout,
     keepAlive: 10_000,
     retryStrategy: pause,
+    reconnectOnError: isDemoted,
     ...more
   })
   // Failures show on the commands; without a listener ioredis prints each of them.
