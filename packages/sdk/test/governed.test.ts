@@ -564,6 +564,32 @@ describe("what a program says of a call in a wrong shape", () => {
     }).pipe(fresh())
   )
 
+  for (const constraints of [{}, limited])
+    it.effect(
+      `GOVERN-1 text that was cut in the middle of a character is permitted as any other, ${JSON.stringify(constraints)}`,
+      () =>
+        Effect.gen(function* () {
+          const platform = yield* ready(constraints)
+          const half = "well \u{1f600}".slice(0, 6)
+          const options = {
+            content: half,
+            arguments: { list: [half, "\u0000", { text: "whole" }] },
+            tool: half
+          }
+          const seen: Array<unknown> = []
+          for (let n = 0; n < 2; n++)
+            yield* governed(
+              "chat",
+              model,
+              options
+            )((call) => Effect.sync(() => seen.push(call.content, call.arguments["list"])))
+          assert.deepStrictEqual(seen, [half, options.arguments.list, half, options.arguments.list])
+          const sent = JSON.stringify(platform.arrived.map(({ body }) => body))
+          assert.include(sent, `"content":"well \ufffd"`)
+          assert.include(sent, `"list":["well \ufffd","\ufffd",{"text":"whole"}]`)
+        }).pipe(fresh())
+    )
+
   it.effect("LIMIT-6 of an estimate in parts of a token the next whole one is reserved", () =>
     Effect.gen(function* () {
       const platform = yield* ready(limited)

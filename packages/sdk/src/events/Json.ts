@@ -5,6 +5,33 @@ import { Wire } from "@agion/domain"
 export const cleanText = (text: string): string =>
   Wire.isStorable(text) ? text : text.toWellFormed().replaceAll("\u0000", "\ufffd")
 
+/**
+ * JSON whose texts a database can hold, the same value where all can. Keys stay what policies know them by, and what is
+ * nested too deeply, or in itself, is left as it is: nobody takes it.
+ */
+export const cleanJson = (value: Wire.JsonObject): Wire.JsonObject =>
+  Wire.isTooDeep(value) ? value : cleanObject(value)
+
+const cleanObject = (value: Wire.JsonObject): Wire.JsonObject => {
+  let copy: Record<string, Wire.JsonObject[string]> | undefined
+  for (const key of Object.keys(value)) {
+    const field = value[key]
+    const clean = field === undefined ? field : cleanValue(field)
+    if (clean === undefined || clean === field || key === "__proto__") continue
+    copy ??= { ...value }
+    copy[key] = clean
+  }
+  return copy ?? value
+}
+
+const cleanValue = (value: Wire.JsonObject[string]): Wire.JsonObject[string] => {
+  if (typeof value === "string") return cleanText(value)
+  if (typeof value !== "object" || value === null) return value
+  if (!Array.isArray(value)) return cleanObject(value as Wire.JsonObject)
+  const copy = value.map(cleanValue)
+  return copy.every((item, n) => item === value[n]) ? value : copy
+}
+
 /** What is left of the characters that one value may become; graphs that share their parts become very many. */
 interface Room {
   left: number

@@ -6,6 +6,7 @@ import type { Decision } from "../Decision.ts"
 import { CallTimedOut, type Denied, GovernanceUnavailable } from "../Denials.ts"
 import { EventBuffer } from "../EventBuffer.ts"
 import * as EventId from "../events/EventId.ts"
+import { cleanJson } from "../events/Json.ts"
 import { Governance, type GovernedCall, type Known, type TimeoutOf, type Work } from "../Governance.ts"
 import {
   GovernanceHttp,
@@ -125,6 +126,12 @@ const refuse = (
     return Effect.fail(error)
   })
 
+/**
+ * What the platform is told of a call. It takes no NUL and no half of a character, as a text has that was cut in the middle
+ * of one: in their place stands U+FFFD.
+ */
+const sentOf = ({ sends }: Call) => (sends === undefined ? undefined : cleanJson(sends))
+
 /** How long a reservation is held beyond a call's time-out, and for calls without one. */
 const reservedFor = (call: Call): number => {
   const { timeout } = call.options
@@ -148,6 +155,7 @@ const reserve = (
     const { settings } = parts
     const entry = parts.cache.heldUnsafe(call.input)
     const estimate = call.estimate ?? {}
+    const sends = sentOf(call)
     const costUsd = costOf(parts, call.options, estimate, entry) ?? undefined
     // Of this message alone: another call of the same execution is charged for itself.
     const key = parts.newId()
@@ -158,7 +166,7 @@ const reserve = (
       actorType: settings.actorType,
       resourceId: ResourceId.make(call.resource),
       permissionType: call.input.permissionType ?? "use",
-      ...(call.sends === undefined ? {} : { context: call.sends }),
+      ...(sends === undefined ? {} : { context: sends }),
       fields: "entry",
       amounts: {
         requests: 1,
@@ -384,7 +392,8 @@ const meetOrganization = (parts: Parts, call: Call): Effect.Effect<void> =>
 
 const permission = (parts: Parts, restore: Restore, call: Call, again = 1): Effect.Effect<Permit, Denied> => {
   if (!parts.settings.governance || !isLimited(parts, call)) {
-    const checked = restore(parts.cache.checkJudged(call.input, call))
+    const { input, platformOnly } = call
+    const checked = restore(parts.cache.checkJudged(input, { sends: sentOf(call), platformOnly }))
     return Effect.matchEffect(checked, {
       onSuccess: (decision) => {
         const isAnswer = decision.allowed && decision.source !== "outage"
