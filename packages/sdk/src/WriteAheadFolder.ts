@@ -116,8 +116,11 @@ const startOf = (pid: number): string | undefined => {
       return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
     }
     if (platform() === "win32") return undefined
-    const told = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" }).trim()
-    return String(Math.floor(Date.parse(told) / 1000))
+    // In the user's own language nobody reads its months.
+    const env = { ...process.env, LC_ALL: "C" }
+    const told = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8", env })
+    const started = Date.parse(told.trim())
+    return Number.isNaN(started) ? undefined : String(Math.floor(started / 1000))
   } catch {
     return undefined
   }
