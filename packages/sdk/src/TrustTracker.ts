@@ -9,8 +9,8 @@
  * The truth is the platform's: it comes with answers and with pushes. `expected` is what the score will be once
  * the platform has seen what this agent has reported, by the default model.
  *
- * **Gotchas**: remembers every actor that it has heard of. Only a score that the platform signed counts while
- * the platform is away (OUTAGE-2).
+ * **Gotchas**: remembers the actors that decisions are held of, and the last 10,000 others that it has heard of. Only a
+ * score that the platform signed counts while the platform is away (OUTAGE-2).
  */
 import type { ActorType, Signed, Tier, Trust } from "@agion/domain"
 import { Context, Effect, Layer, type Stream } from "effect"

@@ -211,7 +211,10 @@ export const takeAnswer = (
     state.heard.shown(key.organizationId, key.actorId, key.resourceId, result.permission.id)
   if (key.organizationId === parts.settings.organizationId)
     parts.trust.sawUnsafe(actor, result.metadata.trustScore, result.metadata.signed, epoch)
-  else actor.score = result.metadata.trustScore
+  else {
+    actor.score = result.metadata.trustScore
+    state.strangers.heard(actor)
+  }
   const degraded = state.degraded.get(actor)
   if (degraded !== undefined) degraded.open = false
   const made = makeEntry({

@@ -6,7 +6,6 @@ import type { Decision } from "../Decision.ts"
 import type { EventBuffer } from "../EventBuffer.ts"
 import type { FailurePolicy } from "../FailurePolicy.ts"
 import type { GovernanceHttp, PlatformRefused, PlatformUnavailable } from "../GovernanceHttp.ts"
-import { newActor } from "../live/TrustTracker.ts"
 import type { CheckInput } from "../PermissionCache.ts"
 import type { PolicyEngine } from "../PolicyEngine.ts"
 import type { SettingsShape } from "../Settings.ts"
@@ -109,11 +108,9 @@ export const actorNameOf = (key: EntryKey): string =>
 export const actorOf = (parts: Parts, key: EntryKey) => {
   if (key.organizationId === parts.settings.organizationId)
     return parts.trust.actorUnsafe(key.actorId, key.actorType)
-  const name = actorNameOf(key)
-  let actor = parts.state.strangers.get(name)
-  if (actor === undefined) {
-    actor = newActor(key.actorId, key.actorType)
-    parts.state.strangers.set(name, actor)
-  }
-  return actor
+  return parts.state.strangers.of(
+    key.actorId,
+    key.actorType,
+    JSON.stringify([key.organizationId, key.actorType])
+  )
 }

@@ -2,6 +2,7 @@
 import type { EpochMessage } from "@agion/domain"
 import type { PermissionCheck } from "@agion/policy"
 import type { ActorTrust } from "../TrustTracker.ts"
+import { Actors } from "./Actors.ts"
 import type { CacheEntry } from "./CacheEntry.ts"
 import { Heard } from "./CacheHeard.ts"
 import { type EntryKey, EntryTable } from "./EntryTable.ts"
@@ -65,8 +66,8 @@ export interface CacheState {
   readonly table: EntryTable<CacheEntry>
   readonly organizations: Map<string, OrganizationEpoch>
   /** Actors of organizations that nobody pushes to us. */
-  readonly strangers: Map<string, ActorTrust>
-  readonly degraded: Map<ActorTrust, DegradedState>
+  readonly strangers: Actors
+  readonly degraded: WeakMap<ActorTrust, DegradedState>
   /** Records of resources that are held beside entries. */
   readonly resources: Map<string, PermissionCheck.ResourceFacts>
   /** Resources whose records are to be held. */
@@ -104,14 +105,19 @@ export const makeState = (
   const counters = noCounts()
   const resources: CacheState["resources"] = new Map()
   const wanted: CacheState["wanted"] = new Set()
+  // Few caches are asked about any, and a process may have very many caches.
+  let strangers: Actors | undefined
   return {
     table: new EntryTable<CacheEntry>(capacity, ({ resourceId }) => {
       counters.evicted++
       if (!wanted.has(resourceId)) resources.delete(resourceId)
     }),
     organizations: new Map(),
-    strangers: new Map(),
-    degraded: new Map(),
+    get strangers() {
+      strangers ??= new Actors()
+      return strangers
+    },
+    degraded: new WeakMap(),
     resources,
     wanted,
     early: new Set(),

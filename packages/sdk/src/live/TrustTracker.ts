@@ -2,6 +2,7 @@
 import { ActorId, type PushedTrust, type Signed, SignedTrust, Trust, tierOf } from "@agion/domain"
 import { Effect, Option, PubSub, Queue, Schema, Stream } from "effect"
 import { asRefusal, GovernanceHttp } from "../GovernanceHttp.ts"
+import { Actors } from "../internal/Actors.ts"
 import { onPush, unknownEpoch } from "../internal/Epochs.ts"
 import { type Monotonic, monotonic } from "../internal/Monotonic.ts"
 import { outliving } from "../internal/Outliving.ts"
@@ -23,9 +24,8 @@ const decodeTrust = Schema.decodeUnknownOption(SignedTrust)
 const noTrust: ReadonlyArray<PushedTrust> = []
 
 /** From now on any epoch may name scores. */
-const forgetEpochs = (actors: ReadonlyMap<string, ReadonlyMap<string, ActorTrust>>): void => {
-  for (const ofType of actors.values())
-    for (const actor of ofType.values()) actor.epoch = Number.NEGATIVE_INFINITY
+const forgetEpochs = (actors: Actors): void => {
+  for (const actor of actors) actor.epoch = Number.NEGATIVE_INFINITY
 }
 
 const viewOf = (actor: ActorTrust): TrustView => ({
@@ -71,34 +71,6 @@ const changeOf = (actor: ActorTrust, score: number): TrustChange => {
   }
 }
 
-/** An actor of whom nothing is known. */
-export const newActor = (actorId: string, actorType: string): ActorTrust => ({
-  actorId,
-  actorType,
-  score: Trust.initialScore,
-  epoch: Number.NEGATIVE_INFINITY,
-  known: false,
-  signed: null,
-  expected: Trust.initialScore
-})
-
-/** Actors by type and id. */
-const registryOf = (actors: Map<string, Map<string, ActorTrust>>) => {
-  return (actorId: string, actorType: string): ActorTrust => {
-    let ofType = actors.get(actorType)
-    if (ofType === undefined) {
-      ofType = new Map()
-      actors.set(actorType, ofType)
-    }
-    let actor = ofType.get(actorId)
-    if (actor === undefined) {
-      actor = newActor(actorId, actorType)
-      ofType.set(actorId, actor)
-    }
-    return actor
-  }
-}
-
 /** Takes in a signed score; one whose key is not known yet is left to `later`. */
 const takeSigned = (
   keys: PlatformKeys["Service"],
@@ -131,11 +103,12 @@ export const make = Effect.gen(function* () {
   const now = monotonic(yield* Effect.clockWith(Effect.succeed))
   const changes = yield* PubSub.sliding<TrustChange>(1024)
   const unopened = yield* Queue.sliding<readonly [ActorTrust, Signed]>(64)
-  const actors = new Map<string, Map<string, ActorTrust>>()
-  const actorUnsafe = registryOf(actors)
+  const actors = new Actors()
+  const actorUnsafe = (actorId: string, actorType: string) => actors.of(actorId, actorType)
 
   const takeIn = takeSigned(keys, now, (actor, signed) => Queue.offerUnsafe(unopened, [actor, signed]))
   const sawUnsafe: TrustTracker["Service"]["sawUnsafe"] = (actor, score, signed, epoch) => {
+    actors.heard(actor)
     if (epoch !== null && epoch < actor.epoch) return
     actor.epoch = epoch ?? actor.epoch
     actor.expected = score
