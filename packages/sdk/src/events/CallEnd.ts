@@ -134,15 +134,13 @@ const severityOf = (ending: Ending): "positive" | "negative" | "critical" =>
 
 /** The context of a trust event. */
 export const trustContextOf = (end: CallEnd): Readonly<Record<string, string>> => {
-  const context: Record<string, string> = {
-    action: end.action,
-    resource_id: end.resourceId,
-    execution_id: end.executionId
-  }
-  if (end.decisionId !== "") context["decision_id"] = end.decisionId
-  if (end.ending === "failed") context["failure"] = end.problem
-  if (end.ending === "died" || end.ending === "timed out") context["error"] = end.problem
-  return context
+  const { action, decisionId: decision_id, executionId: execution_id, resourceId: resource_id } = end
+  const context =
+    decision_id === ""
+      ? { action, resource_id, execution_id }
+      : { action, resource_id, execution_id, decision_id }
+  if (end.ending === "failed") return { ...context, failure: end.problem }
+  return end.ending === "died" || end.ending === "timed out" ? { ...context, error: end.problem } : context
 }
 
 /** The report of what a call used; null: nobody counts. */

@@ -153,7 +153,9 @@ const wordsOf = (
   estimate: Usage | undefined,
   costUsd: number | undefined
 ): Record<string, Wire.JsonObject[string]> => {
-  const words: Record<string, Wire.JsonObject[string]> = { ...options.context, action }
+  // Most calls say no more: a literal's shape outlives its objects, and so does what is compiled for it.
+  const words: Record<string, Wire.JsonObject[string]> =
+    options.context === undefined ? { action } : { ...options.context, action }
   if (options.origin !== undefined) words["origin"] = options.origin
   if (options.tool !== undefined) words["tool"] = options.tool
   if (options.model !== undefined) words["model"] = options.model

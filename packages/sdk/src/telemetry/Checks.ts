@@ -23,6 +23,11 @@ interface Looking<E> {
   readonly check: (input: CheckInput) => Effect.Effect<Decision, E>
   /** Hits that took no step. */
   inRow: number
+  /**
+   * One of each thing that a check makes. No other outlives its `yield*`, and with the last one a full collection
+   * drops their shapes, and all that was compiled for them.
+   */
+  kept: ReadonlyArray<unknown>
 }
 
 /** A check that is looked up as it is run: one small object, since a hit costs little more than making it. */
@@ -42,11 +47,11 @@ class Check<E> extends Effectable.Class<Decision, E> {
 }
 
 /** What `yield*` gets of a decision that is there: an iterator that ends with it. */
-class Answered {
+class Answered<A> {
   readonly done = true
-  readonly value: Decision
+  readonly value: A
 
-  constructor(value: Decision) {
+  constructor(value: A) {
     this.value = value
   }
 
@@ -90,7 +95,8 @@ export const spannedChecks = <E>(
   sampling: Sampling,
   check: (input: CheckInput) => Effect.Effect<Decision, E>
 ): ((input: CheckInput) => Effect.Effect<Decision, E>) => {
-  const looking: Looking<E> = { sampling, check, inRow: 0 }
+  const looking: Looking<E> = { sampling, check, inRow: 0, kept: [] }
+  looking.kept = [new Check(looking, { resourceId: "" }), new Answered(null)]
   return (input) => new Check(looking, input)
 }
 
