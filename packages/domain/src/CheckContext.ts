@@ -25,30 +25,34 @@ const amounts = {
   usd: "a number of US dollars between 0 and 9000000000"
 }
 
-const known: ReadonlyArray<readonly [name: string, expected: string, fits: (value: unknown) => boolean]> = [
-  ["content", "text", text],
-  ["request_tokens", amounts.tokens, within(Number.MAX_SAFE_INTEGER)],
-  ["estimated_cost", amounts.usd, within(9_000_000_000)],
-  ["origin", "text", text],
-  ["action", "text", text],
-  ["tool", "text", text],
-  ["model", "text", text],
-  ["arguments", "an object", record],
-  ["metadata", "an object", record]
-]
+const tokens = within(Number.MAX_SAFE_INTEGER)
+const usd = within(9_000_000_000)
+
+/** Null where it fits, or is not there. */
+const unless = (
+  fits: (value: unknown) => boolean,
+  name: string,
+  value: unknown,
+  expected: string
+): ContextFault | undefined =>
+  value === undefined || value === null || fits(value) ? undefined : { name, expected }
 
 /**
  * The first of the known names (content, request_tokens, estimated_cost, origin, action, tool, model, arguments,
  * metadata) whose value is of another type or out of bounds; undefined when there is none. Null counts as absent.
  * A call with such a value is refused: what cannot be read can be neither scanned nor limited.
  */
-export const contextFault = (context: { readonly [name: string]: unknown }): ContextFault | undefined => {
-  for (const [name, expected, fits] of known) {
-    const value = context[name]
-    if (value !== undefined && value !== null && !fits(value)) return { name, expected }
-  }
-  return undefined
-}
+export const contextFault = (context: { readonly [name: string]: unknown }): ContextFault | undefined =>
+  // By their names and not by a list of them, which takes ten times as long: every call asks.
+  unless(text, "content", context["content"], "text") ??
+  unless(tokens, "request_tokens", context["request_tokens"], amounts.tokens) ??
+  unless(usd, "estimated_cost", context["estimated_cost"], amounts.usd) ??
+  unless(text, "origin", context["origin"], "text") ??
+  unless(text, "action", context["action"], "text") ??
+  unless(text, "tool", context["tool"], "text") ??
+  unless(text, "model", context["model"], "text") ??
+  unless(record, "arguments", context["arguments"], "an object") ??
+  unless(record, "metadata", context["metadata"], "an object")
 
 /** The context of a check: open, but for the known names, which must be what `contextFault` asks. */
 export const CheckContext: Schema.Codec<Wire.JsonObject> = Wire.JsonObject.check(
