@@ -5,51 +5,56 @@
  */
 import { randomFillSync } from "node:crypto"
 
-const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+const digits = "0123456789abcdef"
+const codes = Buffer.from(digits)
 
-const byte = (bits: number): string => hex[bits & 255] ?? ""
+/** Where ids are spelt: a text of one piece is written in half the time that one of ten joined pieces takes. */
+const text = Buffer.from("00000000-0000-7000-8000-000000000000")
 
-/** Random bytes, drawn from the system 512 ids at a time. */
-const makePool = () => {
-  const pool = new Uint8Array(4096)
-  let at = pool.length
-  return (): string => {
-    if (at === pool.length) {
-      randomFillSync(pool)
-      at = 0
-    }
-    const b = pool
-    const first = byte(((b[at] ?? 0) & 0x3f) | 0x80)
-    const tail = `${first}${byte(b[at + 1] ?? 0)}-${byte(b[at + 2] ?? 0)}${byte(b[at + 3] ?? 0)}${byte(b[at + 4] ?? 0)}`
-    const text = `${tail}${byte(b[at + 5] ?? 0)}${byte(b[at + 6] ?? 0)}${byte(b[at + 7] ?? 0)}`
-    at += 8
-    return text
+/** Spells a number in so many digits. */
+const spell = (at: number, count: number, value: number): void => {
+  let rest = value
+  for (let i = at + count - 1; i >= at; i--) {
+    text[i] = codes[rest & 15] ?? 0
+    rest >>>= 4
   }
 }
 
-/** One pool for all sources of the process: agents by the thousand have one each. */
-const random = makePool()
+/** One pool for all sources of the process: agents by the thousand have one each. Of the system, for 512 ids at a time. */
+const pool = Buffer.alloc(4096)
+let drawn = pool.length
+
+/** Spells two bits that tell the form, and 62 random ones. */
+const spellRandom = (): void => {
+  if (drawn === pool.length) {
+    randomFillSync(pool)
+    drawn = 0
+  }
+  spell(19, 4, 0x8000 | (pool.readUInt16BE(drawn) & 0x3fff))
+  spell(24, 6, pool.readUIntBE(drawn + 2, 3))
+  spell(30, 6, pool.readUIntBE(drawn + 5, 3))
+  drawn += 8
+}
 
 /** A source of ids of now, or of a moment that was read; epoch milliseconds. Each is greater than the one before. */
 export const make = (now: () => number): ((at?: number) => string) => {
   let millis = -1
   let count = 0
-  let head = ""
   return (at = now()) => {
     const time = Math.max(0, Math.floor(at))
     if (time > millis || count === 0xfff) {
       millis = time > millis ? time : millis + 1
       count = 0
-      const text = millis.toString(16).padStart(12, "0")
-      head = `${text.slice(0, 8)}-${text.slice(8, 12)}-7`
     } else {
       count += 1
     }
-    return `${head}${byte(count >> 4)}${(count & 15).toString(16)}-${random()}`
+    spell(0, 8, Math.floor(millis / 0x10000))
+    spell(9, 4, millis)
+    spell(15, 3, count)
+    spellRandom()
+    return text.toString("latin1")
   }
 }
-
-const digits = "0123456789abcdef"
 
 /** The id of a part, 0 to 3, of something that has one id: the last two bits tell the part. */
 export const part = (id: string, number: 0 | 1 | 2 | 3): string =>

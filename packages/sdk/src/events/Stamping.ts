@@ -39,8 +39,17 @@ export class Stamping {
   /** The end of a call, of which so many events are told, as a record and its body. */
   call(end: CallEnd.CallEnd): { readonly item: CallEnd.CallRecord; readonly body: string } {
     const at = this.options.now()
-    const stamp = { id: this.id(at), at, sequence: this.sequence + 1 }
-    return { item: { ...stamp, ...this.who, end }, body: CallEnd.toRecord(this.callPrefix, stamp, end) }
+    const { epoch, organizationId, producer } = this.options
+    const item = {
+      id: this.id(at),
+      at,
+      sequence: this.sequence + 1,
+      organizationId,
+      producer,
+      producerEpoch: epoch,
+      end
+    }
+    return { item, body: CallEnd.toRecord(this.callPrefix, item, end) }
   }
 
   /** So many numbers are used. */
