@@ -165,7 +165,8 @@ export const end = (
     problemOf(parts, permit.call, ending, exit)
   )
   const trust = trustTypeOf(ending)
-  if (trust !== null) parts.trust.reportedUnsafe(trust, trustContextOf(told))
+  // What a success is worth depends on nothing else.
+  if (trust !== null) parts.trust.reportedUnsafe(trust, ending === "succeeded" ? {} : trustContextOf(told))
   parts.events.publishCallUnsafe(told)
 }
 

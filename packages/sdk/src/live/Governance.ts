@@ -429,20 +429,19 @@ const perform = <A, E, R>(
           duration: timeout,
           orElse: () => Effect.fail(timedOut(granted.call, timeout))
         })
-  return Effect.onExit(restore(timed), (exit) => ending(parts, granted, exit, options))
+  return Effect.onExitPrimitive(restore(timed), (exit) => ending(parts, granted, exit, options))
 }
 
-/** Settles and tells at once, and not in an effect: it is on the way of every call. */
+/** Settles and tells at once, and leaves no effect to be run: it is on the way of every call. */
 const ending = <A, E>(
   parts: Parts,
   granted: Permit,
   exit: Exit.Exit<A, E>,
   options: GovernedOptions<A>
-): Effect.Effect<void> => {
+): undefined => {
   if (granted.started)
     end(parts, granted, exit, Exit.isSuccess(exit) ? saidOf(parts, granted, exit.value, options) : null)
   else release(parts, granted)
-  return Effect.void
 }
 
 /** What a call says that it used by its value; where `usage` throws it is charged by its estimate. */
