@@ -240,10 +240,7 @@ export const bareUnheld = (actor: ActorTrust, resource: PermissionCheck.Resource
   trust: !actor.known
 })
 
-const numberIn = (context: PermissionCheck.View, name: string): number | null => {
-  const value = context[name]
-  return typeof value === "number" ? value : null
-}
+const numberOrNull = (value: unknown): number | null => (typeof value === "number" ? value : null)
 
 /** A call of one request with a context in the words of the wire. */
 export const callOf = (
@@ -251,11 +248,11 @@ export const callOf = (
   context: PermissionCheck.View | undefined
 ): PermissionCheck.Call => {
   const given = context ?? nothing
-  const usd = numberIn(given, "estimated_cost")
+  const usd = numberOrNull(given["estimated_cost"])
   return {
     permissionType,
     requests: 1,
-    tokens: numberIn(given, "request_tokens"),
+    tokens: numberOrNull(given["request_tokens"]),
     costMicroUsd: usd === null ? null : PermissionCheck.microUsd(usd),
     context: given
   }

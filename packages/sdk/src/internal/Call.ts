@@ -235,6 +235,7 @@ const localRefusal = (
   kinds: ReadonlyArray<string>
 ): Denied | null => {
   const { decision, reasons } = local.verdict
+  if (decision !== "deny" && decision !== "require_approval" && kinds.length === 0) return null
   const said = reasons.filter((reason) => reason.decision === decision)
   const subjects = said.map(({ id }) => String(id))
   const first = said[0]
@@ -254,7 +255,6 @@ const localRefusal = (
       decisionId: "",
       subjects: kinds
     })
-  if (decision !== "require_approval") return null
   return new ApprovalRequired({
     ...about,
     reason: `Approval required: ${first?.name ?? "unknown"}`,
