@@ -10,6 +10,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Database, type DatabaseOptions, migrate } from "@agion/server"
 import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 const sqlFolder = join(root, "packages/server/src/sql")
@@ -31,6 +32,7 @@ const fileOfTemplate = async (): Promise<string> => {
     .filter((name) => name.endsWith(".ts"))
     .sort()
   for (const name of sources) hash.update(name).update(await readFile(join(sqlFolder, name)))
+  hash.update(await readFile(fileURLToPath(import.meta.url)))
   hash.update(createRequire(import.meta.url).resolve("@electric-sql/pglite"))
   hash.update(await readFile(join(root, "packages/domain/src/Policy.ts")))
   return join(root, "node_modules/.cache/agion", `pglite-${hash.digest("hex").slice(0, 16)}.tar`)
@@ -49,6 +51,7 @@ const make = (file: string): Effect.Effect<Blob> =>
   Effect.orDie(
     Effect.gen(function* () {
       yield* migrate
+      yield* alone
       const { dump } = yield* Database
       if (dump === undefined) return yield* Effect.die(new Error("PGlite cannot be dumped"))
       const blob = yield* dump
@@ -61,3 +64,11 @@ const make = (file: string): Effect.Effect<Blob> =>
       return blob
     }).pipe(Effect.provide(Database.layer({ _tag: "Memory" })))
   )
+
+/** Drops the databases that nobody opens, half of the files; and leaves nothing for a start to recover. */
+const alone = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`UPDATE pg_database SET datistemplate = false WHERE datname <> current_database()`
+  for (const name of ["template0", "template1"]) yield* sql`DROP DATABASE ${sql(name)}`
+  yield* sql`CHECKPOINT`
+})
