@@ -16,6 +16,6 @@ layer(noting(Platform.layer()), { timeout: "60 seconds", excludeTestServices: tr
   policies(it)
   badInput(it)
   routes(it)
-  fuzz(it, 400)
+  fuzz(it, 100)
   prepared(it)
 })
