@@ -92,6 +92,15 @@ const grant = async (
   return approved.id
 }
 
+/** An answer from the cache, and how long it took: news of an approval may come after the first answer, and drops it. */
+const fromCache = async (agent: Agent, question: Parameters<Agent["sdk"]["check"]>[0]) => {
+  const { value } = await eventually("a cache hit", async () => {
+    const answer = await timed(() => agent.sdk.check(question))
+    return answer.value.source === "cache" ? answer : undefined
+  })
+  return value
+}
+
 /** 2: an agent registers, asks, is approved; a check is answered, then from the cache. */
 export const firstCheck = async (story: Story, agent: Agent): Promise<void> => {
   step(2, "An agent registers and asks")
@@ -107,12 +116,9 @@ export const firstCheck = async (story: Story, agent: Agent): Promise<void> => {
     "may it use acme-small?",
     `${verdict(first.value)} ${dim(`${first.value.source}, ${millis(first.ms)}`)}`
   )
-  const second = await timed(() => agent.sdk.check(question))
+  expect(first.value.source === "platform", "the first check is the platform's")
+  const second = await fromCache(agent, question)
   fact("and again?", `${verdict(second.value)} ${dim(`${second.value.source}, ${millis(second.ms)}`)}`)
-  expect(
-    first.value.source === "platform" && second.value.source === "cache",
-    "the second check is a cache hit"
-  )
 }
 
 /** In the shape of a provider's key. */
@@ -266,10 +272,9 @@ export const limitsAndPolicies = async (story: Story, reader: Agent, agent: Agen
 export const revocation = async (story: Story, agent: Agent): Promise<void> => {
   step(7, "Revocation")
   const question = { resourceId: resource(story, "staging"), permissionType: "read" as const }
-  await agent.sdk.check(question)
-  const warm = await agent.sdk.check(question)
+  const { value: warm } = await fromCache(agent, question)
   fact("reading staging, from the cache", verdict(warm))
-  expect(warm.allowed && warm.source === "cache", "the approval is cached")
+  expect(warm.allowed, "the approval is cached")
   const id = story.permissions.get(`${agent.id} read staging`) ?? ""
   await agent.sdk.http((api) =>
     api.permissions.revoke({
@@ -325,10 +330,14 @@ const attempt = async (
 /** 8: the platform dies, agents go on as far as they may, nothing is lost. */
 export const outage = async (story: Story, steady: Agent, young: Agent): Promise<void> => {
   step(8, "The platform is killed")
-  await evaluated(story, steady, 32)
-  await evaluated(story, young, 24)
-  for (const agent of [steady, young]) {
+  for (const [agent, impact] of [
+    [steady, 32],
+    [young, 24]
+  ] as const) {
+    await eventually(`${agent.id} registered`, async () => (await agent.sdk.health()).ready || undefined)
     await grant(story, agent, "staging", "read")
+    // Who has heard of the score has heard of what was before it: no news of it may drop what the checks bring.
+    await evaluated(story, agent, impact)
     await agent.sdk.check({ resourceId: resource(story, "staging"), permissionType: "read" })
     await agent.sdk.check({ resourceId: resource(story, "production"), permissionType: "read" })
   }
