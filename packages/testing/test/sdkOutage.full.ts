@@ -85,7 +85,6 @@ layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
               Effect.gen(function* () {
                 yield* approve(id, warm)
                 yield* approve(id, critical)
-                yield* putAt(id, score)
                 const live = AgionSdk.layer({
                   agentId: id,
                   gatewayUrl: `http://127.0.0.1:${http.port}`,
@@ -95,6 +94,10 @@ layer(Platform.layer(), { timeout: "90 seconds", excludeTestServices: true })(
                 const services = yield* Layer.build(live)
                 const inside = Effect.provideContext<Layer.Success<typeof live>>(services)
                 yield* Effect.gen(function* () {
+                  // Who has heard of the score has heard of what was before it: the approvals and the registration.
+                  yield* until((yield* Registrar).register, ({ registered }) => registered)
+                  yield* putAt(id, score)
+                  yield* until((yield* TrustTracker).score, (view) => view.score === score)
                   const cache = yield* PermissionCache
                   for (const resourceId of [warm, critical])
                     yield* until(cache.check({ resourceId }), (now) => now.allowed && now.source === "cache")
