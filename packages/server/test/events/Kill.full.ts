@@ -146,13 +146,14 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())("10,000 tru
       const first = yield* replica(url, redis.url)
       yield* Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
-        yield* replica(url, redis.url)
-        yield* Effect.forkScoped(produce)
-        yield* reached(2000)
         const holder = sql<{
           holder: string
         }>`SELECT holder FROM leases WHERE name = ${`stream/${names.trust}`}`
-        const [before] = yield* holder
+        // The first one's: nobody else is there yet.
+        const [before] = yield* eventually("a lease", holder, (rows) => rows.length > 0)
+        yield* replica(url, redis.url)
+        yield* Effect.forkScoped(produce)
+        yield* reached(2000)
         first.kill("SIGKILL")
         yield* reached(total)
         yield* assertBooks
