@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import { ApiKeys } from "../../src/keys/ApiKeys.ts"
 import { listen } from "../suites/stream.ts"
-import { grant, question, resource, unique } from "../suites/words.ts"
+import { decided, grant, question, resource, unique } from "../suites/words.ts"
 
 const twoReplicas = Effect.fnUntraced(function* (authentication: "off" | "keys") {
   const postgres = yield* PostgresServer.make()
@@ -34,7 +34,8 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())(
           yield* at(two)(listen(agent, organization))
         ]
         for (const [round, permission] of granted.entries()) {
-          const ask = one.post("/permissions/check", question(organization, agent, models[round]?.id ?? ""))
+          const body = question(organization, agent, models[round]?.id ?? "")
+          const ask = decided(one.post("/permissions/check", body))
           assert.isTrue((yield* ask).body.allowed)
           const revoked = yield* two.post(`/permissions/${permission.id}/revoke`, {
             revoked_by: "boss",
@@ -48,10 +49,7 @@ describe.skipIf(!PostgresServer.isThere() || !RedisServer.isThere())(
           const answer = yield* ask
           assert.isAtLeast(answer.body.metadata.epoch, epoch)
           assert.isFalse(answer.body.allowed)
-          assert.isFalse(
-            (yield* two.post("/permissions/check", question(organization, agent, models[round]?.id ?? "")))
-              .body.allowed
-          )
+          assert.isFalse((yield* decided(two.post("/permissions/check", body))).body.allowed)
         }
         yield* Effect.forEach(
           Array.from({ length: 60 }, (_, n) => n),

@@ -1,7 +1,7 @@
 /** What the suites say again and again. */
 import { Platform } from "@agion/testing"
 import { assert, type Vitest } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 
 /** The `it` of a layer that holds a platform. */
 export type It = Vitest.MethodsNonLive<Platform.Platform>
@@ -80,6 +80,14 @@ export const check = Effect.fnUntraced(function* (...args: Parameters<typeof que
   assert.strictEqual(answer.status, 200, answer.text)
   return answer.body
 })
+
+/** A replica that may be behind refuses to decide (FRESH-1); whoever is refused so asks again. */
+export const decided = (ask: Effect.Effect<Platform.Answer>) =>
+  ask.pipe(
+    Effect.repeat({ until: ({ status }) => status !== 503, schedule: Schedule.spaced("20 millis") }),
+    Effect.timeout("30 seconds"),
+    Effect.orDie
+  )
 
 /** A policy's body. */
 export const policy = (expr: string, more: object = {}) => ({
