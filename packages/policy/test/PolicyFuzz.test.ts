@@ -12,7 +12,7 @@ describe("flat program, closures and oracle", () => {
     ([seed]) => {
       assert.deepEqual(againstOracle(seed, 40), [])
     },
-    { arbitrary: { runs: 25 }, timeout: 60_000 }
+    { arbitrary: { runs: 8 }, timeout: 60_000 }
   )
 
   it.prop(
