@@ -8,7 +8,7 @@ import { consumers } from "../suites/consumers.ts"
 import { live } from "./Live.ts"
 
 const options = { timeout: "90 seconds", excludeTestServices: true } as const
-const settings = { sweep: "100 millis", feedbackWait: "2 seconds" } as const
+const settings = { sweep: "100 millis" } as const
 /** Every poison entry is an alert at ERROR. */
 const quiet = Layer.succeed(References.MinimumLogLevel, "None")
 

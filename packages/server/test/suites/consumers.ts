@@ -232,7 +232,7 @@ export const consumers = (it: It) => {
   )
 
   it.effect(
-    "feedback finds its agent by the execution; one that nobody tells of waits, then is set aside",
+    "feedback finds its agent by the execution; one that nobody tells of for an hour is set aside",
     () =>
       Effect.gen(function* () {
         const [agent, run, orphan] = [unique("agent"), unique("run"), unique("run")]
@@ -250,6 +250,9 @@ export const consumers = (it: It) => {
           trustEvent(agent, "task_completed", { context: JSON.stringify({ execution_id: run }) })
         )
         yield* reaches(agent, 40)
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`
+          UPDATE pending_feedback SET received_at = received_at - interval '1 hour' WHERE execution_id = ${orphan}`
         const aside = Effect.map(entriesOf(names.deadLetter), (all) =>
           all.filter((one) => (one["fields"] ?? "").includes(orphan))
         )
