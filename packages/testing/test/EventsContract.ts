@@ -28,9 +28,9 @@ const drained = (events: EventBuffer["Service"]) =>
     Effect.orDie
   )
 
-/** What every way out promises (EVENT-7). */
+/** What every way out promises (EVENT-7). Each test has a target of its own and mostly waits for it: they wait together. */
 export const eventsContract = (name: string, make: Effect.Effect<EventTargets.Target, never, Scope.Scope>) =>
-  describe(`events over ${name}`, () => {
+  describe.concurrent(`events over ${name}`, () => {
     it.live("EVENT-7 each kind arrives on its stream, in order, as the platform decodes it", () =>
       Effect.gen(function* () {
         const target = yield* make
