@@ -36,6 +36,16 @@ import type { Storage } from "./WriteAheadStore.ts"
 export type { Published } from "./events/Outbox.ts"
 export type { Storage } from "./WriteAheadStore.ts"
 
+/** Registrations of this process that are not answered yet: each may bring the key that signs an agent's events. */
+export interface AwaitedKeys {
+  /** The agent that the buffer is of; left out: it is of several. */
+  readonly alone?: string
+  /** True while the registration of this agent is not answered. */
+  readonly has: (agentId: string) => boolean
+  /** Calls whenever the first registration of an agent was answered. */
+  readonly onAnswered: (call: (agentId: string) => void) => void
+}
+
 /** How the buffer keeps and sends. */
 export interface EventBufferOptions {
   /** Whose events these are, unless an event says otherwise. */
@@ -71,6 +81,11 @@ export interface EventBufferOptions {
   readonly classes?: { readonly [K in StreamKind]?: EventClass }
   /** The key that an agent's registration answered, by whom an entry is of: entries are signed with it as they are sent. */
   readonly eventKey?: (agentId: string) => Redacted.Redacted<string> | undefined
+  /**
+   * Whose key may still come: over a transport where nothing but the signature says whose word an event is, the events
+   * of an agent without a key wait for that. Default: nobody's, and what has no key goes out without a signature.
+   */
+  readonly awaitedKeys?: AwaitedKeys
   /** The file system. Default: the machine's. */
   readonly files?: WriteAheadFiles
   /** Bytes of one segment of the file. Default: 4 MiB. */

@@ -27,6 +27,8 @@ export class Registrar extends Context.Service<
     readonly stateUnsafe: () => RegistrarState
     /** The key that signs this agent's events; undefined: none was answered to this process, and none was kept. */
     readonly eventKeyUnsafe: () => Redacted.Redacted<string> | undefined
+    /** Calls once, when a registration of this process was answered first: at once when that is so. */
+    readonly whenAnsweredUnsafe: (call: () => void) => void
   }
 >()("@agion/sdk/Registrar") {
   /** Registers in the background and again while the scope is open (GOVERN-6). */

@@ -32,9 +32,18 @@ interface Kept {
   /** The key by which the last one was refused; undefined: there was none. */
   key: string | undefined
   signed: boolean
+  /** Nobody has seen them: they wait for the agent's first key. */
+  isLate: boolean
 }
 
-const nothing = (): Kept => ({ log: undefined, logged: 0, memory: [], key: undefined, signed: false })
+const nothing = (): Kept => ({
+  log: undefined,
+  logged: 0,
+  memory: [],
+  key: undefined,
+  signed: false,
+  isLate: false
+})
 
 /** What is sent again: a whole log, and what was in memory. */
 export interface Released {
@@ -78,10 +87,15 @@ export class WriteAheadRefused {
   }
 
   /** Keeps events that were refused with this key, or for want of one; answers how many were lost for it. */
-  keep(agentId: string, drafts: ReadonlyArray<Draft>, key: string | undefined, signed: boolean): number {
+  keep(
+    agentId: string,
+    drafts: ReadonlyArray<Draft>,
+    { isLate, key, signed }: Pick<Kept, "key" | "signed" | "isLate">
+  ): number {
     const kept = this.agents.get(agentId) ?? nothing()
     kept.key = key
     kept.signed ||= signed
+    kept.isLate ||= isLate
     this.agents.set(agentId, kept)
     this.taken += drafts.length
     return this.write(agentId, kept, drafts)
@@ -195,10 +209,19 @@ export class WriteAheadRefused {
     return lost
   }
 
-  /** True when the agent has another key than the one that was refused. */
-  isDue(agentId: string, key: string | undefined): boolean {
+  /** True when the agent has another key than the one that was refused, or its first one is awaited no more. */
+  isDue(agentId: string, key: string | undefined, isAwaited: boolean): boolean {
     const kept = this.agents.get(agentId)
-    return kept !== undefined && key !== undefined && key !== kept.key
+    if (kept === undefined) return false
+    return key === undefined ? kept.isLate && !isAwaited : key !== kept.key
+  }
+
+  /** Events that wait for a first key, of one agent or of all. */
+  late(agentId?: string): number {
+    let count = 0
+    for (const [name, { isLate, logged, memory }] of this.agents)
+      if (isLate && (agentId === undefined || name === agentId)) count += logged + memory.length
+    return count
   }
 
   /** Hands over what is kept of an agent. */

@@ -25,6 +25,7 @@ export {
   PolicyViolation
 } from "./Denials.ts"
 export {
+  type AwaitedKeys,
   EventBuffer,
   type EventBufferOptions,
   type EventBufferShape,

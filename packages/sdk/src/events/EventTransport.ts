@@ -48,6 +48,8 @@ export class EventTransport extends Context.Service<
   {
     /** For logs: where events go. */
     readonly to: string
+    /** True: nothing but its signature says whose word an event is. Left out: the line itself does. */
+    readonly signed?: boolean
     /** Sends a batch in order; an answer for each event, in order. */
     readonly send: (
       events: ReadonlyArray<StreamEvent>,

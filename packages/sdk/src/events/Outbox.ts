@@ -14,7 +14,7 @@ import { type Held, Lane } from "./Lane.ts"
 import { Losses } from "./Losses.ts"
 import * as Records from "./Records.ts"
 import { Refusals } from "./Refusals.ts"
-import { type KeyOf, signerOf } from "./Signing.ts"
+import { type KeyOf, late as lateDelivery, signerOf } from "./Signing.ts"
 import { snapshot } from "./Snapshot.ts"
 import { Stamping } from "./Stamping.ts"
 
@@ -354,7 +354,11 @@ export class Outbox {
   /** What became of the batch that was taken; `keyOf` answers the keys that it was signed with. */
   settleEvents(batch: EventBatch, deliveries: ReadonlyArray<Delivery>, keyOf: KeyOf): void {
     // In a file again before it is done in the first one.
-    const unsigned = batch.events.filter((_, i) => deliveries[i]?._tag === "Unsigned")
+    const late = batch.events.filter((_, i) => deliveries[i] === lateDelivery)
+    const unsigned = batch.events.filter(
+      (_, i) => deliveries[i]?._tag === "Unsigned" && deliveries[i] !== lateDelivery
+    )
+    if (late.length > 0) this.refusals.keep(late, keyOf, true)
     if (unsigned.length > 0) this.refusals.keep(unsigned, keyOf)
     this.events.settle(batch.durable)
     this.telemetry.settle(batch.buffered)
@@ -386,9 +390,14 @@ export class Outbox {
     this.store.checkpoint()
   }
 
-  /** Sends again what was refused of agents that have another key by now. */
-  retryRefused(keyOf: KeyOf): void {
-    const isAny = this.refusals.retry(keyOf, {
+  /** Sends again what was kept of agents that have another key by now, or whose key is awaited no more. */
+  retryRefused(keyOf: KeyOf, isAwaited: (agentId: string) => boolean, agentId?: string): void {
+    const { refused } = this.store
+    const due = (agentId === undefined ? refused.names : [agentId]).filter((name) =>
+      refused.isDue(name, keyOf(name), isAwaited(name))
+    )
+    if (due.length === 0) return
+    this.refusals.retry(due, {
       log: (log) => this.addLog(log),
       event: (item, isTelemetry, bytes) => {
         const held = { item, log: undefined, index: 0, bytes, own: true, parts: 1 }
@@ -396,7 +405,7 @@ export class Outbox {
         else this.events.push(held)
       }
     })
-    if (isAny) this.options.wake()
+    this.options.wake()
   }
 
   /** How many wait, of those that were published in this process. */

@@ -27,8 +27,8 @@ export class Refusals {
     this.classes = classes
   }
 
-  /** Keeps events that were signed with these keys, or could not be. */
-  keep(events: ReadonlyArray<Event.StreamEvent>, keyOf: KeyOf): void {
+  /** Keeps events that were signed with these keys, or could not be; `isLate`: their keys are awaited. */
+  keep(events: ReadonlyArray<Event.StreamEvent>, keyOf: KeyOf, isLate = false): void {
     const drafts = new Map<string, Array<Draft>>()
     for (const event of events) {
       const agentId = signerOf(event) ?? ""
@@ -41,7 +41,7 @@ export class Refusals {
     for (const [agentId, own] of drafts) {
       const key = keyOf(agentId)
       const signed = key !== undefined || this.store.missing.has(agentId)
-      this.lose(this.store.refused.keep(agentId, own, key, signed))
+      this.lose(this.store.refused.keep(agentId, own, { key, signed, isLate }))
     }
   }
 
@@ -50,16 +50,13 @@ export class Refusals {
     this.lose(this.store.refused.settle())
   }
 
-  /** Hands over what is kept of agents that have another key by now; answers whether there was anything. */
-  retry(keyOf: KeyOf, again: Again): boolean {
-    const { refused } = this.store
-    const due = refused.names.filter((agentId) => refused.isDue(agentId, keyOf(agentId)))
-    for (const agentId of due) {
+  /** Hands over what is kept of these agents. */
+  retry(agents: ReadonlyArray<string>, again: Again): void {
+    for (const agentId of agents) {
       const { log, memory } = this.store.release(agentId)
       if (log !== undefined) again.log(log)
       for (const draft of memory) holdAgain(draft, again)
     }
-    return due.length > 0
   }
 
   private lose(count: number): void {

@@ -37,29 +37,38 @@ const signWith =
       : createHmac("sha256", key).update(Streams.signatureInput(stream, fields)).digest("base64url")
   }
 
+/** The events of an agent wait for its key: nobody has seen them. */
+export const late: Extract<Delivery, { readonly _tag: "Unsigned" }> = {
+  _tag: "Unsigned",
+  reason: "its agent is not registered yet, and the answer to that brings the key that signs it"
+}
+
 const keyless: Delivery = { _tag: "Unsigned", reason: "the key that signs it is not here" }
 
 /**
- * Sends a batch, but for events of the agents that are `missing` their key: they were to be signed, and go to nobody
- * without.
+ * Sends a batch, but for events of the agents that are `missing` their key, and of those whose key `isAwaited`: they were
+ * or are to be signed, and go to nobody without.
  */
 export const send = (
   transport: EventTransport["Service"],
   events: ReadonlyArray<StreamEvent>,
   keyOf: KeyOf | undefined,
-  missing: ReadonlySet<string>
+  missing: ReadonlySet<string>,
+  isAwaited: (agentId: string) => boolean
 ): Effect.Effect<ReadonlyArray<Delivery>, DeliveryFailed> => {
   const sign = keyOf === undefined ? undefined : signWith(keyOf)
-  const waits = (event: StreamEvent): boolean => {
+  const heldBack = (event: StreamEvent): Delivery | undefined => {
     const signer = signerOf(event)
-    return signer !== undefined && missing.has(signer) && keyOf?.(signer) === undefined
+    if (signer === undefined || keyOf?.(signer) !== undefined) return undefined
+    if (isAwaited(signer)) return late
+    return missing.has(signer) ? keyless : undefined
   }
-  if (missing.size === 0 || !events.some(waits)) return transport.send(events, sign)
-  const waiting = events.map(waits)
-  const ready = events.filter((_, i) => waiting[i] !== true)
+  const waiting = events.map(heldBack)
+  if (waiting.every((delivery) => delivery === undefined)) return transport.send(events, sign)
+  const ready = events.filter((_, i) => waiting[i] === undefined)
   const sent = ready.length === 0 ? Effect.succeed([]) : transport.send(ready, sign)
   return Effect.map(sent, (answers) => {
     const left = answers[Symbol.iterator]()
-    return waiting.flatMap((isWaiting) => (isWaiting ? keyless : (left.next().value ?? [])))
+    return waiting.flatMap((delivery) => delivery ?? left.next().value ?? [])
   })
 }

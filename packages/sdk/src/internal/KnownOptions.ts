@@ -162,6 +162,7 @@ const eventRules: Rules<Omit<EventBufferOptions, "organizationId" | "directory">
   maxEventBytes: whole(1),
   classes: object<Record<StreamKind, unknown>>(streamKinds),
   eventKey: callable,
+  awaitedKeys: anything,
   files: anything,
   segmentBytes: whole(1)
 }

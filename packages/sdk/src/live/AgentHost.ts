@@ -24,7 +24,7 @@ import { SharedCache } from "../SharedCache.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { TrustTracker } from "../TrustTracker.ts"
 import { handedOn, layerConnections, logging, loudness, weaknessesOf } from "./AgionSdk.ts"
-import { type EventKey, eventKeyOf } from "./EventKeys.ts"
+import { eventKeyOf, OwnKeys } from "./EventKeys.ts"
 import { checkedBy } from "./Settings.ts"
 
 /** What agents of a host share. */
@@ -48,9 +48,10 @@ const settingsOf = ({ hostId, registrations: _registrations, ...options }: HostO
   agentId: hostId ?? "host"
 })
 
-type Keys = Map<string, EventKey>
-
-const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, SettingsInvalid, Connections> => {
+const layerShared = (
+  options: HostOptions,
+  keys: OwnKeys
+): Layer.Layer<Shared, SettingsInvalid, Connections> => {
   const settings = Settings.layer(settingsIn(settingsOf(options)))
   const known = Layer.mergeAll(PlatformKeys.layer, AgentConfig.layer).pipe(
     Layer.provideMerge(GovernanceHttp.layer(options.http))
@@ -62,6 +63,7 @@ const layerShared = (options: HostOptions, keys: Keys): Layer.Layer<Shared, Sett
         organizationId: settings.organizationId,
         directory: settings.eventDirectory ?? false,
         eventKey: eventKeyOf(settings, keys),
+        awaitedKeys: keys,
         ...given(options.events)
       })
     )
@@ -87,7 +89,7 @@ interface Own {
   readonly agent: HostedAgentOptions
   readonly settings: SettingsShape
   readonly scope: Scope.Scope
-  readonly keys: Keys
+  readonly keys: OwnKeys
   readonly caches: HostedCaches
   readonly flush: (events: EventBuffer["Service"]) => Effect.Effect<void>
 }
@@ -95,13 +97,8 @@ interface Own {
 /** The agent's events are signed with its key from now on, after it closed too. */
 const signing = (registrar: Registrar["Service"], { agent, keys }: Own) =>
   Effect.acquireRelease(
-    Effect.sync(() => keys.set(agent.agentId, registrar.eventKeyUnsafe)),
-    () =>
-      Effect.sync(() => {
-        // What it left in the buffer is still signed with its key.
-        const last = registrar.eventKeyUnsafe()
-        keys.set(agent.agentId, () => last)
-      })
+    Effect.sync(() => keys.add(agent.agentId, registrar)),
+    () => Effect.sync(() => keys.close(agent.agentId))
   )
 
 /**
@@ -154,7 +151,7 @@ const warn = (settings: SettingsShape, said: ReadonlyArray<string>) =>
     { discard: true }
   )
 
-const make = Effect.fnUntraced(function* (options: HostOptions, keys: Keys) {
+const make = Effect.fnUntraced(function* (options: HostOptions, keys: OwnKeys) {
   const turns = yield* Semaphore.make(options.registrations ?? 16)
   const shared = (yield* Effect.context<Shared>()).pipe(
     Context.add(RegistrationTurns, turns),
@@ -219,7 +216,7 @@ export const layer = (options: HostOptions): Layer.Layer<AgentHost, SettingsInva
 
 /** Over whatever connections there are. */
 export const layerOver = (options: HostOptions): Layer.Layer<AgentHost, SettingsInvalid, Connections> => {
-  const keys: Keys = new Map()
+  const keys = new OwnKeys()
   const over = (checked: HostOptions) =>
     Layer.effect(AgentHost, make(checked, keys)).pipe(
       Layer.provide(layerShared(checked, keys)),

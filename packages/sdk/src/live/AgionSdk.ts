@@ -25,7 +25,7 @@ import { Settings, type SettingsInvalid, type SettingsShape } from "../Settings.
 import { SharedCache } from "../SharedCache.ts"
 import { Telemetry } from "../Telemetry.ts"
 import { TrustTracker } from "../TrustTracker.ts"
-import { eventKeyOf } from "./EventKeys.ts"
+import { eventKeyOf, OwnKeys } from "./EventKeys.ts"
 import { checkedBy } from "./Settings.ts"
 
 /** The parts over whatever connections there are. */
@@ -44,14 +44,17 @@ const partsOver = (options: PartsOptions) => {
   const shared = SharedCache.layer().pipe(Layer.provideMerge(known))
   const registrar = Registrar.layer.pipe(Layer.provideMerge(shared))
   const events = Layer.unwrap(
-    Effect.map(Effect.all([Settings, Registrar]), ([settings, { eventKeyUnsafe }]) =>
-      EventBuffer.layer({
+    Effect.map(Effect.all([Settings, Registrar]), ([settings, registrar]) => {
+      const keys = new OwnKeys(settings.agentId)
+      keys.add(settings.agentId, registrar)
+      return EventBuffer.layer({
         organizationId: settings.organizationId,
         directory: settings.eventDirectory ?? false,
-        eventKey: eventKeyOf(settings, new Map([[settings.agentId, eventKeyUnsafe]])),
+        eventKey: eventKeyOf(settings, keys),
+        awaitedKeys: keys,
         ...given(options.events)
       })
-    )
+    })
   )
   const judged = Layer.mergeAll(TrustTracker.layer, PolicyEngine.layer(options.dlp), events).pipe(
     Layer.provideMerge(registrar)

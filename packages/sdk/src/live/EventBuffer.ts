@@ -2,6 +2,7 @@
 import { Clock, Deferred, Duration, Effect, Exit, Latch, Redacted, Scheduler, SubscriptionRef } from "effect"
 import { AgentClosed } from "../AgentClosed.ts"
 import {
+  type AwaitedKeys,
   EventBuffer,
   type EventBufferOptions,
   type EventHealth,
@@ -10,7 +11,7 @@ import {
 } from "../EventBuffer.ts"
 import { defaultClasses, type Publication } from "../events/Event.ts"
 import * as EventId from "../events/EventId.ts"
-import { EventTransport } from "../events/EventTransport.ts"
+import { DeliveryFailed, EventTransport } from "../events/EventTransport.ts"
 import { saidBy } from "../events/Naming.ts"
 import { Outbox, type OutboxOptions, type Published } from "../events/Outbox.ts"
 import { isKnown } from "../events/Records.ts"
@@ -46,10 +47,12 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
   )
   yield* Effect.addFinalizer(() => Effect.sync(() => outbox.close()))
 
-  const retry = () => outbox.retryRefused(Signing.keysOf(options.eventKey))
+  const awaited = awaitedOver(events, options)
+  const retry = (agentId?: string) =>
+    outbox.retryRefused(Signing.keysOf(options.eventKey), awaited.has, agentId)
   const { sampling } = yield* Telemetry.orSilent
   const links = [
-    makeLink(events.to, sendEvents(outbox, events, options.eventKey, sampling)),
+    makeLink(events.to, sendEvents(outbox, events, options.eventKey, awaited, sampling)),
     makeLink(reports.to, sendReports(outbox, reports, sampling))
   ] as const
   const healthNow = () => healthOf(outbox, links[0], links[1])
@@ -65,6 +68,10 @@ export const make = Effect.fnUntraced(function* (options: EventBufferOptions) {
     const interval = options.flushInterval ?? "5 seconds"
     yield* Effect.forkScoped(sendForEver(link, outbox, work, interval, announce))
   }
+  awaited.onAnswered((agentId) => {
+    retry(agentId)
+    links[0].nudge.openUnsafe()
+  })
   yield* Effect.forkScoped(maintainForEver(outbox, options.fsync ?? "interval", retry, announce))
 
   const flush: EventBuffer["Service"]["flush"] = (given) =>
@@ -147,7 +154,7 @@ const ofAgent = (
     },
     publish: (kind, event) => unlessClosed(isClosed, () => publishUnsafe(kind, event)),
     publishAll: (publications) => unlessClosed(isClosed, () => publishAllUnsafe(publications)),
-    flush: (options) => Effect.suspend(() => flushOf({ until, pending })(options)),
+    flush: (options) => Effect.suspend(() => flushOf({ agentId, until, pending })(options)),
     statistics: Effect.map(buffer.statistics, (all) => ({
       ...all,
       published,
@@ -191,18 +198,33 @@ const openOutbox = (
   })
 }
 
+/** The keys that are waited for over this transport. */
+const awaitedOver = (
+  transport: EventTransport["Service"],
+  { awaitedKeys, eventKey }: EventBufferOptions
+): AwaitedKeys => (transport.signed !== true || eventKey === undefined ? nobodys : (awaitedKeys ?? nobodys))
+
+const nobodys: AwaitedKeys = { has: () => false, onAnswered: () => {} }
+
 const sendEvents = (
   outbox: Outbox,
   transport: EventTransport["Service"],
   eventKey: EventBufferOptions["eventKey"],
+  awaited: AwaitedKeys,
   sampling: Sampling
 ): Link["send"] =>
   Effect.suspend(() => {
+    const { alone } = awaited
+    // Of one agent alone all wait where they are, as in an outage.
+    if (alone !== undefined && awaited.has(alone) && eventKey?.(alone) === undefined)
+      return outbox.events.isEmpty && outbox.telemetry.isEmpty
+        ? Effect.succeed(false)
+        : Effect.fail(new DeliveryFailed({ to: transport.to, reason: Signing.late.reason }))
     const batch = outbox.takeEvents(maxBatch, maxBatchBytes)
     if (batch.events.length === 0) return Effect.succeed(false)
     const keyOf = Signing.keysOf(eventKey)
     const signs = eventKey === undefined ? undefined : keyOf
-    const sending = Signing.send(transport, batch.events, signs, outbox.store.missing)
+    const sending = Signing.send(transport, batch.events, signs, outbox.store.missing, awaited.has)
     return within(sampling, "EventBuffer.sendEvents", sending, {
       kind: "producer",
       attributes: () => ({ "agion.events.count": batch.events.length })
@@ -316,6 +338,7 @@ const makeTellWaiting = (outbox: Outbox): Effect.Effect<void> => {
 
 /** What of the buffer is one agent's. */
 interface OwnPart {
+  readonly agentId: string
   /** What it published last, for each lane. */
   readonly until: ReadonlyArray<number>
   /** How many of its events wait. */
@@ -335,15 +358,25 @@ const makeFlush =
     Effect.suspend(() => {
       retry()
       const before = outbox.sent + outbox.duplicates
-      const waited = own?.pending() ?? 0
+      const late = () => outbox.store.refused.late(own?.agentId)
+      const waited = (own?.pending() ?? 0) + late()
       const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane, i) => ({
         lane,
         until: own?.until[i] ?? lane.pushed
       }))
+      let wasLate = late() > 0
+      let isReleased = false
+      const isDone = ({ lane, until }: (typeof targets)[number]) =>
+        lane.settled >= until && ((own !== undefined && !wasLate) || !lane.hasLeft)
       const done = Deferred.makeUnsafe<void>()
       const check = () => {
-        if (targets.every(({ lane, until }) => lane.settled >= until && (own !== undefined || !lane.hasLeft)))
-          Deferred.doneUnsafe(done, Effect.void)
+        const isLate = late() > 0
+        wasLate ||= isLate
+        if (isLate) return
+        // What waited for a key stands last again, as what an earlier start has left does.
+        if (wasLate && !isReleased) for (const target of targets) target.until = target.lane.pushed
+        isReleased = wasLate
+        if (targets.every(isDone)) Deferred.doneUnsafe(done, Effect.void)
       }
       check()
       for (const link of links) {
@@ -355,8 +388,8 @@ const makeFlush =
         Effect.timeoutOption(options?.deadline ?? "5 seconds"),
         Effect.map(() => {
           const sent = outbox.sent + outbox.duplicates - before
-          if (own === undefined) return { sent, pending: outbox.pending }
-          const pending = own.pending()
+          if (own === undefined) return { sent, pending: outbox.pending + late() }
+          const pending = own.pending() + late()
           return { sent: Math.max(0, Math.min(sent, waited - pending)), pending }
         }),
         Effect.ensuring(

@@ -49,7 +49,7 @@ export const makeRedis = Effect.fnUntraced(function* (options: RedisTransportOpt
             : { _tag: "Refused", reason: answer.reason }
     )
   })
-  return EventTransport.of({ to: "redis", send })
+  return EventTransport.of({ to: "redis", signed: true, send })
 })
 
 const told = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -22,6 +22,13 @@ export const make = Effect.gen(function* () {
   const kept = yield* AgentFolder.load(file, KeptKey)
   let eventKey = kept === undefined ? undefined : Redacted.make(kept.eventKey)
 
+  let waiting: Array<() => void> = []
+  const answered = (): void => {
+    const calls = waiting
+    waiting = []
+    for (const call of calls) call()
+  }
+
   let heardOf = ""
   /** What the platform has set aside since it was last asked: over Redis nobody else says so. */
   const heard = Effect.fnUntraced(function* (refused: RefusedEvents | undefined) {
@@ -57,6 +64,7 @@ export const make = Effect.gen(function* () {
       yield* AgentFolder.keep(file, KeptKey, { eventKey: agent.eventKey })
     }
     state = { registered: true, lastSeenAt: now, problem: yield* heard(agent.refusedEvents) }
+    answered()
   })
   const turns = yield* RegistrationTurns
   const note = (problem: string) =>
@@ -82,6 +90,10 @@ export const make = Effect.gen(function* () {
       Effect.map(() => state)
     ),
     stateUnsafe: () => state,
-    eventKeyUnsafe: () => eventKey
+    eventKeyUnsafe: () => eventKey,
+    whenAnsweredUnsafe: (call) => {
+      if (state.registered) call()
+      else waiting.push(call)
+    }
   })
 })
