@@ -20,6 +20,8 @@ export class FakePlatform {
   readonly batches: Array<number> = []
   /** `deaf`: nothing arrives and nothing is answered; `mute`: it arrives, and the answer is lost. */
   mode: "up" | "down" | "deaf" | "mute" = "up"
+  /** Nothing but its signature says whose word an event is. */
+  signed = true
   /** Kinds of events that are refused for good. */
   readonly refuses = new Set<string>()
   signatures: Array<string> = []
@@ -54,8 +56,9 @@ export class FakePlatform {
   }
 
   readonly layer = Layer.merge(
-    Layer.succeed(EventTransport, {
+    Layer.sync(EventTransport, () => ({
       to: "fake",
+      signed: this.signed,
       send: (events, sign) =>
         this.answer(() => {
           this.batches.push(events.length)
@@ -67,7 +70,7 @@ export class FakePlatform {
             return this.take(event.eventId, event.kind, () => this.events.push(event))
           })
         })
-    }),
+    })),
     Layer.succeed(ReportTransport, {
       to: "fake",
       send: (reports) =>
