@@ -1,6 +1,6 @@
 /** Agents in processes of their own whose folder is new at each start, at a platform that demands signed events. */
 import { ApiKeys } from "@agion/server"
-import { Platform } from "@agion/testing"
+import { FaultProxy, Platform } from "@agion/testing"
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Queue, Schedule } from "effect"
 import * as EventTargets from "./EventTargets.ts"
@@ -11,6 +11,7 @@ interface Said {
   readonly keyed: boolean
   readonly sent: number
   readonly kept: number
+  readonly pending: number
   readonly problems: ReadonlyArray<string>
 }
 
@@ -28,20 +29,21 @@ const scene = Effect.gen(function* () {
     platform.request(method, path, body, { authorization: `Bearer ${operator}` })
   yield* ask("PUT", `/organizations/${organizationId}`, { event_signature: "required" })
   const [signing] = (yield* ask("GET", "/signing-keys")).body.keys
-  /** A process on a new folder; answers with what it says at its start, and to each order. */
-  const pod = Effect.gen(function* () {
+  const proxy = yield* FaultProxy.make({ port: Number(new URL(platform.url).port) })
+  /** A process on a folder, a new one unless named; answers with what it says at its start, and to each order. */
+  const podOn = Effect.fnUntraced(function* (directory?: string, ...args: ReadonlyArray<string>) {
     const heard = yield* Queue.unbounded<string>()
     const options = {
       agentId,
       organizationId,
       apiKey,
-      gatewayUrl: platform.url,
+      gatewayUrl: `http://127.0.0.1:${proxy.port}`,
       redisUrl: platform.redisUrl,
-      directory: yield* EventTargets.folder,
+      directory: directory ?? (yield* EventTargets.folder),
       environment: "production",
       signingKey: { keyId: signing.key_id, publicKey: signing.public_key }
     }
-    const child = yield* start("podAgent.ts", [JSON.stringify(options)], (line) =>
+    const child = yield* start("podAgent.ts", [JSON.stringify(options), ...args], (line) =>
       Queue.offerUnsafe(heard, line)
     )
     const next = Queue.take(heard).pipe(
@@ -51,8 +53,9 @@ const scene = Effect.gen(function* () {
         orElse: () => Effect.die(new Error(`the agent says nothing: ${child.complaints()}`))
       })
     )
-    return { born: yield* next, order: (order: string) => Effect.andThen(child.say(order), next) }
+    return { born: yield* next, next, order: (order: string) => Effect.andThen(child.say(order), next) }
   })
+  const pod = podOn()
   const reaches = (wanted: number) =>
     ask("GET", `/trust/score/${agentId}?entity_type=agent`).pipe(
       Effect.repeat({
@@ -64,7 +67,7 @@ const scene = Effect.gen(function* () {
         orElse: () => Effect.die(new Error(`the score never reached ${wanted}`))
       })
     )
-  return { ask, pod, reaches }
+  return { ask, pod, podOn, proxy, reaches }
 })
 
 it.live(
@@ -109,6 +112,29 @@ it.live(
       yield* agent.order("fail")
       yield* reaches(36)
       assert.notInclude((yield* agent.order("register")).problems.join(), "set aside")
+    }).pipe(Effect.scoped),
+  60_000
+)
+
+it.live(
+  "EVENT-3 EVENT-4 TRUST-6 what an agent says before it is registered waits for its key, in its next start too",
+  () =>
+    Effect.gen(function* () {
+      const { podOn, proxy, reaches } = yield* scene
+      const directory = yield* EventTargets.folder
+      yield* proxy.apply({ _tag: "Reset" })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { born } = yield* podOn(directory, "early")
+          assert.deepInclude(born, { keyed: false, sent: 0, kept: 0, pending: 1 })
+        })
+      )
+      const { born, next, order } = yield* podOn(directory, "early")
+      assert.deepInclude(born, { keyed: false, sent: 0, kept: 0, pending: 1 })
+      yield* proxy.apply({ _tag: "None" })
+      assert.isTrue((yield* next).keyed)
+      yield* reaches(36)
+      assert.notInclude((yield* order("register")).problems.join(), "set aside")
     }).pipe(Effect.scoped),
   60_000
 )
