@@ -218,10 +218,9 @@ export class WriteAheadRefused {
 
   /** Events that wait for a first key, of one agent or of all. */
   late(agentId?: string): number {
-    let count = 0
-    for (const [name, { isLate, logged, memory }] of this.agents)
-      if (isLate && (agentId === undefined || name === agentId)) count += logged + memory.length
-    return count
+    if (agentId === undefined) return this.names.reduce((sum, name) => sum + this.late(name), 0)
+    const kept = this.agents.get(agentId)
+    return kept?.isLate === true ? kept.logged + kept.memory.length : 0
   }
 
   /** Hands over what is kept of an agent. */

@@ -199,30 +199,43 @@ describe("seconds that caches of a host share", () => {
 /** What an agent's registration answers as its key. */
 const keyOf = (agentId: string): string => `key of ${agentId}`
 
-/** The platform's client, which hands out event keys. */
-const handingOutKeys = Layer.effect(
-  HttpClient.HttpClient,
-  Effect.map(HttpClient.HttpClient, (client) =>
-    HttpClient.make((request) =>
-      Effect.gen(function* () {
-        const answer = yield* client.execute(request)
-        if (!request.url.endsWith("/agents/register")) return answer
-        const agent = (yield* answer.json) as { readonly agent_id: string }
-        const body = JSON.stringify({ ...agent, event_key: keyOf(agent.agent_id) })
-        return HttpClientResponse.fromWeb(
-          request,
-          new Response(body, { status: 200, headers: { "content-type": "application/json" } })
-        )
-      })
+/** The platform's client, which hands out event keys, but for agents that are `away`: those it does not answer. */
+const handingOutKeys = (away: ReadonlySet<string>) =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(HttpClient.HttpClient, (client) =>
+      HttpClient.make((request) =>
+        Effect.gen(function* () {
+          const answer = yield* client.execute(request)
+          if (!request.url.endsWith("/agents/register")) return answer
+          const agent = (yield* answer.json) as { readonly agent_id: string }
+          if (away.has(agent.agent_id))
+            return HttpClientResponse.fromWeb(request, new Response("", { status: 503 }))
+          const body = JSON.stringify({ ...agent, event_key: keyOf(agent.agent_id) })
+          return HttpClientResponse.fromWeb(
+            request,
+            new Response(body, { status: 200, headers: { "content-type": "application/json" } })
+          )
+        })
+      )
     )
   )
-)
 
-const signing = (directory: string | false, deadline: Duration.Input) =>
-  AgentHost.layerOver(options(directory, deadline)).pipe(
-    Layer.provideMerge(Layer.mergeAll(EventTransport.layerHttp({ url }), ReportTransport.layerHttp({ url }))),
-    Layer.provide(handingOutKeys)
+/** Events go over HTTP, though as over a line where only signatures say whose they are, if they are `signed`. */
+const signing = (
+  directory: string | false,
+  deadline: Duration.Input,
+  { away = new Set<string>(), signed = false } = {}
+) => {
+  const transport = Layer.effect(
+    EventTransport,
+    Effect.map(EventTransport, (http) => ({ ...http, signed }))
+  ).pipe(Layer.provide(EventTransport.layerHttp({ url })))
+  return AgentHost.layerOver(options(directory, deadline)).pipe(
+    Layer.provideMerge(Layer.mergeAll(transport, ReportTransport.layerHttp({ url }))),
+    Layer.provide(handingOutKeys(away))
   )
+}
 
 /** Whether the key of `agentId` signed what arrived, as the platform finds it out. */
 const isSignedBy = (agentId: string, event: { readonly [name: string]: unknown }): boolean => {
@@ -266,5 +279,33 @@ describe("signed events of agents of one host", () => {
           assert.isFalse(isSignedBy(own === "agent-1" ? "agent-2" : "agent-1", event))
         }
       }).pipe(Effect.provide(AgionTest.connections()))
+  )
+
+  it.effect(
+    "EVENT-3 TRUST-6 one that is not registered yet holds up no other, and is heard once it has its key",
+    () => {
+      const away = new Set(["agent-1"])
+      return Effect.gen(function* () {
+        const platform = yield* TestPlatform
+        granted(platform)
+        const [first, second] = [yield* start("agent-1"), yield* start("agent-2")]
+        yield* second.register
+        yield* first.call
+        yield* second.call
+        assert.deepInclude(yield* second.events.flush(), { pending: 0 })
+        const heard = () => platform.events.map((event) => event["agent_id"])
+        assert.deepStrictEqual(heard(), ["agent-2", "agent-2"])
+        assert.deepInclude(yield* passing(first.events.flush()), { sent: 0, pending: 2 })
+        away.clear()
+        yield* first.register
+        assert.deepInclude(yield* first.events.flush(), { pending: 0 })
+        assert.deepStrictEqual(heard(), ["agent-2", "agent-2", "agent-1", "agent-1"])
+        for (const event of platform.events) assert.isTrue(isSignedBy(String(event["agent_id"]), event))
+        yield* first.close
+      }).pipe(
+        Effect.provide(signing(false, 0, { away, signed: true })),
+        Effect.provide(AgionTest.connections())
+      )
+    }
   )
 })

@@ -47,7 +47,7 @@ const interaction = {
   userPrompt: "x"
 }
 
-const signing = (keys: OwnKeys): EventBufferOptions => ({ eventKey: keys.keyOf, awaitedKeys: keys })
+const signing = (keys: OwnKeys) => ({ eventKey: keys.keyOf, awaitedKeys: keys })
 
 /** The buffer of `agent-1` alone, which registers. */
 const alone = Effect.fnUntraced(function* (

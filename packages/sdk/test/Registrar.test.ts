@@ -41,6 +41,7 @@ const record = {
 class Registry {
   readonly named: Array<unknown> = []
   answer: object = {}
+  status = 200
 
   readonly client = HttpClient.make((request) =>
     Effect.sync(() => {
@@ -49,7 +50,7 @@ class Registry {
         this.named.push(JSON.parse(new TextDecoder().decode(request.body.body)).event_key_id)
       const body = JSON.stringify(isRegistering ? { ...record, ...this.answer } : {})
       const headers = { "content-type": "application/json" }
-      return HttpClientResponse.fromWeb(request, new Response(body, { status: 200, headers }))
+      return HttpClientResponse.fromWeb(request, new Response(body, { status: this.status, headers }))
     })
   )
 
@@ -122,5 +123,26 @@ it.effect("EVENT-6 says once what the platform has set aside of its events", () 
       Effect.provide(registry.start(yield* folder)),
       Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))]))
     )
+  }).pipe(Effect.scoped)
+)
+
+it.effect("GOVERN-6 says once when it was answered first, and at once when it was", () =>
+  Effect.gen(function* () {
+    const registry = new Registry()
+    const directory = yield* folder
+    yield* Effect.gen(function* () {
+      const { register, stateUnsafe, whenAnsweredUnsafe } = yield* Registrar
+      const calls: Array<string> = []
+      registry.status = 503
+      whenAnsweredUnsafe(() => calls.push(`first ${stateUnsafe().registered}`))
+      yield* register
+      assert.isEmpty(calls)
+      registry.status = 200
+      yield* register
+      yield* register
+      assert.deepStrictEqual(calls, ["first true"])
+      whenAnsweredUnsafe(() => calls.push("second"))
+      assert.deepStrictEqual(calls, ["first true", "second"])
+    }).pipe(Effect.provide(registry.start(directory)))
   }).pipe(Effect.scoped)
 )

@@ -100,6 +100,8 @@ export class Outbox {
   private options: OutboxOptions
   private stamping: Stamping
   private waiting = 0
+  private again = new Map<string, ReadonlyArray<number>>()
+  private lastAgain: ReadonlyArray<number> | undefined
   private losses: Losses
   readonly refusals: Refusals
 
@@ -405,7 +407,15 @@ export class Outbox {
         else this.events.push(held)
       }
     })
+    const pushed = [this.events, this.reports, this.telemetry].map((lane) => lane.pushed)
+    for (const name of due) this.again.set(name, pushed)
+    this.lastAgain = pushed
     this.options.wake()
+  }
+
+  /** What each lane had taken when kept events of an agent, or of any, were last handed over again. */
+  againOf(agentId?: string): ReadonlyArray<number> | undefined {
+    return agentId === undefined ? this.lastAgain : this.again.get(agentId)
   }
 
   /** How many wait, of those that were published in this process. */

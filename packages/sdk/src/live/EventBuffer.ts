@@ -140,7 +140,12 @@ const ofAgent = (
   }
   const publishUnsafe: EventBuffer["Service"]["publishUnsafe"] = (kind, event) =>
     publishAllUnsafe([{ kind, event } as Publication])
-  const waits = () => lanes.reduce((sum, lane, i) => sum + Math.max(0, (until[i] ?? 0) - lane.settled), 0)
+  // What waited for the agent's key stands last again when that has come.
+  const waits = () =>
+    laterOf(until, outbox.againOf(agentId)).reduce(
+      (sum, end, i) => sum + Math.max(0, end - (lanes[i]?.settled ?? 0)),
+      0
+    )
   const pending = () => Math.min(outbox.pending, published, waits())
   return {
     ...buffer,
@@ -336,6 +341,12 @@ const makeTellWaiting = (outbox: Outbox): Effect.Effect<void> => {
   })
 }
 
+/** The later one of each lane's two ends. */
+const laterOf = (
+  until: ReadonlyArray<number>,
+  again: ReadonlyArray<number> | undefined
+): ReadonlyArray<number> => until.map((end, i) => Math.max(end, again?.[i] ?? 0))
+
 /** What of the buffer is one agent's. */
 interface OwnPart {
   readonly agentId: string
@@ -360,23 +371,16 @@ const makeFlush =
       const before = outbox.sent + outbox.duplicates
       const late = () => outbox.store.refused.late(own?.agentId)
       const waited = (own?.pending() ?? 0) + late()
-      const targets = [outbox.events, outbox.reports, outbox.telemetry].map((lane, i) => ({
-        lane,
-        until: own?.until[i] ?? lane.pushed
-      }))
-      let wasLate = late() > 0
-      let isReleased = false
-      const isDone = ({ lane, until }: (typeof targets)[number]) =>
-        lane.settled >= until && ((own !== undefined && !wasLate) || !lane.hasLeft)
+      const lanes = [outbox.events, outbox.reports, outbox.telemetry]
+      const pushed = own?.until ?? lanes.map((lane) => lane.pushed)
       const done = Deferred.makeUnsafe<void>()
       const check = () => {
-        const isLate = late() > 0
-        wasLate ||= isLate
-        if (isLate) return
-        // What waited for a key stands last again, as what an earlier start has left does.
-        if (wasLate && !isReleased) for (const target of targets) target.until = target.lane.pushed
-        isReleased = wasLate
-        if (targets.every(isDone)) Deferred.doneUnsafe(done, Effect.void)
+        if (late() > 0) return
+        const again = outbox.againOf(own?.agentId)
+        const until = laterOf(pushed, again)
+        const waitsForLeft = own === undefined || again !== undefined
+        if (lanes.every((lane, i) => lane.settled >= (until[i] ?? 0) && !(waitsForLeft && lane.hasLeft)))
+          Deferred.doneUnsafe(done, Effect.void)
       }
       check()
       for (const link of links) {
