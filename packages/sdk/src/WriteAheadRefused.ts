@@ -179,7 +179,7 @@ export class WriteAheadRefused {
     const size = draft.body.length
     let lost = 0
     while (this.memoryBytes + size > this.options.memoryBytes) {
-      const oldest = this.oldestInMemory()
+      const oldest = this.oldestInMemory(draft.lane)
       if (oldest === undefined) return lost + 1
       this.memoryBytes -= oldest.body.length
       lost += 1
@@ -189,7 +189,13 @@ export class WriteAheadRefused {
     return lost
   }
 
-  private oldestInMemory(): Draft | undefined {
+  /** Takes out the oldest telemetry, else what is oldest, unless it is telemetry that wants the room. */
+  private oldestInMemory(lane: number): Draft | undefined {
+    for (const { memory } of this.agents.values()) {
+      const at = memory.findIndex((draft) => draft.lane === telemetryLane)
+      if (at >= 0) return memory.splice(at, 1)[0]
+    }
+    if (lane === telemetryLane) return undefined
     for (const { memory } of this.agents.values()) {
       const oldest = memory.shift()
       if (oldest !== undefined) return oldest

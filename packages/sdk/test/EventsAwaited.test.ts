@@ -222,6 +222,27 @@ describe("one of several agents that is not registered yet", () => {
     )
   }
 
+  it.effect("EVENT-3 loses no decision to telemetry where there is little memory", () =>
+    Effect.gen(function* () {
+      const platform = new FakePlatform()
+      const options = { files: new MemoryFiles(), directory: false, memoryBytes: 20_000 } as const
+      const { events, registrations } = yield* several(platform, options, ["agent-1"])
+      for (let n = 0; n < 10; n++) events.publishUnsafe("trust", trust(1))
+      yield* passing(events.flush())
+      for (let n = 0; n < 100; n++) {
+        events.publishUnsafe("llmInteraction", interaction)
+        if (n % 10 === 9) yield* TestClock.adjust("6 seconds")
+      }
+      assert.isAbove((yield* events.statistics).dropped, 10)
+      registrations[0]?.()
+      assert.deepInclude(yield* events.flush(), { pending: 0 })
+      assert.lengthOf(
+        platform.events.filter(({ kind }) => kind === "trust"),
+        10
+      )
+    })
+  )
+
   it.effect("EVENT-3 gets its events out where the answer brings no key", () =>
     Effect.gen(function* () {
       const platform = new FakePlatform()
