@@ -102,7 +102,10 @@ export interface EventStatistics {
   readonly duplicates: number
   /** Never to be taken by the platform. */
   readonly refused: number
-  /** Refused for their signature, and kept until their agent has another key or for the next start; now. */
+  /**
+   * Refused for their signature, and kept until their agent has another key or for the next start; now. Those of several
+   * agents' that wait for a first key, too.
+   */
   readonly kept: number
   /** No room, or cannot be encoded. */
   readonly dropped: number
@@ -144,7 +147,7 @@ export interface EventHealth {
   readonly refused: number
   /** Why the platform refused the last one that it refused; empty when it refused none. */
   readonly refusal: string
-  /** Events that were refused for their signature and wait for another key. */
+  /** Events that were refused for their signature and wait for another key, or of several agents' for a first one. */
   readonly kept: number
   /** Logs of earlier starts that wait for the key of the agent whose events they hold; the log names them. */
   readonly keyless: number
