@@ -121,6 +121,19 @@ describe("an answer that pushes overtake", () => {
     )
   })
 
+  it.effect(
+    "POLICY-8 FRESH-3 where an organization only observes it goes on, and is told as one that had not",
+    () =>
+      Effect.gen(function* () {
+        const platform = yield* ready()
+        platform.enforcement = "observe"
+        const decision = yield* ended(check)
+        assert.deepInclude(decision, { allowed: true, mode: "observed", rule: "changed" })
+        assert.deepInclude(decision.observed, { allowed: false })
+        assert.isAtMost(asked(platform), 6)
+      }).pipe(overtaken((platform) => Effect.sync(() => touch(platform))))
+  )
+
   it.effect("FRESH-3 TRUST-9 neither does one whose score falls with each answer", () =>
     Effect.gen(function* () {
       const platform = yield* ready()
@@ -204,4 +217,29 @@ describe("a reservation that pushes overtake", () => {
       )
     )
   })
+
+  it.effect(
+    "POLICY-8 LIMIT-6 where an organization only observes, the work runs on its last reservation",
+    () => {
+      const limits = { tokenLimitPerDay: 1000 }
+      let isRestless = false
+      return Effect.gen(function* () {
+        const platform = yield* ready(limits)
+        platform.enforcement = "observe"
+        assert.isTrue((yield* ended(check)).allowed)
+        isRestless = true
+        const call = governed("chat", model, { estimate: { tokens: 10 } })(Effect.succeed("ran"))
+        assert.strictEqual(yield* ended(call), "ran")
+        yield* (yield* EventBuffer).flush()
+        const states = [...platform.reservations.values()].map(({ state }) => state)
+        assert.strictEqual(states.filter((state) => state !== "released").length, 1)
+      }).pipe(
+        overtaken((platform) =>
+          Effect.sync(() => {
+            if (isRestless) platform.grant(agent, model, "use", limits)
+          })
+        )
+      )
+    }
+  )
 })

@@ -110,7 +110,7 @@ const ask = (
         const decision = takeAnswer(parts, key, answer, about)
         if (tainted && again > 0) return ask(parts, key, context, flight, again - 1, waits)
         if (!contradicted) return Effect.succeed(decision)
-        if (waits === 0) return Effect.succeed(unsettled(parts, decision))
+        if (waits === 0) return Effect.succeed(unsettled(decision))
         // Whoever asks meanwhile waits for the same answer.
         flight.tainted = null
         parts.state.flights.delete(flight)

@@ -6,7 +6,7 @@ import type { CheckAnswer } from "../GovernanceHttp.ts"
 import type { Asked, CheckInput } from "../PermissionCache.ts"
 import { allHeld, type Unheld } from "../PolicyEngine.ts"
 import { bareFacts, bareUnheld, type CacheEntry, callOf, checkFacts, makeEntry } from "./CacheEntry.ts"
-import { actorNameOf, actorOf, keyOf, noMetadata, observed, type Parts } from "./CacheParts.ts"
+import { actorNameOf, actorOf, keyOf, noMetadata, observed, onlyObserved, type Parts } from "./CacheParts.ts"
 import { type Flight, forgetAll, isBehind, type MissReason, organizationOf, taint } from "./CacheState.ts"
 import type { EntryKey } from "./EntryTable.ts"
 import { onAnswer } from "./Epochs.ts"
@@ -164,15 +164,18 @@ export const isContradicted = (
 
 /**
  * What becomes of an allow that pushes still speak against when it is asked for no more (FRESH-3): it is none. One who
- * asks later is answered.
+ * asks later is answered. Where the answer says that the organization, or the agent, only observes, it is told so and
+ * goes on (POLICY-8).
  */
-export const unsettled = (parts: Pick<Parts, "settings">, decision: Decision): Decision => {
-  if (decision.observed?.allowed === false) return decision
+export const unsettled = (decision: Decision): Decision => {
+  const { observed: seen } = decision
+  if (seen?.allowed === false) return decision
   const reason = "Changed again and again while it was asked about"
-  return observed(
-    parts,
-    without({ allowed: false, reason, mode: "normal", source: "outage", rule: "changed" }, decision)
+  const denied = without(
+    { allowed: false, reason, mode: "normal", source: "outage", rule: "changed" },
+    decision
   )
+  return seen === null ? denied : onlyObserved(denied)
 }
 
 /** Takes in an answer: what it says of the epoch, of trust and of the key; answers the decision. */

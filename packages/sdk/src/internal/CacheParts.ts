@@ -80,10 +80,14 @@ export const nameOf = (key: EntryKey): string =>
   JSON.stringify([key.organizationId, key.actorId, key.actorType, key.resourceId, key.permissionType])
 
 /** What an agent that only observes is told: everything but its own suspension goes on (POLICY-8). */
-export const observed = (parts: Pick<Parts, "settings">, decision: Decision): Decision => {
+export const observed = (parts: Parts, decision: Decision): Decision => {
   if (parts.settings.enforcement !== "observe" || decision.observed !== null) return decision
+  return decision.denial?.step === "agent" ? decision : onlyObserved(decision)
+}
+
+/** A decision that is told, and blocks nothing. */
+export const onlyObserved = (decision: Decision): Decision => {
   const { allowed, reason, denial } = decision
-  if (denial?.step === "agent") return decision
   return {
     ...decision,
     allowed: true,

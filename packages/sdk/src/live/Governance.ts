@@ -209,7 +209,7 @@ const unsettledCall = (
   allowed: Decision,
   held: Held | null
 ): Effect.Effect<Permit, Denied> => {
-  const decision = unsettled(parts, allowed)
+  const decision = unsettled(allowed)
   return decision.allowed
     ? permitted(parts, call, decision, held)
     : Effect.andThen(returned(parts, restore, held), permitted(parts, call, decision, null))
