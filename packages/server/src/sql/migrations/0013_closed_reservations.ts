@@ -17,6 +17,9 @@ const parts = { create: "CREATE OR REPLACE", column: ", day", value: ", held.day
 
 export const closedReservations = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  // Replicas of the version before go on meanwhile. Whatever they write of both tables begins with a row of this one, so
+  // that none of it is half done while both are taken.
+  yield* sql`LOCK TABLE permission_usage IN EXCLUSIVE MODE`
   // Null: the day of `occurred_at`.
   yield* sql`ALTER TABLE usage_ledger ADD COLUMN day date`
   for (const statement of [index, days, settle(parts), release(parts)]) yield* sql.unsafe(statement)
