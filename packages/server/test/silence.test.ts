@@ -11,14 +11,22 @@ const maxSilence = 1000
 /** A database behind a proxy, and its client with so many connections. */
 const start = Effect.fnUntraced(function* (maxConnections: number) {
   const server = yield* PostgresServer.make()
-  const url = new URL(yield* server.database)
+  const direct = yield* server.database
+  const url = new URL(direct)
   const proxy = yield* FaultProxy.make({ port: Number(url.port), host: url.hostname })
   url.hostname = "127.0.0.1"
   url.port = String(proxy.port)
   const context = yield* Layer.build(
     Database.layer({ _tag: "Postgres", url: url.href, maxConnections, maxSilence })
   )
-  return { proxy, sql: Context.get(context, SqlClient.SqlClient), database: Context.get(context, Database) }
+  const other = yield* Layer.build(Database.layer({ _tag: "Postgres", url: direct }))
+  return {
+    proxy,
+    sql: Context.get(context, SqlClient.SqlClient),
+    database: Context.get(context, Database),
+    /** One that asks without the proxy, and waits longer. */
+    other: Context.get(other, SqlClient.SqlClient)
+  }
 })
 
 /** How long an effect took, milliseconds. */
@@ -102,6 +110,29 @@ describe.skipIf(!PostgresServer.isThere())("a real server behind a proxy", () =>
         assert.isTrue(Exit.isFailure(exit) && isAway(Cause.squash(exit.cause)), String(exit))
         assert.isBelow(millis, soon)
         assert.deepStrictEqual(yield* sql.withTransaction(sql`SELECT 3 AS n`), [{ n: 3 }])
+      }).pipe(Effect.scoped),
+    30_000
+  )
+
+  it.live(
+    "a statement that is given up while it waits at the database ends there too",
+    () =>
+      Effect.gen(function* () {
+        const { sql, other } = yield* start(1)
+        yield* other`CREATE TABLE taken ()`
+        yield* other.withTransaction(
+          Effect.gen(function* () {
+            yield* other`LOCK TABLE taken`
+            const waiting = other<{ n: number }>`SELECT count(*) AS n FROM pg_locks WHERE NOT granted`
+            const error = yield* Effect.flip(sql`SELECT FROM taken`)
+            assert.isTrue(isAway(error), String(error))
+            // Else each that comes again would keep one more connection of the server, for as long as the lock is held.
+            yield* Effect.repeat(waiting, {
+              until: ([row]) => row?.n === 0,
+              schedule: Schedule.spaced("20 millis")
+            }).pipe(Effect.timeout(soon))
+          })
+        )
       }).pipe(Effect.scoped),
     30_000
   )

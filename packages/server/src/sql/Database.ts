@@ -11,8 +11,8 @@
  * **Gotchas**: PGlite is one process and one session. A transaction holds that session, so nothing inside one
  * may wait for another fiber that needs the database.
  */
-import { PgClient, PgTypes } from "@effect/sql-pg"
-import { Context, type Duration, Effect, identity, Layer, Redacted, Result } from "effect"
+import { PgClient, PgConnection, PgTypes } from "@effect/sql-pg"
+import { Context, Duration, Effect, identity, Layer, Redacted, Result } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, SqlError } from "effect/sql"
 import * as Pglite from "./Pglite.ts"
@@ -78,20 +78,43 @@ const registry = (): PgTypes.Registry => {
   return types
 }
 
+/**
+ * What a connection asks of PostgreSQL where connections are given up: to see now and then whether its client is still
+ * there, also while a statement runs or waits for a lock. Otherwise each that is given up goes on there, and whoever
+ * tries again takes one more of the server's connections. Versions before 14, some systems and some poolers know
+ * nothing of it, and refuse a connection that asks.
+ */
+const watched = (
+  config: PgConnection.Config,
+  maxSilence: Duration.Input
+): Effect.Effect<Readonly<Record<string, string>>> => {
+  const millis = Math.max(1, Math.round(Duration.toMillis(maxSilence) / 3))
+  if (millis > 2_147_483_647) return Effect.succeed({})
+  const startupParameters = { client_connection_check_interval: `${millis}ms` }
+  return PgConnection.make({ ...config, startupParameters }).pipe(
+    Effect.scoped,
+    Effect.match({ onSuccess: () => startupParameters, onFailure: () => ({}) })
+  )
+}
+
 const layerPostgres = (options: Extract<DatabaseOptions, { _tag: "Postgres" }>) =>
   Layer.effectContext(
     Effect.gen(function* () {
       const url = typeof options.url === "string" ? Redacted.make(options.url) : options.url
       const address = Silence.addressOf(Redacted.value(url))
-      const silence =
-        address === undefined ? undefined : yield* Silence.make(address, options.maxSilence ?? "30 seconds")
-      const client = yield* PgClient.make({
+      const maxSilence = options.maxSilence ?? "30 seconds"
+      const silence = address === undefined ? undefined : yield* Silence.make(address, maxSilence)
+      const config: PgConnection.Config = {
         url,
-        maxConnections: options.maxConnections ?? 10,
         applicationName: "agion",
-        multiplex: true,
         types: registry(),
         ...(silence === undefined ? {} : { stream: silence.open })
+      }
+      const client = yield* PgClient.make({
+        ...config,
+        maxConnections: options.maxConnections ?? 10,
+        multiplex: true,
+        ...(silence === undefined ? {} : { startupParameters: yield* watched(config, maxSilence) })
       })
       const sql = TenantRole.guarded(client)
       const patiently = silence?.allowed ?? identity
