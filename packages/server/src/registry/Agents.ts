@@ -131,6 +131,8 @@ const make = Effect.gen(function* () {
   ) {
     const locked = yield* AgentsSql.lockEventKey(scope, agentId)
     if (locked === undefined) return undefined
+    // Its first registration makes one and answers it, whatever that says of keys.
+    if (locked.event_key === null) return { formerValidUntil: null }
     const replaced = yield* readable(secrets, locked.event_key, "event_key", { scope, agent_id: agentId })
     const sealed = (key: string, column: string) =>
       secrets.encrypt(key, contextOf("agents", column, scope, agentId))

@@ -121,7 +121,7 @@ export const upsertAgent = (
         event_key = coalesce(agents.event_key, excluded.event_key),
         last_seen_at = clock_timestamp(), updated_at = clock_timestamp()
       RETURNING ${columns(sql)}, event_key, event_key = ${eventKey} AS keyed,
-        events_refused::int, CASE WHEN events_refused_at > clock_timestamp() - interval '1 hour'
+        events_refused, CASE WHEN events_refused_at > clock_timestamp() - interval '1 hour'
           THEN events_refused_at END AS events_refused_at`
     return yield* one(rows)
   })
@@ -232,9 +232,14 @@ export const noteRefused = (
     yield* sql`
       UPDATE agents SET events_refused_at = clock_timestamp(), events_refused = r.count + CASE
         WHEN events_refused_at > clock_timestamp() - interval '1 hour' THEN events_refused ELSE 0 END
-      FROM unnest(${refused.map((one) => one.organizationId)}::text[], ${refused.map((one) => one.agentId)}::text[],
-        ${refused.map((one) => one.count)}::int[]) AS r (organization_id, agent_id, count)
-      WHERE agents.agent_id = r.agent_id AND agents.scope IN (r.organization_id, ${everywhere})`
+      FROM (
+        SELECT a.scope, a.agent_id, sum(r.count)::int8 AS count
+        FROM unnest(${refused.map((one) => one.organizationId)}::text[], ${refused.map((one) => one.agentId)}::text[],
+          ${refused.map((one) => one.count)}::int[]) AS r (organization_id, agent_id, count)
+        JOIN agents a ON a.agent_id = r.agent_id AND a.scope IN (r.organization_id, ${everywhere})
+        GROUP BY a.scope, a.agent_id
+      ) r
+      WHERE agents.scope = r.scope AND agents.agent_id = r.agent_id`
   })
 
 /** Deletes a record unless its agent is suspended by then; tells whether it did. */

@@ -377,6 +377,14 @@ export const consumers = (it: It) => {
       yield* append(names.trust, unsigned())
       yield* eventually("heard anew", registered, (agent) => agent.events_refused_at !== null)
       assert.strictEqual((yield* registered).events_refused, 1)
+      // A record that holds everywhere counts those of all organizations.
+      const other = unique("org")
+      yield* demandSignatures(other)
+      yield* append(names.trust, unsigned(), unsigned({ organization_id: other }))
+      yield* eventually("all of them", registered, ({ events_refused }) => events_refused === 3)
+      // However many they are, nobody is kept from registering.
+      yield* sql`UPDATE agents SET events_refused = 3000000000 WHERE agent_id = ${agentId}`
+      assert.strictEqual((yield* registered).events_refused, 3_000_000_000)
     })
   )
 

@@ -91,4 +91,25 @@ export const eventKeys = (it: It) => {
       assert.isNull((yield* rotate({ overlap_seconds: 0 })).body.former_valid_until)
     })
   )
+
+  it.effect(
+    "TRUST-6 of an agent that has no event key yet none is replaced, and its first registration makes one",
+    () =>
+      Effect.gen(function* () {
+        const [org, agent] = [unique("org"), unique("agent")]
+        const operator = yield* speaker(org)
+        // The kill switch makes a record of an agent that never registered.
+        assert.strictEqual(
+          (yield* operator.ask("PUT", `/agents/${agent}`, { status: "suspended" })).status,
+          200
+        )
+        const rotated = yield* operator.ask("POST", `/agents/${agent}/event-key/rotate`, {})
+        assert.strictEqual(rotated.status, 200, rotated.text)
+        assert.isNull(rotated.body.former_valid_until)
+        // Who says nothing of its key is given one at its first registration alone.
+        const own = yield* speaker(org, agent)
+        assert.isString((yield* own.register(agent)).body.event_key)
+        assert.isUndefined((yield* own.register(agent)).body.event_key)
+      })
+  )
 }
