@@ -6,6 +6,7 @@
  * plain state; one property drives both.
  *
  * A replica takes nothing at all, which is the answer to the whole script: it is the connection's fault, and no event's.
+ * Versions of Redis before 7 say before such a fault of the server's own where in the script it was met.
  *
  * **Gotchas**: a guard lives as long as `guardTtl`: a repetition after that is
  * appended again, so readers stay idempotent by event id.
@@ -62,8 +63,9 @@ for i = 1, #KEYS, 2 do
   else
     local added = redis.pcall('XADD', KEYS[i + 1], '*', unpack(ARGV, at + 1, at + size))
     if type(added) == 'table' then
-      if string.find(added.err, '^READONLY') then return redis.error_reply(added.err) end
-      answers[#answers + 1] = { '-', added.err }
+      local reason = string.gsub(string.gsub(added.err, '^@user_script: %d+: %-?', ''), '%s+$', '')
+      if string.find(reason, '^READONLY') then return redis.error_reply(reason) end
+      answers[#answers + 1] = { '-', reason }
     else
       redis.call('SET', KEYS[i], added, 'PX', ARGV[1])
       answers[#answers + 1] = { '+', added }
