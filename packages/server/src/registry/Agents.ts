@@ -129,19 +129,24 @@ const make = Effect.gen(function* () {
     scope: string,
     overlapSeconds: number
   ) {
-    const locked = yield* AgentsSql.lockEventKey(scope, agentId)
+    const locked = yield* AgentsSql.lockEventKeys(scope, agentId)
     if (locked === undefined) return undefined
     // Its first registration makes one and answers it, whatever that says of keys.
-    if (locked.event_key === null) return { formerValidUntil: null }
-    const replaced = yield* readable(secrets, locked.event_key, "event_key", { scope, agent_id: agentId })
+    if (locked.present === null) return { formerValidUntil: null }
     const sealed = (key: string, column: string) =>
       secrets.encrypt(key, contextOf("agents", column, scope, agentId))
     const next = yield* sealed(newEventKey(), "event_key")
+    // What nobody was given takes no place of the key that the agent has: an answer was lost, and it is asked again.
+    const sameFormer = locked.unheard && overlapSeconds > 0
+    const replaced = sameFormer
+      ? undefined
+      : yield* readable(secrets, locked.present, "event_key", { scope, agent_id: agentId })
     const former =
       replaced === undefined || overlapSeconds === 0 ? null : yield* sealed(replaced, "event_key_former")
     const formerValidUntil = yield* AgentsSql.replaceEventKey(scope, agentId, {
       next,
-      former,
+      former: sameFormer ? locked.former : former,
+      sameFormer,
       overlapSeconds
     })
     return { formerValidUntil }

@@ -188,32 +188,44 @@ export const insertSuspended = (
     return rows[0]
   })
 
-/** The present event key of a record, which stays locked until the transaction ends. */
-export const lockEventKey = (
+/** The event keys of a record, which stays locked until the transaction ends. */
+export const lockEventKeys = (
   scope: string,
   agentId: string
-): Sql<{ readonly event_key: Uint8Array | null } | undefined> =>
+): Sql<
+  | { readonly present: Uint8Array | null; readonly former: Uint8Array | null; readonly unheard: boolean }
+  | undefined
+> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql<{ event_key: Uint8Array | null }>`
-      SELECT event_key FROM agents WHERE scope = ${scope} AND agent_id = ${agentId} FOR UPDATE`
+    // A former key that is valid, and no registration since: nobody was given the present one.
+    const rows = yield* sql<{ present: Uint8Array | null; former: Uint8Array | null; unheard: boolean }>`
+      SELECT event_key AS present, event_key_former AS former,
+        coalesce(event_key_former_until > clock_timestamp() AND event_key_rotated_at > last_seen_at, false) AS unheard
+      FROM agents WHERE scope = ${scope} AND agent_id = ${agentId} FOR UPDATE`
     return rows[0]
   })
 
-/** Writes a new event key; answers until when the former one is valid. */
+/** Writes event keys; answers until when the former one is valid, which is no shorter than was said of the same before. */
 export const replaceEventKey = (
   scope: string,
   agentId: string,
-  keys: { readonly next: Uint8Array; readonly former: Uint8Array | null; readonly overlapSeconds: number }
+  keys: {
+    readonly next: Uint8Array
+    readonly former: Uint8Array | null
+    readonly sameFormer: boolean
+    readonly overlapSeconds: number
+  }
 ): Sql<Date | null> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const { former, next, overlapSeconds } = keys
+    const { former, next, overlapSeconds, sameFormer } = keys
     const rows = yield* sql<{ until: Date | null }>`
       UPDATE agents SET event_key = ${next}, event_key_former = ${former},
         event_key_former_until = CASE WHEN ${former !== null}
-          THEN clock_timestamp() + ${overlapSeconds}::int * interval '1 second' END,
-        updated_at = clock_timestamp()
+          THEN greatest(clock_timestamp() + ${overlapSeconds}::int * interval '1 second',
+            CASE WHEN ${sameFormer} THEN event_key_former_until END) END,
+        event_key_rotated_at = clock_timestamp(), updated_at = clock_timestamp()
       WHERE scope = ${scope} AND agent_id = ${agentId}
       RETURNING event_key_former_until AS until`
     return rows[0]?.until ?? null

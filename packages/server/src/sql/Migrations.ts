@@ -19,6 +19,7 @@ import { feedbackCounts } from "./migrations/0010_feedback_counts.ts"
 import { reportedKeys } from "./migrations/0011_reported_keys.ts"
 import { eventKeys } from "./migrations/0012_event_keys.ts"
 import { closedReservations } from "./migrations/0013_closed_reservations.ts"
+import { eventKeyRotations } from "./migrations/0014_event_key_rotations.ts"
 
 const migrations = {
   "0001_core": core,
@@ -33,7 +34,8 @@ const migrations = {
   "0010_feedback_counts": feedbackCounts,
   "0011_reported_keys": reportedKeys,
   "0012_event_keys": eventKeys,
-  "0013_closed_reservations": closedReservations
+  "0013_closed_reservations": closedReservations,
+  "0014_event_key_rotations": eventKeyRotations
 }
 
 /** The database has been brought further than this version can follow. */

@@ -3,7 +3,8 @@ import { ApiKeys } from "@agion/server"
 import { Platform } from "@agion/testing"
 import { assert } from "@effect/vitest"
 import { Context, Effect } from "effect"
-import { eventKeyId } from "../../src/events/Signatures.ts"
+import { agentName, eventKeyId, eventKeysOf } from "../../src/events/Signatures.ts"
+import { Secrets } from "../../src/keys/Secrets.ts"
 import { assertRefused, type It, unique } from "./words.ts"
 
 /** Speaks with a key of the API: an operator's, or an agent's own. */
@@ -110,6 +111,39 @@ export const eventKeys = (it: It) => {
         const own = yield* speaker(org, agent)
         assert.isString((yield* own.register(agent)).body.event_key)
         assert.isUndefined((yield* own.register(agent)).body.event_key)
+      })
+  )
+
+  it.effect(
+    "TRUST-6 a rotation that is repeated before the agent heard of it leaves the key valid that it has",
+    () =>
+      Effect.gen(function* () {
+        const { agent, first, operator, org, own } = yield* scene
+        const rotate = (body: object) => operator.ask("POST", `/agents/${agent}/event-key/rotate`, body)
+        const platform = yield* Platform.Platform
+        const valid = Effect.gen(function* () {
+          const name = { organizationId: org, agentId: agent }
+          const keys = yield* eventKeysOf(Context.get(platform.services, Secrets), [name])
+          return keys.get(agentName(name)) ?? []
+        }).pipe(Effect.provideContext(platform.services), Effect.orDie)
+        const shown = (key: string) => own.register(agent, { event_key_id: eventKeyId(key) })
+        yield* rotate({ overlap_seconds: 3600 })
+        const again = yield* rotate({ overlap_seconds: 60 })
+        assert.include(yield* valid, first)
+        // No rotation shortens what one before it has promised.
+        const left = Date.parse(again.body.former_valid_until) - Date.now()
+        assert.isAbove(left, 1_800_000)
+        const third = (yield* shown(first)).body.event_key
+        assert.deepStrictEqual(yield* valid, [third, first])
+        // Once somebody was given the new one, that one is the former.
+        yield* rotate({})
+        const fourth = (yield* shown(third)).body.event_key
+        assert.deepStrictEqual(yield* valid, [fourth, third])
+        // A stolen one is worth nothing, heard of or not.
+        yield* rotate({})
+        assert.isNull((yield* rotate({ overlap_seconds: 0 })).body.former_valid_until)
+        assert.lengthOf(yield* valid, 1)
+        assert.notInclude(yield* valid, fourth)
       })
   )
 }
