@@ -327,6 +327,19 @@ describe("an environment", () => {
     })
   )
 
+  it.live("takes a flag in each of its words", () =>
+    Effect.forEach(
+      [
+        ...["true", "1", "yes", "on", "y", "YES"].map((word) => [word, true] as const),
+        ...["false", "0", "no", "off", "n", "Off"].map((word) => [word, false] as const)
+      ],
+      ([word, governance]) =>
+        Effect.map(start({ ...base, ENABLE_GOVERNANCE: word }), (services) =>
+          assert.strictEqual(Context.get(services, Settings).governance, governance, word)
+        )
+    )
+  )
+
   it.live("may hold the platform's own variables", () =>
     start({
       ...base,

@@ -25,8 +25,8 @@ export const parsed = Effect.fnUntraced(function* <A>(
 
 /** What words say of a flag. */
 const truths = new Map([
-  ...["true", "1", "yes", "on"].map((word) => [word, true] as const),
-  ...["false", "0", "no", "off"].map((word) => [word, false] as const)
+  ...["true", "1", "yes", "on", "y"].map((word) => [word, true] as const),
+  ...["false", "0", "no", "off", "n"].map((word) => [word, false] as const)
 ])
 
 /** A flag in any of its words, and in capitals, too. */
