@@ -64,13 +64,16 @@ const make = Effect.fnUntraced(function* (options: RetentionOptions) {
     (lease) => lease !== undefined
   )
 
-  /** Deletes batch after batch while the lease is held. */
+  /**
+   * Deletes batch after batch while the lease is held. Each in a transaction, which has a connection of its own: on one that
+   * is shared everybody would wait behind it, and fail with it where it takes too long.
+   */
   const drain = Effect.fnUntraced(function* (
     deleteSome: Effect.Effect<ReadonlyArray<unknown>, SqlError.SqlError>
   ) {
     let gone = 0
     while (yield* holdsLease) {
-      const { length } = yield* deleteSome
+      const { length } = yield* sql.withTransaction(deleteSome)
       gone += length
       if (length < batch) break
     }
