@@ -1,4 +1,5 @@
 /** Connections to PostgreSQL that carry nothing any more, and of which nobody says so. */
+import { type AddressInfo, connect, createServer, type Server } from "node:net"
 import { FaultProxy, PostgresServer } from "@agion/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schedule } from "effect"
@@ -135,6 +136,36 @@ describe.skipIf(!PostgresServer.isThere())("a real server behind a proxy", () =>
         )
       }).pipe(Effect.scoped),
     30_000
+  )
+
+  it.live("a pooler, or an earlier version, that does not know what is asked of it is asked no more", () =>
+    Effect.gen(function* () {
+      const url = new URL(yield* (yield* PostgresServer.make()).database)
+      const port = Number(url.port)
+      let refused = 0
+      const pooler = yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          const server = createServer((socket) => {
+            const database = connect(port, url.hostname)
+            for (const one of [socket, database]) one.on("error", () => {})
+            database.pipe(socket)
+            socket.on("data", (said) => {
+              if (!said.includes("client_connection_check_interval")) return void database.write(said)
+              refused += 1
+              socket.destroy()
+            })
+            socket.on("close", () => database.destroy())
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      url.port = String((pooler.address() as AddressInfo).port)
+      const context = yield* Layer.build(Database.layer({ _tag: "Postgres", url: url.href }))
+      const sql = Context.get(context, SqlClient.SqlClient)
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+      assert.strictEqual(refused, 1)
+    }).pipe(Effect.scoped)
   )
 
   it.live(
