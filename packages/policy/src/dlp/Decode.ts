@@ -35,6 +35,9 @@ const putCode = (builder: ViewBuilder, code: number, from: number, to: number): 
 
 /** Takes bytes one at a time and writes the UTF-8 text that they are. */
 class Utf8Sink {
+  /** With the last sink a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Utf8Sink(undefined)
+
   /** How many characters came out. */
   count = 0
   private code = 0

@@ -14,6 +14,9 @@ export interface Match {
 
 /** Collects matches; the views say where in the original they are. */
 export class Report {
+  /** With the last report a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Report()
+
   readonly matches: Array<Match> = []
   /** Before this place of the current view no key is looked for, and none with something between its characters. */
   keysFrom = 0

@@ -2,7 +2,7 @@
  * A text that arrives in chunks. The last characters are held back until what follows them is known, so a secret
  * that a border cuts in two is found before any of it has left.
  */
-import type { Finding, ScanResult } from "./scan.ts"
+import { clean, type Finding, type ScanResult } from "./scan.ts"
 
 /** How a stream is watched. */
 export interface StreamOptions {
@@ -106,6 +106,14 @@ const replacedIn = (text: string, all: ReadonlyArray<Replacement>, from: number,
 
 /** The part of a stream that has not left, with some context before it. */
 class Held {
+  /** With the last one a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Held(
+    () => clean,
+    (text) => text,
+    0,
+    true
+  )
+
   private text = ""
   /** How many characters of `text` have left or are swallowed. */
   private left = 0

@@ -57,6 +57,9 @@ const SHORT = 48
 
 /** Writes a view on top of another one, in order. */
 export class ViewBuilder {
+  /** With the last builder a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new ViewBuilder(raw(""))
+
   private readonly under: View
   private text = ""
   /** New units that are not in `text` yet. */

@@ -3,7 +3,7 @@
  */
 import { findingsIn, isTelling, LONG, nameOf } from "./named.ts"
 import { redactAll } from "./redact.ts"
-import type { Finding, ScanResult } from "./scan.ts"
+import { clean, type Finding, type ScanResult } from "./scan.ts"
 
 const TOO_DEEP = 64
 const TRUNCATED = "[truncated]"
@@ -27,6 +27,12 @@ const likeOf = (value: object, shown: ReadonlyArray<readonly [string, unknown]>)
 
 /** Copies a value; an object that is met again under a name that tells as much is copied once. */
 class Copy {
+  /** With the last copy a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Copy(
+    () => clean,
+    (text) => text
+  )
+
   private readonly scan: Scan
   private readonly hide: Hide
   private readonly copies = new Map<object, Map<string, unknown>>()

@@ -88,17 +88,27 @@ interface Ranked extends Match {
   readonly rank: number
 }
 
+// Spelled out: the shape of a literal stays, that of a copy goes with the last one at a full collection.
+const ranked = ({ detector, value }: Match, by: Detector, start: number, end: number): Ranked => ({
+  detector,
+  start,
+  end,
+  value,
+  by,
+  rank: order.indexOf(by.kind) * 2 + Number(by.id === "generic-secret")
+})
+
 /** Without what lies inside a finding that prevails; overlaps of one kind become one. */
 const distinct = (matches: ReadonlyArray<Match>, settings: Settings): Array<Ranked> => {
-  const ranked: Array<Ranked> = []
+  const all: Array<Ranked> = []
   for (const match of matches) {
     const by = detectors.get(match.detector)
     if (by === undefined || settings.actions[by.kind] === "off") continue
-    ranked.push({ ...match, by, rank: order.indexOf(by.kind) * 2 + Number(by.id === "generic-secret") })
+    all.push(ranked(match, by, match.start, match.end))
   }
-  ranked.sort((a, b) => a.start - b.start || b.end - a.end || a.rank - b.rank)
+  all.sort((a, b) => a.start - b.start || b.end - a.end || a.rank - b.rank)
   const kept: Array<Ranked> = []
-  for (const next of ranked) {
+  for (const next of all) {
     const last = kept[kept.length - 1]
     if (last === undefined || next.start >= last.end) {
       kept.push(next)
@@ -109,7 +119,7 @@ const distinct = (matches: ReadonlyArray<Match>, settings: Settings): Array<Rank
     if (inside && !better) continue
     if (next.by.kind === last.by.kind || better) {
       const winner = better ? next : last
-      kept[kept.length - 1] = { ...winner, start: last.start, end: Math.max(last.end, next.end) }
+      kept[kept.length - 1] = ranked(winner, winner.by, last.start, Math.max(last.end, next.end))
     } else kept.push(next)
   }
   return kept

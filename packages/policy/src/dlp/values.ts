@@ -51,6 +51,13 @@ const step = (name: string): string =>
 
 /** Walks a value, iteratively, and scans what it meets. */
 class Walk {
+  /** With the last walk a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Walk(
+    () => clean,
+    (text) => text,
+    {}
+  )
+
   readonly findings: Array<ValueFinding> = []
   truncated = false
   private readonly scan: (text: string) => ScanResult

@@ -314,14 +314,19 @@ const reasonOf = (policy: Policy, fault: Fault | undefined): Reason => {
   const level: Level = policy.enforcementLevel ?? "hard"
   const wanted: Enforcement = policy.enforcement ?? "deny"
   const decided = fault !== undefined && wanted === "allow" ? "warn" : wanted
+  const { violation, alert } = traces({ enforcement: decided, enforcementLevel: level })
+  // Spelled out: the shape of a literal stays, that of a copy goes with the last one at a full collection.
   return {
-    ...refOf(policy),
+    id: policy.id,
+    name: policy.name,
+    version: policy.version,
     priority: policy.priority ?? 0,
     level,
     enforcement: policy.enforcement,
     effect: weaken(decided, level),
     message: messageOf(policy, fault),
     error: fault === undefined ? undefined : { code: fault.code, message: fault.message },
-    ...traces({ enforcement: decided, enforcementLevel: level })
+    violation,
+    alert
   }
 }

@@ -37,6 +37,12 @@ export interface Source<Input, Options> {
   obligations(policies: ReadonlyArray<PolicyRef>): ReadonlyArray<Obligation>
 }
 
+const NOBODY: Source<PolicyInput, EvaluateOptions> = {
+  evaluatedIds: () => [],
+  explain: () => ({ policies: [] }),
+  obligations: () => []
+}
+
 const STRENGTH: Readonly<Record<Decision, number>> = { allow: 0, warn: 1, require_approval: 2, deny: 3 }
 
 /** The strongest effect, whatever the order (POLICY-3). */
@@ -48,6 +54,9 @@ const strongest = (reasons: ReadonlyArray<Reason>): Decision => {
 
 /** What a set decided on an input, and by which policies; what costs more is made when it is asked for. */
 export class Verdict {
+  /** With the last verdict a full collection drops their shape, and all that was compiled for it: one stays. */
+  protected static readonly kept = new Verdict(undefined, undefined, 0, NOBODY, {}, undefined)
+
   /** `warn` is allowed, with warnings. */
   readonly decision: Decision
   /** Every policy that decided something, in priority order. */
