@@ -222,7 +222,23 @@ export const remaining = (constraints: Constraints, usage: Usage): Remaining => 
   return left
 }
 
-const none: Remaining = {}
+/**
+ * What is left where nothing limits, then where each set of limits does. They stay: with the last of a shape that
+ * grew field by field a full collection drops it, and all that was compiled for it.
+ */
+const lefts: readonly [nothing: Remaining, ...Array<Remaining>] = [
+  {},
+  ...[1, 2, 3, 4, 5, 6, 7].map((limits) =>
+    remaining(
+      {
+        rateLimitRpm: limits & 1 ? 1 : null,
+        tokenLimitPerDay: limits & 2 ? 1 : null,
+        costLimitPerDayUsd: limits & 4 ? 0.5 : null
+      },
+      noUsage
+    )
+  )
+]
 
 const ofResource = (resource: ResourceFacts | null): Refusal | null => {
   if (resource === null)
@@ -443,7 +459,7 @@ export const decide = (facts: Facts, judges: Judges): Decision => {
     reason: observes && refusal !== null ? `Observed: ${refusal.reason}` : answer.reason,
     denial: observes ? null : answer.denial,
     observed: observes ? answer : null,
-    remaining: facts.permission === null ? none : remaining(facts.permission.constraints, facts.usage),
+    remaining: facts.permission === null ? lefts[0] : remaining(facts.permission.constraints, facts.usage),
     trustRequired: facts.resource?.trustRequired ?? 0,
     trustScore: facts.actor.trustScore,
     policiesEvaluated: policies.evaluated,

@@ -2,7 +2,7 @@
  * A text that arrives in chunks. The last characters are held back until what follows them is known, so a secret
  * that a border cuts in two is found before any of it has left.
  */
-import { clean, type Finding, type ScanResult } from "./scan.ts"
+import { clean, type Finding, findingAt, type ScanResult } from "./scan.ts"
 
 /** How a stream is watched. */
 export interface StreamOptions {
@@ -57,11 +57,8 @@ const none: ReadonlyArray<never> = Object.freeze([])
 const nothing: StreamStep = Object.freeze({ emit: "", replaced: none, findings: none, blocked: false })
 const ended: StreamStep = Object.freeze({ emit: "", replaced: none, findings: none, blocked: true })
 
-const shifted = <A extends { readonly start: number; readonly end: number }>(place: A, by: number): A => ({
-  ...place,
-  start: place.start + by,
-  end: place.end + by
-})
+const shifted = (finding: Finding, by: number): Finding =>
+  findingAt(finding, finding.start + by, finding.end + by)
 
 type Scan = (text: string) => ScanResult
 type Hide = (text: string, findings: ReadonlyArray<Finding>) => string
@@ -161,7 +158,10 @@ class Held {
     this.leave(border, upTo === "end" ? undefined : hidden.find(({ end }) => end === text.length))
     return {
       emit,
-      replaced: [...swallowed, ...replaced.map((one) => shifted(one, origin))],
+      replaced: [
+        ...swallowed,
+        ...replaced.map(({ start, end, text }) => ({ start: start + origin, end: end + origin, text }))
+      ],
       findings: done.map((finding) => shifted(finding, origin)),
       blocked: false
     }

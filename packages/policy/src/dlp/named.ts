@@ -1,7 +1,7 @@
 /**
  * What stands under a name in a structured value: a password has no shape of its own, its name tells what it is.
  */
-import type { Finding, ScanResult } from "./scan.ts"
+import { type Finding, findingAt, type ScanResult } from "./scan.ts"
 
 /** From so many digits on a number is read. */
 export const LONG = 9
@@ -47,7 +47,7 @@ export const namedIn = (
     const start = finding.start - lead.length
     const end = Math.min(finding.end - lead.length, text.length)
     if (start < 0 || own.some((known) => known.start < end && start < known.end)) continue
-    more.push({ ...finding, start, end })
+    more.push(findingAt(finding, start, end))
   }
   return more
 }

@@ -27,6 +27,21 @@ export interface Finding {
   readonly hash?: string
 }
 
+/**
+ * What is known of a finding, at a place. Spelled out, as literals are elsewhere here: their shapes stay, that of a
+ * copy goes with the last one at a full collection, and with it all that was compiled for it.
+ */
+export const findingAt = (
+  found: Omit<Finding, "start" | "end" | "hash"> & { readonly hash?: string | undefined },
+  start: number,
+  end: number
+): Finding => {
+  const { kind, detector, action, severity, hash } = found
+  return hash === undefined
+    ? { kind, detector, start, end, action, severity }
+    : { kind, detector, start, end, action, severity, hash }
+}
+
 /** The verdict on one text. */
 export interface ScanResult {
   readonly decision: Decision
@@ -88,7 +103,6 @@ interface Ranked extends Match {
   readonly rank: number
 }
 
-// Spelled out: the shape of a literal stays, that of a copy goes with the last one at a full collection.
 const ranked = ({ detector, value }: Match, by: Detector, start: number, end: number): Ranked => ({
   detector,
   start,
@@ -135,8 +149,9 @@ export const scan = (text: string, settings: Settings): ScanResult => {
   for (const { by, start, end, value } of distinct(matches, settings)) {
     const action = settings.actions[by.kind]
     if (action === "off") continue
-    const finding = { kind: by.kind, detector: by.id, start, end, action, severity: kinds[by.kind].severity }
-    findings.push(keyedHash === undefined ? finding : { ...finding, hash: keyedHash(value) })
+    const { id: detector, kind } = by
+    const found = { kind, detector, action, severity: kinds[kind].severity, hash: keyedHash?.(value) }
+    findings.push(findingAt(found, start, end))
     if (action === "block") decision = "block"
     else if (action === "redact" && decision === "allow") decision = "redact"
   }

@@ -49,6 +49,13 @@ interface Node {
 const step = (name: string): string =>
   /^[A-Za-z_$][\w$]*$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`
 
+const within = (finding: Finding, path: string, inKey: boolean): ValueFinding => {
+  const { kind, detector, start, end, action, severity, hash } = finding
+  return hash === undefined
+    ? { kind, detector, start, end, action, severity, path, inKey }
+    : { kind, detector, start, end, action, severity, hash, path, inKey }
+}
+
 /** Walks a value, iteratively, and scans what it meets. */
 class Walk {
   /** With the last walk a full collection drops their shape, and all that was compiled for it: one stays. */
@@ -140,8 +147,7 @@ class Walk {
     const result = label.length < 6 ? clean : this.scan(label)
     if (result === clean) return label
     const safe = this.hide(label, result.findings)
-    for (const finding of result.findings)
-      this.findings.push({ ...finding, path: path + step(safe), inKey: true })
+    for (const finding of result.findings) this.findings.push(within(finding, path + step(safe), true))
     return safe
   }
 
@@ -149,7 +155,7 @@ class Walk {
     this.chars -= text.length
     if (namedOnly && !isTelling(name)) return
     const findings = (namedOnly ? namedIn : findingsIn)(text, name, this.scan)
-    for (const finding of findings) this.findings.push({ ...finding, path, inKey: false })
+    for (const finding of findings) this.findings.push(within(finding, path, false))
   }
 }
 

@@ -315,7 +315,8 @@ const reasonOf = (policy: Policy, fault: Fault | undefined): Reason => {
   const wanted: Enforcement = policy.enforcement ?? "deny"
   const decided = fault !== undefined && wanted === "allow" ? "warn" : wanted
   const { violation, alert } = traces({ enforcement: decided, enforcementLevel: level })
-  // Spelled out: the shape of a literal stays, that of a copy goes with the last one at a full collection.
+  // Spelled out: the shape of a literal stays, that of a copy goes with the last one at a full collection, and with
+  // it all that was compiled for it.
   return {
     id: policy.id,
     name: policy.name,
