@@ -49,32 +49,43 @@ const permissionWith = (permission: Permission, usageTracking: UsageTracking): P
 }
 
 /** With the usage that its permission shows. */
-export const withShown = (decided: Decided, shown: UsageTracking | undefined): Decided =>
-  shown === undefined || decided.permission === null
-    ? decided
-    : { ...decided, permission: permissionWith(decided.permission, shown) }
+export const withShown = (decided: Decided, shown: UsageTracking | undefined): Decided => {
+  if (shown === undefined || decided.permission === null) return decided
+  const { known, asked, usage, decision, decisionId, signed, now } = decided
+  const permission = permissionWith(decided.permission, shown)
+  // Spelled out, as what is answered is: the shape of a copy goes with the last one at a full collection, and with it
+  // all that was compiled for it.
+  return { known, asked, usage, decision, decisionId, signed, now, permission }
+}
 
 /** The result of a check; `decision` leaves the permission out, `entry` adds what a cache needs. */
 export const checkResult = (decided: Decided, fields: "decision" | "full" | "entry"): CheckResult => {
-  const { known, decision } = decided
+  const { decision } = decided
+  const { allowed, reason, remaining: constraints } = decision
+  const timestamp = timestampOf(decided.now)
+  const permission = fields === "decision" ? null : decided.permission
+  const metadata = metadataOf(decided)
+  return fields === "entry"
+    ? { allowed, reason, timestamp, permission, constraints, metadata, entry: entryOf(decided) }
+    : { allowed, reason, timestamp, permission, constraints, metadata }
+}
+
+const metadataOf = ({ known, decision, decisionId, signed }: Decided): CheckResult["metadata"] => {
+  const { trustRequired, trustScore, policiesEvaluated, denial, observed, warnings } = decision
+  const plain = {
+    trustScoreChecked: trustRequired,
+    trustScore,
+    policiesEvaluated,
+    decisionId,
+    epoch: known.epoch,
+    signed
+  }
+  if (denial === null && observed === null && warnings.length === 0) return plain
   return {
-    allowed: decision.allowed,
-    reason: decision.reason,
-    timestamp: timestampOf(decided.now),
-    permission: fields === "decision" ? null : decided.permission,
-    constraints: decision.remaining,
-    metadata: {
-      trustScoreChecked: decision.trustRequired,
-      trustScore: decision.trustScore,
-      policiesEvaluated: decision.policiesEvaluated,
-      decisionId: decided.decisionId,
-      ...(decision.denial === null ? {} : { denial: decision.denial }),
-      ...(decision.observed === null ? {} : { observed: decision.observed }),
-      ...(decision.warnings.length === 0 ? {} : { warnings: decision.warnings }),
-      epoch: known.epoch,
-      signed: decided.signed
-    },
-    ...(fields === "entry" ? { entry: entryOf(decided) } : {})
+    ...plain,
+    ...(denial === null ? {} : { denial }),
+    ...(observed === null ? {} : { observed }),
+    ...(warnings.length === 0 ? {} : { warnings })
   }
 }
 

@@ -12,6 +12,17 @@ import { Snapshot } from "./Snapshot.ts"
 /** Ids are compared as text in memory; the database spells them in small letters. */
 const spelled = (id: ResourceId): ResourceId => ResourceId.make(id.toLowerCase(), { disableChecks: true })
 
+/**
+ * A request whose organization is settled. Spelled out, not copied: the shape of a copy goes with the last one at a
+ * full collection, and with it all that was compiled for it.
+ */
+const askedOf = (
+  { actorId, actorType, permissionType, context, fields }: CheckRequest,
+  resourceId: ResourceId,
+  organizationId: string,
+  peer: string | undefined
+): Asked => ({ organizationId, actorId, actorType, resourceId, permissionType, context, fields, peer })
+
 /** Settles it where nothing has to be looked up or written; undefined where it takes more. */
 export const placeNow = (
   tenancy: Tenancy["Service"],
@@ -23,7 +34,7 @@ export const placeNow = (
   if (organizationId == null) return undefined
   if (caller.organizationId !== null && caller.organizationId !== organizationId) return undefined
   if (caller.organizationId === null && !tenancy.isNoted(request.actorId, organizationId)) return undefined
-  return { ...request, resourceId: spelled(request.resourceId), organizationId, peer }
+  return askedOf(request, spelled(request.resourceId), organizationId, peer)
 }
 
 /** Settles where a check belongs; fails for an organization that the key does not speak for. */
@@ -46,7 +57,6 @@ export const whereChecked: Effect.Effect<Place, never, Tenancy | Snapshot> = Eff
     const organizationId =
       named == null ? yield* tenancy.ofActor(named, request.actorId) : yield* tenancy.of(named)
     if (caller.organizationId === null) yield* tenancy.note(request.actorId, organizationId)
-    const asked: Asked = { ...request, resourceId, organizationId, peer }
-    return asked
+    return askedOf(request, resourceId, organizationId, peer)
   })
 })

@@ -83,9 +83,15 @@ const usedOf = (usage: Usages.Usage | undefined, spend: Spend | undefined): Used
     ? nothingUsed
     : { usage: usageFacts(usage?.counted, spend), shown: usage?.shown }
 
-const usageFacts = (counted: Counted | undefined, spend: Spend | undefined): PermissionCheck.Usage => ({
-  ...PermissionCheck.noUsage,
-  ...counted,
+// Spelled out: the shape of a copy goes with the last one at a full collection, and with it all that was compiled for it.
+const usageFacts = (
+  { windowRequests, dayRequests, dayTokens, dayCostMicroUsd }: Counted = PermissionCheck.noUsage,
+  spend: Spend | undefined
+): PermissionCheck.Usage => ({
+  windowRequests,
+  dayRequests,
+  dayTokens,
+  dayCostMicroUsd,
   actorRequestsToday: spend?.requests ?? 0,
   actorTokensToday: spend?.tokens ?? 0,
   actorCostUsdToday: (spend?.costMicroUsd ?? 0) / 1e6
