@@ -1,28 +1,36 @@
 /** Interruptions at each step of an effect, where a scheduler may well let them in. */
 import { Effect, Fiber, Scheduler } from "effect"
 
+/** Forks an effect, and asks at each step of it and of what it forks whether it yields there. */
+const forkUnder = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  shouldYield: Scheduler.Scheduler["shouldYield"]
+) => {
+  const real = new Scheduler.MixedScheduler()
+  const scheduler: Scheduler.Scheduler = {
+    executionMode: "async",
+    makeDispatcher: () => real.makeDispatcher(),
+    shouldYield
+  }
+  return Effect.forkChild(
+    Effect.provideService(
+      Effect.suspend(() => effect),
+      Scheduler.Scheduler,
+      scheduler
+    ),
+    { startImmediately: true }
+  )
+}
+
 /** Interrupts an effect before its nth step; false: it has not so many before it waits or ends. */
 export const interruptedAt = <A, E, R>(effect: Effect.Effect<A, E, R>, step: number) =>
   Effect.gen(function* () {
-    const real = new Scheduler.MixedScheduler()
     let watched: number | undefined
     let steps = 0
-    const scheduler: Scheduler.Scheduler = {
-      executionMode: "async",
-      makeDispatcher: () => real.makeDispatcher(),
-      shouldYield: ({ id }) => {
-        watched ??= id
-        return id === watched && ++steps === step
-      }
-    }
-    const fiber = yield* Effect.forkChild(
-      Effect.provideService(
-        Effect.suspend(() => effect),
-        Scheduler.Scheduler,
-        scheduler
-      ),
-      { startImmediately: true }
-    )
+    const fiber = yield* forkUnder(effect, ({ id }) => {
+      watched ??= id
+      return id === watched && ++steps === step
+    })
     fiber.interruptUnsafe()
     // What it has forked ends on the same terms.
     for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
@@ -35,26 +43,13 @@ export const interruptedAt = <A, E, R>(effect: Effect.Effect<A, E, R>, step: num
  */
 export const interruptedWithin = <A, E, R>(effect: Effect.Effect<A, E, R>, step: number) =>
   Effect.gen(function* () {
-    const real = new Scheduler.MixedScheduler()
     let steps = 0
     let interrupt = () => {}
-    const scheduler: Scheduler.Scheduler = {
-      executionMode: "async",
-      makeDispatcher: () => real.makeDispatcher(),
-      shouldYield: () => {
-        if (++steps !== step) return false
-        queueMicrotask(() => interrupt())
-        return true
-      }
-    }
-    const fiber = yield* Effect.forkChild(
-      Effect.provideService(
-        Effect.suspend(() => effect),
-        Scheduler.Scheduler,
-        scheduler
-      ),
-      { startImmediately: true }
-    )
+    const fiber = yield* forkUnder(effect, () => {
+      if (++steps !== step) return false
+      queueMicrotask(() => interrupt())
+      return true
+    })
     interrupt = () => fiber.interruptUnsafe()
     const exit = yield* Fiber.await(fiber)
     return { exit, isReached: steps >= step }

@@ -2,7 +2,7 @@
  * The schema's history: each migration runs once, in order, in one transaction with the note that it ran.
  * Replicas that start together wait for each other.
  */
-import { Effect, Option, Schema } from "effect"
+import { Effect, identity, Option, Schema } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as TimeZones from "../organizations/TimeZones.ts"
 import { Database } from "./Database.ts"
@@ -52,9 +52,6 @@ export class DatabaseTooNew extends Schema.TaggedError<DatabaseTooNew>()("Databa
   }
 }
 
-/** For a client that is not the server's own. */
-const unwatched = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => effect
-
 /** Brings the database to the present schema; answers with the migrations that were missing. */
 export const migrate: Effect.Effect<
   ReadonlyArray<readonly [id: number, name: string]>,
@@ -63,7 +60,8 @@ export const migrate: Effect.Effect<
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const database = yield* Effect.serviceOption(Database)
-  const patiently = Option.isSome(database) ? database.value.patiently : unwatched
+  // Nobody watches a client that is not the server's own.
+  const patiently = Option.isSome(database) ? database.value.patiently : identity
   return yield* patiently(
     sql.withTransaction(
       Effect.gen(function* () {
